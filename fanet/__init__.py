@@ -1,0 +1,10 @@
+"""FANet backbones for timm, and semantic segmentation around them.
+
+Importing the package registers the models: `timm.create_model("fanet_base")`.
+"""
+
+__version__ = "0.1.0"
+
+from .backbone import FANet
+
+__all__ = ["FANet", "__version__"]

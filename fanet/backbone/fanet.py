@@ -1,0 +1,422 @@
+"""FANet, Feature Amplification Network: stages, network, checkpoint filter, and one function a variant.
+
+Paper: "FANet: Feature Amplification Network for Semantic Segmentation in Cluttered Background" (Ali, Javaid, Noman,
+Fiaz, Khan; ICIP 2024; https://arxiv.org/abs/2407.09379). Weights of the authors: Apache-2.0, in the Hub repository
+mubashir04/fanet_zerowaste_segmentation. The code is this project's own.
+
+What differs from the authors' release, none of it in the numbers that come out:
+- a stage owns the convolution that downsamples into it, so a stage is a feature tap;
+- layer norms run as `F.layer_norm` on channels-last memory instead of spelled-out means and variances;
+- widths, depths, input channels and the ablations of Table 2 are arguments, and arguments are obeyed;
+- parameter names say what the parameters do; `checkpoint_filter_fn` takes the authors' names too.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+from timm.layers import NormMlpClassifierHead, get_act_layer, get_norm_layer, trunc_normal_
+from timm.models import (
+    build_model_with_cfg,
+    checkpoint_seq,
+    generate_default_cfgs,
+    named_apply,
+    register_model,
+    register_model_deprecations,
+)
+from torch import nn
+
+from ..weights.names import backbone_state_dict
+from .blocks import CONTEXT_GROUPS, Device, Dtype, FANetBlock
+from .timm_private import feature_take_indices
+
+__all__ = ["FANet", "FANetStage"]
+
+STEM_STRIDE = 4
+FRM_CHOICES = ("both", "high", "low", None)
+
+
+class FANetStage(nn.Module):
+    """The convolution that enters a stage (none in the first) and the stage's blocks.
+
+    (B, C_in, H, W) -> (B, C_out, H/stride, W/stride), sizes rounded up
+    """
+
+    def __init__(
+        self,
+        in_chs: int,
+        out_chs: int,
+        depth: int,
+        stride: int,
+        dilation: tuple[int, int],
+        drop_path_rates: list[float],
+        block_args: dict[str, Any],
+        device: Device = None,
+        dtype: Dtype = None,
+    ) -> None:
+        super().__init__()
+        self.grad_checkpointing = False
+        entry, inner = dilation  # of the convolution that enters the stage, and of everything behind it
+        self.downsample: nn.Module = nn.Identity()
+        if in_chs != out_chs or stride != 1:
+            self.downsample = nn.Conv2d(
+                in_chs, out_chs, 3, stride, padding=entry, dilation=entry, device=device, dtype=dtype
+            )
+        self.blocks = nn.Sequential(
+            *[
+                FANetBlock(
+                    out_chs, drop_path=drop_path_rates[i], dilation=inner, device=device, dtype=dtype, **block_args
+                )
+                for i in range(depth)
+            ]
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.downsample(x)
+        if self.grad_checkpointing and not torch.jit.is_scripting():
+            return checkpoint_seq(self.blocks, x)
+        return self.blocks(x)
+
+
+class FANet(nn.Module):
+    """The backbone with a classification head: stem, four stages, mean over space -> LN -> Linear.
+
+    (B, in_chans, H, W) -> (B, num_classes); `forward_features` -> (B, dims[-1], H/32, W/32), sizes rounded up.
+    The defaults are the paper's FANet.
+    """
+
+    def __init__(
+        self,
+        in_chans: int = 3,
+        num_classes: int = 1000,
+        global_pool: str = "avg",
+        output_stride: int = 32,
+        depths: tuple[int, ...] = (2, 2, 8, 2),
+        dims: tuple[int, ...] = (96, 192, 384, 768),
+        kernel_sizes: tuple[int, ...] = (5, 5, 3, 3),
+        mlp_ratio: float = 4.0,
+        scm: bool = True,
+        frm: str | None = "both",
+        drop_rate: float = 0.0,
+        drop_path_rate: float = 0.1,
+        act_layer: str | Callable = "gelu",
+        norm_layer: str | Callable = "layernorm2d",
+        device: Device = None,
+        dtype: Dtype = None,
+    ) -> None:
+        """
+        Args:
+            in_chans: Number of input channels.
+            num_classes: Number of classes of the head; 0 for none.
+            global_pool: "avg" as in the paper, "max", "avgmax", or "" to keep the map.
+            output_stride: 32, or 16 or 8, where later stages dilate their convolutions instead of downsampling.
+            depths: Blocks in each stage.
+            dims: Channels of each stage, multiples of 8.
+            kernel_sizes: Side of the CE's depthwise kernel in each stage, odd.
+            mlp_ratio: Width of the ConvMLP over that of its stage.
+            scm: Whether blocks have the spatial context module.
+            frm: Feature refinement module with "both" frequency branches, only "high", only "low", or None.
+            drop_rate: Dropout in front of the classifier.
+            drop_path_rate: Stochastic depth of the last block; rises linearly from 0 at the first.
+            act_layer: Activation, a name of timm's or a class.
+            norm_layer: Norm of NCHW maps, a name of timm's or a class.
+            device: Where parameters are created.
+            dtype: Type of the parameters.
+
+        Raises:
+            ValueError: sizes that do not fit together, or an unknown `output_stride` or `frm`.
+        """
+        super().__init__()
+        _check_sizes(depths, dims, kernel_sizes)
+        if output_stride not in (8, 16, 32):
+            raise ValueError(f"output_stride must be 8, 16 or 32, got {output_stride}")
+        if frm not in FRM_CHOICES:
+            raise ValueError(f'frm must be "both", "high", "low" or None, got {frm!r}')
+        dd: dict[str, Any] = {"device": device, "dtype": dtype}
+        act_layer, norm_layer = get_act_layer(act_layer), get_norm_layer(norm_layer)
+        self.in_chans = in_chans
+        self.num_classes = num_classes
+        self.drop_rate = drop_rate
+
+        self.stem = nn.Conv2d(in_chans, dims[0], 5, STEM_STRIDE, padding=2, **dd)
+        stages = []
+        self.feature_info: list[dict[str, Any]] = []
+        drop_path_rates = _drop_path_rates(drop_path_rate, depths)
+        in_chs, reduction, dilation = dims[0], STEM_STRIDE, 1
+        for i, (depth, dim) in enumerate(zip(depths, dims, strict=True)):
+            stride = 1 if i == 0 else 2
+            entry_dilation = dilation
+            if reduction * stride > output_stride:
+                stride, dilation = 1, dilation * 2
+            reduction *= stride
+            block_args = dict(
+                kernel_size=kernel_sizes[i],
+                mlp_ratio=mlp_ratio,
+                scm=scm,
+                frm=frm,
+                act_layer=act_layer,
+                norm_layer=norm_layer,
+            )
+            stages.append(
+                FANetStage(in_chs, dim, depth, stride, (entry_dilation, dilation), drop_path_rates[i], block_args, **dd)
+            )
+            self.feature_info.append(dict(num_chs=dim, reduction=reduction, module=f"stages.{i}"))
+            in_chs = dim
+        self.stages = nn.Sequential(*stages)
+
+        self.num_features = self.head_hidden_size = dims[-1]
+        self.head = NormMlpClassifierHead(
+            dims[-1], num_classes, pool_type=global_pool, drop_rate=drop_rate, norm_layer=norm_layer, **dd
+        )
+        self.init_weights()
+
+    @torch.jit.ignore
+    def init_weights(self) -> None:
+        """Set every parameter to its initial value: weights truncated normal with std 0.02, biases 0, LN weights 1."""
+        named_apply(_init_weights, self)
+
+    @torch.jit.ignore
+    def no_weight_decay(self) -> set[str]:
+        """Names of parameters without weight decay beyond the one-dimensional ones: none."""
+        return set()
+
+    @torch.jit.ignore
+    def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
+        """Patterns that sort parameters into layers, for layer-wise learning rates; `coarse` makes a stage a layer."""
+        blocks = r"^stages\.(\d+)" if coarse else [
+            (r"^stages\.(\d+)\.downsample", (0,)),
+            (r"^stages\.(\d+)\.blocks\.(\d+)", None),
+        ]  # fmt: skip
+        return dict(stem=r"^stem", blocks=blocks)
+
+    @torch.jit.ignore
+    def set_grad_checkpointing(self, enable: bool = True) -> None:
+        """Recompute each block's activations in the backward pass instead of keeping them, or stop doing so."""
+        for stage in self.stages.children():
+            setattr(stage, "grad_checkpointing", enable)  # noqa: B010
+
+    @torch.jit.ignore
+    def get_classifier(self) -> nn.Module:
+        """The last linear layer, an Identity where there are no classes."""
+        return self.head.fc
+
+    @torch.jit.ignore
+    def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
+        """Give the head another number of classes and, unless None, another pooling; the norm stays."""
+        self.num_classes = num_classes
+        self.head.reset(num_classes, global_pool)
+        # Older timm builds the new layers on the default device, in training mode.
+        reference = self.stem.weight
+        self.head.to(device=reference.device, dtype=reference.dtype).train(self.training)
+
+    def forward_intermediates(
+        self,
+        x: torch.Tensor,
+        indices: int | list[int] | None = None,
+        norm: bool = False,
+        stop_early: bool = False,
+        output_fmt: str = "NCHW",
+        intermediates_only: bool = False,
+    ) -> list[torch.Tensor] | tuple[torch.Tensor, list[torch.Tensor]]:
+        """The maps behind the stages, [1/4, 1/8, 1/16, 1/32] of the input, and the final map.
+
+        Args:
+            x: (B, in_chans, H, W).
+            indices: The stages wanted: the last n for an int, all for None.
+            norm: Accepted for timm's sake; FANet has no norm behind its stages.
+            stop_early: Leave out the stages behind the last one wanted.
+            output_fmt: Only "NCHW".
+            intermediates_only: Return the list alone.
+
+        Raises:
+            ValueError: `output_fmt` is not "NCHW".
+        """
+        if output_fmt != "NCHW":
+            raise ValueError(f"output_fmt must be NCHW, got {output_fmt}")
+        take_indices, max_index = feature_take_indices(len(self.stages), indices)
+        stages = self.stages if torch.jit.is_scripting() or not stop_early else self.stages[: max_index + 1]
+        x = self.stem(x)
+        intermediates = []
+        for i, stage in enumerate(stages):
+            x = stage(x)
+            if i in take_indices:
+                intermediates.append(x)
+        if intermediates_only:
+            return intermediates
+        return x, intermediates
+
+    @torch.jit.ignore
+    def prune_intermediate_layers(
+        self, indices: int | list[int] = 1, prune_norm: bool = False, prune_head: bool = True
+    ) -> list[int]:
+        """Remove the stages behind the last one of `indices`, and with them (or if `prune_head`) the head.
+
+        `prune_norm` is accepted for timm's sake. Returns the indices that were kept, none of them negative.
+        """
+        take_indices, max_index = feature_take_indices(len(self.stages), indices)
+        shortened = max_index < len(self.stages) - 1
+        self.stages = self.stages[: max_index + 1]
+        if prune_head or shortened:
+            self.num_classes = 0
+            self.num_features = self.head_hidden_size = self.feature_info[max_index]["num_chs"]
+            self.head = NormMlpClassifierHead(self.num_features, 0, pool_type="", norm_layer=nn.Identity)
+            self.head.train(self.training)
+        return take_indices
+
+    def forward_features(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, in_chans, H, W) -> (B, num_features, H/32, W/32)"""
+        return self.stages(self.stem(x))
+
+    def forward_head(self, x: torch.Tensor, pre_logits: bool = False) -> torch.Tensor:
+        """(B, num_features, h, w) -> (B, num_classes), or (B, num_features) with `pre_logits`"""
+        return self.head(x, pre_logits=pre_logits)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.forward_head(self.forward_features(x))
+
+
+def _check_sizes(depths: tuple[int, ...], dims: tuple[int, ...], kernel_sizes: tuple[int, ...]) -> None:
+    if not len(depths) == len(dims) == len(kernel_sizes):
+        raise ValueError(
+            f"depths, dims and kernel_sizes need one entry a stage, got {len(depths)}, {len(dims)}, {len(kernel_sizes)}"
+        )
+    if any(dim % (2 * CONTEXT_GROUPS) for dim in dims):
+        raise ValueError(f"dims must be multiples of {2 * CONTEXT_GROUPS}, got {tuple(dims)}")
+    if any(size % 2 == 0 for size in kernel_sizes):
+        raise ValueError(f"kernel_sizes must be odd, got {tuple(kernel_sizes)}")
+
+
+def _drop_path_rates(last: float, depths: tuple[int, ...]) -> list[list[float]]:
+    """Rates that rise linearly over all blocks from 0 to `last`, by stage."""
+    total = sum(depths)
+    rates = [last * i / max(1, total - 1) for i in range(total)]
+    return [rates[sum(depths[:i]) : sum(depths[: i + 1])] for i in range(len(depths))]
+
+
+def _init_weights(module: nn.Module, name: str = "") -> None:
+    if isinstance(module, nn.Conv2d | nn.Linear):
+        trunc_normal_(module.weight, std=0.02)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+    elif callable(reset := getattr(module, "reset_parameters", None)):
+        reset()
+
+
+def checkpoint_filter_fn(state_dict: Mapping[str, Any], model: nn.Module) -> dict[str, torch.Tensor]:
+    """Whatever a checkpoint file held -> the tensors of `model`, by this project's names; idempotent.
+
+    Takes a classifier or a segmentation model in the authors' layout or this project's, plain or as a training
+    checkpoint. The backbone must match name for name; only the head may be missing, as it is in a segmentation model.
+
+    Raises:
+        RuntimeError: tensors of the backbone are missing, or some belong to another network.
+    """
+    tensors = backbone_state_dict(state_dict)
+    expected = model.state_dict().keys()
+    unexpected = sorted(tensors.keys() - expected)
+    missing = sorted(name for name in expected - tensors.keys() if not name.startswith("head."))
+    if unexpected and not missing and all(name.startswith("head.") for name in unexpected):
+        return {name: tensor for name, tensor in tensors.items() if name in expected}  # a model without a classifier
+    if missing or unexpected:
+        raise RuntimeError(
+            f"the checkpoint does not fit this FANet: {len(missing)} tensors missing{_examples(missing)}, "
+            f"{len(unexpected)} unknown{_examples(unexpected)}; check the variant and its arguments"
+        )
+    return tensors
+
+
+def _examples(names: list[str]) -> str:
+    return f" ({', '.join(names[:3])}{', …' if len(names) > 3 else ''})" if names else ""
+
+
+def _create_fanet(variant: str, pretrained: bool = False, **kwargs: Any) -> FANet:
+    return build_model_with_cfg(
+        FANet,
+        variant,
+        pretrained,
+        pretrained_filter_fn=checkpoint_filter_fn,
+        feature_cfg=dict(out_indices=(0, 1, 2, 3), feature_cls="getter"),
+        **kwargs,
+    )
+
+
+def _cfg(**kwargs: Any) -> dict[str, Any]:
+    return {
+        "num_classes": 1000,
+        "input_size": (3, 224, 224),
+        "pool_size": (7, 7),
+        "crop_pct": 0.9,  # not published; that of Swin and VAN, whose recipe the paper follows
+        "interpolation": "bicubic",
+        "mean": IMAGENET_DEFAULT_MEAN,
+        "std": IMAGENET_DEFAULT_STD,
+        "first_conv": "stem",
+        "classifier": "head.fc",
+        "license": "apache-2.0",
+        "paper_ids": "arXiv:2407.09379",
+        "paper_name": "FANet: Feature Amplification Network for Semantic Segmentation in Cluttered Background",
+        **kwargs,
+    }
+
+
+default_cfgs = generate_default_cfgs(
+    {
+        "fanet_base.in1k": _cfg(hf_hub_id="mubashir04/fanet_zerowaste_segmentation"),
+        "fanet_large.untrained": _cfg(),
+        "fanet_small.untrained": _cfg(),
+        "fanet_nano.untrained": _cfg(),
+        "fanet_pico.untrained": _cfg(),
+        "test_fanet.untrained": _cfg(input_size=(3, 160, 160), pool_size=(5, 5)),
+    }
+)
+
+# How the sizes beside the paper's were chosen: widths double from stage to stage and depths keep the paper's proportion
+# 1:1:4:1, so width and depth are the only two numbers of a variant. Downwards, width shrinks to the next size that suits
+# the hardware (multiples of 32, 24 at the end), and depth halves last. Upwards, FANet grows as its peers Swin, ConvNeXt
+# and FocalNet do: width 128, and a deeper third stage until it is as large as FocalNet-B.
+
+
+@register_model
+def fanet_large(pretrained: bool = False, **kwargs: Any) -> FANet:
+    """FocalNet-B's size: 85.5 M parameters."""
+    model_args = dict(depths=(2, 2, 14, 2), dims=(128, 256, 512, 1024))
+    return _create_fanet("fanet_large", pretrained=pretrained, **dict(model_args, **kwargs))
+
+
+@register_model
+def fanet_base(pretrained: bool = False, **kwargs: Any) -> FANet:
+    """The paper's FANet: 36.7 M parameters, 5.80 GMACs at 224x224."""
+    model_args = dict(depths=(2, 2, 8, 2), dims=(96, 192, 384, 768))
+    return _create_fanet("fanet_base", pretrained=pretrained, **dict(model_args, **kwargs))
+
+
+@register_model
+def fanet_small(pretrained: bool = False, **kwargs: Any) -> FANet:
+    """About half of the paper's FANet: 16.6 M parameters."""
+    model_args = dict(depths=(2, 2, 8, 2), dims=(64, 128, 256, 512))
+    return _create_fanet("fanet_small", pretrained=pretrained, **dict(model_args, **kwargs))
+
+
+@register_model
+def fanet_nano(pretrained: bool = False, **kwargs: Any) -> FANet:
+    """For edge devices: 4.4 M parameters."""
+    model_args = dict(depths=(2, 2, 8, 2), dims=(32, 64, 128, 256), drop_path_rate=0.0)
+    return _create_fanet("fanet_nano", pretrained=pretrained, **dict(model_args, **kwargs))
+
+
+@register_model
+def fanet_pico(pretrained: bool = False, **kwargs: Any) -> FANet:
+    """Small enough to ship trained inside the wheel: 1.5 M parameters, 1.3 M of them without the classifier."""
+    model_args = dict(depths=(1, 1, 4, 1), dims=(24, 48, 96, 192), drop_path_rate=0.0)
+    return _create_fanet("fanet_pico", pretrained=pretrained, **dict(model_args, **kwargs))
+
+
+@register_model
+def test_fanet(pretrained: bool = False, **kwargs: Any) -> FANet:
+    """A tiny twin for tests."""
+    model_args = dict(depths=(1, 1, 2, 1), dims=(16, 32, 64, 128), drop_path_rate=0.0)
+    return _create_fanet("test_fanet", pretrained=pretrained, **dict(model_args, **kwargs))
+
+
+# The authors' code calls the paper's model `fanet_tiny`.
+register_model_deprecations(__name__, {"fanet_tiny": "fanet_base"})

@@ -1,0 +1,1 @@
+"""How numbers enter and leave: the authors' parameter names, checkpoint files, and what they turn into."""
