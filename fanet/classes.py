@@ -1,0 +1,50 @@
+"""The classes of a segmentation task: their names, their colours and the label that does not count."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class ClassScheme:
+    """What the integers in a label map mean.
+
+    The class with index `i` is called `names[i]` and drawn in `palette[i]` (RGB, 0..255). Pixels labelled
+    `ignore_index` take part in neither loss nor metrics.
+
+    Raises:
+        ValueError: names and colours differ in number, or a name stands twice.
+    """
+
+    names: tuple[str, ...]
+    palette: tuple[tuple[int, int, int], ...]
+    ignore_index: int = 255
+
+    def __post_init__(self) -> None:
+        if len(self.names) != len(self.palette):
+            raise ValueError(f"{len(self.names)} class names, but {len(self.palette)} colours: give one colour a class")
+        if len(set(self.names)) != len(self.names):
+            raise ValueError(f"class names must differ from each other, got {', '.join(self.names)}")
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @classmethod
+    def numbered(cls, count: int) -> "ClassScheme":
+        """Names `class_0`, `class_1`, … and distinct colours, for a task whose classes nobody named.
+
+        The colours are the bits of the class index spread over the three channels, most significant first, as in
+        the Pascal VOC colour map, so neighbouring indices differ strongly.
+        """
+        palette = []
+        for index in range(count):
+            red, green, blue = (
+                sum(((index >> (3 * bit + channel)) & 1) << (7 - bit) for bit in range(3)) for channel in range(3)
+            )
+            palette.append((red, green, blue))
+        return cls(tuple(f"class_{index}" for index in range(count)), tuple(palette))
+
+
+# ZeroWaste-f (Bashkirova et al., CVPR 2022); the colours are those of FANet's authors. The generated scenes share it.
+ZEROWASTE = ClassScheme(
+    names=("background", "rigid_plastic", "cardboard", "metal", "soft_plastic"),
+    palette=((10, 10, 10), (230, 5, 5), (4, 200, 3), (204, 5, 255), (5, 128, 148)),
+)

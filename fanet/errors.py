@@ -1,0 +1,33 @@
+"""The error that a mistake of the user raises."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class UserError(ValueError):
+    """A mistake of the user: its text is one line that says what is wrong and how to mend it.
+
+    The command line prints that line and ends with exit status 2.
+    """
+
+
+@contextmanager
+def needs_extra(extra: str, *modules: str) -> Iterator[None]:
+    """Guards imports of optional packages.
+
+    with needs_extra("seg", "cv2"):
+        import cv2
+
+    Args:
+        extra: the extra of this package that installs them.
+        modules: the names, as imported, of the packages that may be missing.
+
+    Raises:
+        UserError: one of `modules` is not installed. Any other missing module is a bug and passes through.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name in modules:
+            raise UserError(f'{error.name} is not installed: pip install "fanet[{extra}]"') from error
+        raise

@@ -1,0 +1,162 @@
+"""Pictures in and out: whatever people keep images in becomes (H, W, 3) uint8 RGB."""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
+
+from fanet.errors import UserError
+from fanet.files import atomic_path
+
+#: Where a folder is given, files with these endings (in any case) are its images.
+IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+
+# Transparent pixels show what viewers and browsers usually show behind them.
+_BACKDROP = 255
+# 65535 = 255 * 257, so dividing by it maps the ends of the 16-bit range to the ends of the 8-bit range.
+_SIXTEEN_TO_EIGHT = 257
+
+
+def read_image(source: str | Path | Image.Image | np.ndarray) -> np.ndarray:
+    """Reads an image as (H, W, 3) uint8 RGB.
+
+    Grey values fill all three channels; palettes are looked up; transparency is composited on white; 16-bit values
+    are divided by 257 and rounded (Pillow itself reduces 16-bit colour files, by dropping the low byte); CMYK is
+    converted without a colour profile; the EXIF orientation is applied. Of several frames or pages the first is read.
+
+    Args:
+        source: a file, a PIL image, or an array (H, W), (H, W, 3) or (H, W, 4) of uint8 or uint16, RGB(A) order. The
+            result may share memory with an array.
+
+    Raises:
+        UserError: the file is missing, unreadable, empty, cut off, too large or no image; the values are
+            floating-point numbers or exceed 16 bits, whose range nothing says; the array has another shape or type.
+    """
+    if isinstance(source, np.ndarray):
+        return _array_to_rgb(source)
+    if isinstance(source, Image.Image):
+        with _decoding("the image"):
+            return _image_to_rgb(source, "the image")
+    with _opened(Path(source)) as image:
+        return _image_to_rgb(image, str(source))
+
+
+def read_labels(path: str | Path) -> np.ndarray:
+    """Reads a label map: the (H, W) uint8 class indices of an 8-bit file with one channel or a palette.
+
+    Raises:
+        UserError: the file is unreadable (as for `read_image`), or its pixels are no class indices: colours, more or
+            fewer than 8 bits, or values blurred by JPEG.
+    """
+    with _opened(Path(path)) as image:
+        if image.format == "JPEG":
+            raise UserError(f"{path} is a JPEG, which changes class indices: keep labels as PNG")
+        # Pillow stretches grey values of 2 and 4 bits to 0..255; only the raw mode still tells.
+        codec_args = image.tile[0][3] if image.tile else image.mode
+        raw_mode = codec_args[0] if isinstance(codec_args, tuple) else codec_args
+        if image.mode not in ("L", "P") or raw_mode in ("L;2", "L;4"):
+            raise UserError(
+                f"{path} is no label map (its pixels are {raw_mode}): labels are class indices in one 8-bit channel"
+            )
+        return np.array(image, dtype=np.uint8)
+
+
+def write_png(path: str | Path, array: np.ndarray, palette: Sequence[tuple[int, int, int]] | None = None) -> None:
+    """Writes a PNG whole or not at all.
+
+    Args:
+        path: the file; its folder must exist.
+        array: uint8, (H, W, 3) RGB or (H, W) with one channel.
+        palette: for (H, W) only: colours that viewers show instead of the values, which stay what they are.
+
+    Raises:
+        UserError: the folder does not exist or cannot be written to.
+        ValueError: the array has another shape or type.
+    """
+    if array.dtype != np.uint8 or not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 3 and not palette)):
+        raise ValueError(f"expected uint8 (H, W), or (H, W, 3) without palette, got {array.dtype} {array.shape}")
+    image = Image.fromarray(array)
+    if palette:
+        image.putpalette([channel for colour in palette for channel in colour])
+    with atomic_path(path) as temporary:
+        image.save(temporary, format="PNG")
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[ImageFile.ImageFile]:
+    """The image in a file; its pixels are decoded, and faults in them translated, within the block."""
+    if path.is_dir():
+        raise UserError(f"{path} is a folder: name an image file")
+    try:
+        size = path.stat().st_size
+    except PermissionError as error:
+        raise UserError(f"no permission to read {path}") from error
+    except (OSError, ValueError) as error:
+        raise UserError(f"there is no file {path}") from error
+    if not path.is_file():
+        raise UserError(f"{path} is not a regular file: name an image file")
+    if size == 0:
+        raise UserError(f"{path} is empty")
+    with _decoding(str(path)), Image.open(path) as image:
+        yield image
+
+
+@contextmanager
+def _decoding(name: str) -> Iterator[None]:
+    """Translates what Pillow raises on bad files. What it only warns of (odd metadata, a size that is large but below
+    its limit) does not concern the reader of the picture.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except UserError:
+        raise
+    except PermissionError as error:
+        raise UserError(f"no permission to read {name}") from error
+    except UnidentifiedImageError as error:
+        raise UserError(f"{name} is not an image that Pillow can read") from error
+    except Image.DecompressionBombError as error:
+        limit = 2 * (Image.MAX_IMAGE_PIXELS or 0) // 10**6
+        raise UserError(f"{name} has more than {limit} million pixels, the limit: cut it into tiles first") from error
+    except MemoryError:
+        raise
+    except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error, zlib.error and others
+        raise UserError(f"{name} is cut off or damaged ({error})") from error
+
+
+def _image_to_rgb(image: Image.Image, name: str) -> np.ndarray:
+    image = ImageOps.exif_transpose(image)
+    if image.mode == "F":
+        raise UserError(f"{name} holds floating-point values of unknown range: save it with 8 or 16 bits per channel")
+    if image.mode.startswith("I"):
+        return _array_to_rgb(_sixteen_bit(np.asarray(image), name))
+    if image.has_transparency_data:
+        return _array_to_rgb(np.asarray(image.convert("RGBA")))
+    return np.array(image.convert("RGB"))
+
+
+def _sixteen_bit(values: np.ndarray, name: str) -> np.ndarray:
+    """Integers of any width, as uint16 where they fit. Pillow gives some 16-bit files 32-bit pixels."""
+    if values.min() < 0 or values.max() > np.iinfo(np.uint16).max:
+        raise UserError(f"{name} has values outside 0..65535: save it with 8 or 16 bits per channel")
+    return values.astype(np.uint16)
+
+
+def _array_to_rgb(array: np.ndarray) -> np.ndarray:
+    """(H, W), (H, W, 3) or (H, W, 4) of uint8 or uint16 -> (H, W, 3) uint8."""
+    if array.dtype not in (np.uint8, np.uint16):
+        raise UserError(f"an image array must be uint8 or uint16, got {array.dtype}: scale it to 0..255 and convert it")
+    if array.size == 0 or not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))):
+        raise UserError(f"an image array must be (H, W), (H, W, 3) or (H, W, 4) and not empty, got {array.shape}")
+    if array.dtype == np.uint16:
+        array = ((array.astype(np.uint32) + _SIXTEEN_TO_EIGHT // 2) // _SIXTEEN_TO_EIGHT).astype(np.uint8)
+    if array.ndim == 2:
+        return np.repeat(array[..., None], 3, axis=2)
+    if array.shape[2] == 4:
+        colour, alpha = array[..., :3].astype(np.uint16), array[..., 3:].astype(np.uint16)
+        return ((colour * alpha + _BACKDROP * (255 - alpha) + 127) // 255).astype(np.uint8)
+    return np.ascontiguousarray(array)

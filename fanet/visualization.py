@@ -1,0 +1,188 @@
+"""Label maps drawn over pictures, and pictures side by side with a legend."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from fanet.classes import ClassScheme
+
+# A class of this name is drawn as no tint: what is seen is the picture itself.
+_BACKGROUND = "background"
+# Outlines keep the hue of their class, at this share of its brightness.
+_OUTLINE_SHADE = 0.45
+# One pixel of outline for so many pixels of the longer side.
+_OUTLINE_EVERY = 300
+
+# The layout of a panel, in pixels at its full width.
+_MARGIN, _GAP = 32, 20
+_TITLE_SIZE, _TEXT_SIZE = 26, 22
+_SWATCH = 48  # as high as the two lines of text beside it
+_INK, _FAINT, _PAPER = (28, 28, 30), (110, 110, 115), (255, 255, 255)
+
+
+@dataclass(frozen=True)
+class LegendEntry:
+    """A class in a legend: its name, its RGB colour, and a figure that belongs to it, as text. Without a colour, its
+    box stays empty.
+    """
+
+    name: str
+    colour: tuple[int, int, int] | None
+    value: str = ""
+
+
+def legend_of(classes: ClassScheme, values: Sequence[str]) -> list[LegendEntry]:
+    """The legend to pictures that `overlay` made; `values` are texts, one for each class."""
+    return [
+        LegendEntry(name, None if name == _BACKGROUND else colour, value)
+        for name, colour, value in zip(classes.names, classes.palette, values, strict=True)
+    ]
+
+
+def overlay(image: np.ndarray, labels: np.ndarray, classes: ClassScheme, alpha: float = 0.5) -> np.ndarray:
+    """Tints the objects in a picture with the colours of their classes and outlines them in a darker shade.
+
+    Pixels of a class named `background`, and those labelled with the ignore index, stay as they are.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        labels: (H, W) class indices.
+        classes: names and colours of the indices.
+        alpha: share of the class colour in a tinted pixel, 0..1.
+
+    Returns:
+        (H, W, 3) uint8 RGB, a new array.
+
+    Raises:
+        ValueError: the sizes differ, or a label is neither a class nor the ignore index.
+    """
+    if labels.shape != image.shape[:2]:
+        raise ValueError(f"labels {labels.shape} do not fit an image of {image.shape[:2]}")
+    known = labels[labels != classes.ignore_index]
+    if known.size and int(known.max()) >= len(classes):
+        raise ValueError(f"label {int(known.max())} has no class: there are {len(classes)}")
+
+    tints = np.zeros((256, 3), dtype=np.float32)
+    tinted = np.zeros(256, dtype=bool)
+    for index, (name, colour) in enumerate(zip(classes.names, classes.palette, strict=True)):
+        tints[index] = colour
+        tinted[index] = name != _BACKGROUND and index != classes.ignore_index
+
+    drawn = image.copy()
+    objects = tinted[labels]
+    mixed = (1 - alpha) * image[objects] + alpha * tints[labels[objects]]
+    drawn[objects] = np.rint(mixed).astype(np.uint8)
+    outline = objects & _borders(labels, width=max(1, round(max(labels.shape) / _OUTLINE_EVERY)))
+    drawn[outline] = np.rint(_OUTLINE_SHADE * tints[labels[outline]]).astype(np.uint8)
+    return drawn
+
+
+def enlarge(array: np.ndarray, factor: int) -> np.ndarray:
+    """Repeats every pixel `factor` times in both directions: (H, W, …) -> (factor H, factor W, …)."""
+    return array.repeat(factor, axis=0).repeat(factor, axis=1)
+
+
+def panel(
+    columns: Sequence[tuple[str, np.ndarray]],
+    legend: Sequence[LegendEntry] = (),
+    note: str = "",
+    width: int = 1600,
+) -> np.ndarray:
+    """Pictures side by side on white, each under its title, with a legend and a line of text beneath.
+
+    Small pictures are enlarged by the greatest whole factor that fits, pixel by pixel; large ones are reduced.
+
+    Args:
+        columns: titles and pictures, (H, W, 3) uint8 RGB of one size.
+        legend: classes, in as many rows as they need.
+        note: a line under the legend.
+        width: of the whole panel in pixels. It comes out narrower where the enlarged pictures do not fill it.
+
+    Returns:
+        (height, about `width`, 3) uint8 RGB.
+
+    Raises:
+        ValueError: there are no pictures, or they differ in size.
+    """
+    if not columns or len({image.shape for _, image in columns}) > 1:
+        raise ValueError(f"a panel needs pictures of one size, got {[image.shape for _, image in columns]}")
+    room = (width - 2 * _MARGIN - (len(columns) - 1) * _GAP) // len(columns)
+    pictures = [_fitted(image, room) for _, image in columns]
+    wide, high = pictures[0].size
+    width = len(columns) * wide + (len(columns) - 1) * _GAP + 2 * _MARGIN
+
+    entries = _legend_positions(legend, width)
+    below = _MARGIN + _TITLE_SIZE + _GAP // 2 + high
+    legend_top = below + _GAP
+    legend_bottom = legend_top + (entries[-1][1] + _SWATCH if entries else 0)
+    note_top = legend_bottom + (_GAP if entries and note else 0)
+    height = note_top + (_TEXT_SIZE if note else 0) + _MARGIN
+
+    canvas = Image.new("RGB", (width, height), _PAPER)
+    draw = ImageDraw.Draw(canvas)
+    for position, ((title, _), picture) in enumerate(zip(columns, pictures, strict=True)):
+        left = _MARGIN + position * (wide + _GAP)
+        draw.text((left, _MARGIN - 8), title, fill=_INK, font=_font(_TITLE_SIZE))
+        canvas.paste(picture, (left, below - high))
+    for entry, (left, top) in zip(legend, entries, strict=True):
+        _draw_entry(draw, entry, left, legend_top + top)
+    if note:
+        draw.text((_MARGIN, note_top), note, fill=_FAINT, font=_font(_TEXT_SIZE))
+    return np.array(canvas)
+
+
+def _borders(labels: np.ndarray, width: int) -> np.ndarray:
+    """(H, W) bool: pixels with another label within `width` steps to the side, up or down."""
+    border = np.zeros(labels.shape, dtype=bool)
+    for step in range(1, width + 1):
+        differs = labels[step:] != labels[:-step]
+        border[step:] |= differs
+        border[:-step] |= differs
+        differs = labels[:, step:] != labels[:, :-step]
+        border[:, step:] |= differs
+        border[:, :-step] |= differs
+    return border
+
+
+def _fitted(image: np.ndarray, room: int) -> Image.Image:
+    """The picture at most `room` pixels wide, and as near to it as whole factors allow."""
+    high, wide = image.shape[:2]
+    if wide > room:
+        return Image.fromarray(image).resize((room, max(1, round(high * room / wide))), Image.Resampling.LANCZOS)
+    return Image.fromarray(enlarge(image, room // wide))
+
+
+@cache  # Pillow decodes the font anew on every call
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)
+
+
+def _legend_positions(legend: Sequence[LegendEntry], width: int) -> list[tuple[int, int]]:
+    """Left and top of every entry, relative to the legend's: columns as wide as the widest entry, spread evenly."""
+    if not legend:
+        return []
+    font = _font(_TEXT_SIZE)
+    texts = [text for entry in legend for text in (entry.name, entry.value)]
+    widest = _SWATCH + _GAP + round(max(font.getlength(text) for text in texts))
+    inner = width - 2 * _MARGIN
+    per_row = min(len(legend), max(1, inner // (widest + _GAP)))
+    return [
+        (_MARGIN + index % per_row * inner // per_row, index // per_row * (_SWATCH + _GAP))
+        for index in range(len(legend))
+    ]
+
+
+def _draw_entry(draw: ImageDraw.ImageDraw, entry: LegendEntry, left: int, top: int) -> None:
+    """A swatch, to its right the name, and below the name the value."""
+    box = (left, top, left + _SWATCH - 1, top + _SWATCH - 1)
+    draw.rectangle(box, fill=entry.colour or _PAPER, outline=_INK if entry.colour else _FAINT)
+    text, middle = left + _SWATCH + _GAP // 2, top + _SWATCH // 2
+    font = _font(_TEXT_SIZE)
+    if entry.value:
+        draw.text((text, middle - 13), entry.name, fill=_INK, font=font, anchor="lm")
+        draw.text((text, middle + 13), entry.value, fill=_FAINT, font=font, anchor="lm")
+    else:
+        draw.text((text, middle), entry.name, fill=_INK, font=font, anchor="lm")
