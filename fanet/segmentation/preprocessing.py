@@ -1,0 +1,71 @@
+"""From a picture to what the network takes: the part of a model's configuration that is not the network."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+
+from .upernet import resize
+
+
+def _round_up(value: int, multiple: int) -> int:
+    return -(-value // multiple) * multiple
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """Resizing and normalisation at test time.
+
+    `mean` and `std` are those of RGB values in 0..1. With `fit = (long, short)` the picture is resized, keeping its
+    aspect, to the largest size whose longer side is at most `long` and whose shorter side is at most `short`; None
+    keeps its size. Then each side is resized up to the next multiple of `multiple`. ZeroWaste-f's published protocol is
+    `fit=(2048, 512), multiple=32`: 1920x1080 becomes 928x512. Resizing is bilinear without anti-aliasing and rounds
+    to whole grey values after each step, as OpenCV does.
+    """
+
+    mean: tuple[float, float, float] = IMAGENET_DEFAULT_MEAN
+    std: tuple[float, float, float] = IMAGENET_DEFAULT_STD
+    fit: tuple[int, int] | None = None
+    multiple: int = 1
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Preprocessing":
+        """The inverse of `to_dict`; lists, as JSON has them, become tuples.
+
+        Raises:
+            TypeError: a key is unknown.
+        """
+        arguments: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        return cls(**arguments)
+
+    def to_dict(self) -> dict[str, Any]:
+        """A dictionary that JSON can hold."""
+        return asdict(self)
+
+    def sizes(self, height: int, width: int) -> list[tuple[int, int]]:
+        """The sizes (height, width) that a picture is resized to, one after the other; none where it stays."""
+        steps = []
+        if self.fit is not None:
+            long, short = self.fit
+            scale = min(long / max(height, width), short / min(height, width))
+            steps.append((max(1, int(height * scale + 0.5)), max(1, int(width * scale + 0.5))))
+        last_height, last_width = steps[-1] if steps else (height, width)
+        steps.append((_round_up(last_height, self.multiple), _round_up(last_width, self.multiple)))
+        sizes = [(height, width), *steps]
+        return [after for before, after in zip(sizes, sizes[1:], strict=False) if before != after]
+
+    def __call__(self, image: np.ndarray, device: torch.device | str = "cpu") -> torch.Tensor:
+        """(H, W, 3) uint8 RGB -> (1, 3, h, w) float32, normalised, on `device`"""
+        x = torch.from_numpy(np.ascontiguousarray(image)).to(device).permute(2, 0, 1)[None].float()
+        for size in self.sizes(image.shape[0], image.shape[1]):
+            x = resize(x, size).round_()
+        return self.normalize(x)
+
+    def normalize(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, 3, H, W) of 0..255, any type -> the same, float32, normalised"""
+        mean = torch.tensor(self.mean, device=x.device).view(3, 1, 1)
+        std = torch.tensor(self.std, device=x.device).view(3, 1, 1)
+        return (x.float() / 255 - mean) / std
