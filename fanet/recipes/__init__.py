@@ -1,0 +1,118 @@
+"""Recipes: experiments as YAML files, each with its expected result, its cost and its command in the header.
+
+A recipe states every setting, so what a file says is what runs, and a key that is not in it is a mistake.
+"""
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import yaml
+
+from fanet.errors import UserError
+
+FOLDER = Path(__file__).parent
+FREE_SUFFIX = "_kwargs"  # a mapping so named is passed on to a constructor, and may be given any key
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML as people write it: PyYAML alone takes 3e-3 for a string, because it has no decimal point."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
+)
+
+
+def available() -> list[str]:
+    """Names of the recipes that come with the package."""
+    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+
+
+def recipe_path(name: str) -> Path:
+    """The file of a recipe that comes with the package.
+
+    Raises:
+        UserError: there is none of this name.
+    """
+    if name not in available():
+        raise UserError(
+            f"no recipe is called {name!r}{_suggestion(name, available())}; there are {', '.join(available())}, "
+            "and a file of your own is named with its suffix, .yaml"
+        )
+    return FOLDER / f"{name}.yaml"
+
+
+def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> dict:
+    """Reads a recipe and changes single values of it.
+
+    Args:
+        name_or_path: a name out of `available()`, or a YAML file.
+        overrides: `KEY=VALUE` each, KEY with dots between the levels, VALUE in YAML: `optimizer.lr=1e-3`,
+            `data.size=[128, 128]`. A key must be in the recipe, except below a mapping called `…_kwargs`.
+
+    Raises:
+        UserError: there is no such recipe, it is no YAML mapping, or an override has no value or an unknown key.
+    """
+    is_file = Path(name_or_path).suffix in (".yaml", ".yml")
+    path = Path(name_or_path) if is_file else recipe_path(str(name_or_path))
+    try:
+        recipe = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+    except OSError as error:
+        raise UserError(f"cannot read the recipe {path}: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not valid YAML: {_one_line(error)}") from error
+    if not isinstance(recipe, dict):
+        raise UserError(f"{path} is not a recipe: it must be a mapping of keys to values")
+    for override in overrides:
+        _override(recipe, override)
+    return recipe
+
+
+def flatten(recipe: Mapping, prefix: str = "") -> Iterator[tuple[str, object]]:
+    """Pairs of dotted key and value, in the recipe's order; a mapping without keys counts as a value."""
+    for key, value in recipe.items():
+        if isinstance(value, Mapping) and value:
+            yield from flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def unknown_key(key: str, known: Sequence[str]) -> UserError:
+    """The error for a dotted key that is not among the known ones; names those that look like it."""
+    return UserError(f"the recipe has no key {key!r}{_suggestion(key, known)}")
+
+
+def _override(recipe: dict, override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise UserError(f"{override!r} changes nothing: write KEY=VALUE, for example optimizer.lr=1e-3")
+    try:
+        value = yaml.load(text, Loader=_Loader)
+    except yaml.YAMLError as error:
+        raise UserError(f"the value of {override!r} is not valid YAML: {_one_line(error)}") from error
+    *levels, last = key.split(".")
+    section, is_free = recipe, False
+    for level in levels:
+        if is_free:
+            section = section.setdefault(level, {})
+        elif isinstance(section.get(level), dict):
+            section = section[level]
+        else:
+            raise unknown_key(key, [name for name, _ in flatten(recipe)])
+        is_free = is_free or level.endswith(FREE_SUFFIX)
+    if not is_free and last not in section:
+        raise unknown_key(key, [name for name, _ in flatten(recipe)])
+    section[last] = value
+
+
+def _suggestion(name: str, known: Sequence[str]) -> str:
+    by_last_part = {candidate.rpartition(".")[2]: candidate for candidate in known}
+    close = difflib.get_close_matches(name, known, n=3)
+    close += [by_last_part[part] for part in difflib.get_close_matches(name.rpartition(".")[2], by_last_part, n=3)]
+    return f": did you mean {' or '.join(dict.fromkeys(close))}?" if close else ""
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,34 @@
+"""What a result was computed with."""
+
+import importlib.metadata
+import json
+import platform
+from typing import TYPE_CHECKING
+
+import torch
+
+from fanet import __version__
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+PACKAGES = ("torch", "timm", "accelerate", "numpy", "opencv-python-headless")
+
+
+def describe_environment(accelerator: "Accelerator") -> str:
+    """Versions, machine and processes as JSON text; the version of a package without metadata is null."""
+    versions: dict[str, str | None] = {"fanet": __version__}
+    for package in PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            versions[package] = None
+    environment = {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": versions,
+        "device": str(accelerator.device),
+        "processes": accelerator.num_processes,
+        "threads": torch.get_num_threads(),
+    }
+    return json.dumps(environment, indent=1)

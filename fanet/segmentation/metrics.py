@@ -1,0 +1,137 @@
+"""The confusion matrix of a whole data set, and the scores read off it."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+
+class ConfusionMatrix:
+    """Counts, over all images together, how often a pixel of each true class was given each class.
+
+    `matrix` has shape (num_classes, num_classes), dtype int64, rows truth, columns prediction. With
+    `row = matrix.sum(axis=1)`, `column = matrix.sum(axis=0)` and `hit = matrix.diagonal()` the scores are
+
+    - IoU of a class: `hit / (row + column - hit)`;
+    - accuracy of a class: `hit / row`;
+    - pixel accuracy: `hit.sum() / matrix.sum()`.
+
+    A class found in neither truth nor prediction has no IoU (nan) and does not enter the mean; one that is predicted
+    but never true has IoU 0 and does, though it has no accuracy of its own. Pixels whose truth is `ignore_index` are
+    left out of everything, whatever was predicted there. A score with nothing to average is nan.
+    """
+
+    def __init__(self, num_classes: int, ignore_index: int = 255) -> None:
+        self.num_classes = num_classes
+        self.ignore_index = ignore_index
+        self.matrix = np.zeros((num_classes, num_classes), dtype=np.int64)
+
+    def update(self, prediction: np.ndarray | torch.Tensor, target: np.ndarray | torch.Tensor) -> None:
+        """Counts the pixels of one or more images.
+
+        Args:
+            prediction: class indices, integers of any shape.
+            target: true class indices or `ignore_index`, of the same shape.
+
+        Raises:
+            ValueError: the shapes differ, the values are no integers, or a class index is out of range.
+        """
+        prediction, target = _as_array(prediction, "prediction"), _as_array(target, "target")
+        if prediction.shape != target.shape:
+            raise ValueError(f"prediction and target differ in shape: {prediction.shape} and {target.shape}")
+        counted = target != self.ignore_index
+        prediction, target = prediction[counted].astype(np.int64), target[counted].astype(np.int64)
+        for name, values in (("prediction", prediction), ("target", target)):
+            if values.size and not 0 <= values.min() <= values.max() < self.num_classes:
+                raise ValueError(
+                    f"{name} has values from {values.min()} to {values.max()}: expected 0 to {self.num_classes - 1}"
+                    f", or {self.ignore_index} in the target for pixels to ignore"
+                )
+        pairs = np.bincount(target * self.num_classes + prediction, minlength=self.num_classes**2)
+        self.matrix += pairs.reshape(self.matrix.shape)
+
+    def merge(self, other: "ConfusionMatrix") -> None:
+        """Adds the counts of another matrix, for instance of another process, to this one.
+
+        Raises:
+            ValueError: the matrices differ in their number of classes.
+        """
+        if self.num_classes != other.num_classes:
+            raise ValueError(f"cannot merge counts of {self.num_classes} and {other.num_classes} classes")
+        self.matrix += other.matrix
+
+    def __add__(self, other: "ConfusionMatrix") -> "ConfusionMatrix":
+        total = ConfusionMatrix(self.num_classes, self.ignore_index)
+        total.merge(self)
+        total.merge(other)
+        return total
+
+    def iou(self) -> np.ndarray:
+        """Intersection over union of every class: (num_classes,) in 0..1, nan for a class that occurs nowhere."""
+        hit = self.matrix.diagonal()
+        return _ratio(hit, self.matrix.sum(axis=1) + self.matrix.sum(axis=0) - hit)
+
+    def accuracy(self) -> np.ndarray:
+        """Share of every class's true pixels that was found: (num_classes,) in 0..1, nan for a class never true."""
+        return _ratio(self.matrix.diagonal(), self.matrix.sum(axis=1))
+
+    @property
+    def miou(self) -> float:
+        """Mean IoU of the classes that occur, in 0..1."""
+        return _mean(self.iou())
+
+    @property
+    def miou_no_background(self) -> float:
+        """Mean IoU of the classes that occur, class 0 left out, in 0..1."""
+        return _mean(self.iou()[1:])
+
+    @property
+    def mean_accuracy(self) -> float:
+        """Mean accuracy of the classes that occur in the truth, in 0..1."""
+        return _mean(self.accuracy())
+
+    @property
+    def pixel_accuracy(self) -> float:
+        """Share of all counted pixels that were given their true class, in 0..1."""
+        return float(_ratio(np.trace(self.matrix), self.matrix.sum()))
+
+    def to_dict(self, names: Sequence[str]) -> dict:
+        """The scores in %, ready for JSON: None stands for a score that does not exist.
+
+        Args:
+            names: what the classes are called, in the order of their indices.
+
+        Raises:
+            ValueError: not one name a class.
+        """
+        if len(names) != self.num_classes:
+            raise ValueError(f"{len(names)} names for {self.num_classes} classes")
+        return {
+            "miou": _percent(self.miou),
+            "miou_no_background": _percent(self.miou_no_background),
+            "pixel_accuracy": _percent(self.pixel_accuracy),
+            "mean_accuracy": _percent(self.mean_accuracy),
+            "iou": {name: _percent(value) for name, value in zip(names, self.iou(), strict=True)},
+            "confusion_matrix": self.matrix.tolist(),
+        }
+
+
+def _as_array(values: np.ndarray | torch.Tensor, name: str) -> np.ndarray:
+    array = values.detach().cpu().numpy() if isinstance(values, torch.Tensor) else np.asarray(values)
+    if not np.issubdtype(array.dtype, np.integer):
+        raise ValueError(f"{name} holds {array.dtype} values: expected integer class indices")
+    return array
+
+
+def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.true_divide(part, whole)
+
+
+def _mean(values: np.ndarray) -> float:
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if known.size else float("nan")
+
+
+def _percent(value: float) -> float | None:
+    return None if np.isnan(value) else 100 * float(value)

@@ -1,0 +1,113 @@
+import pytest
+
+from fanet.errors import UserError
+from fanet.recipes import available, flatten, load_recipe, recipe_path
+from fanet.segmentation.engine.settings import Settings
+
+
+def test_every_recipe_is_found_by_its_name():
+    assert "clutter" in available()
+    for name in available():
+        assert recipe_path(name).is_file()
+        assert load_recipe(name)
+
+
+def test_clutter_recipe_states_exactly_the_settings_that_training_knows():
+    Settings.from_recipe(load_recipe("clutter"))
+
+
+@pytest.mark.parametrize("name", ["clutter"])
+def test_header_says_the_command(name):
+    text = recipe_path(name).read_text()
+    assert text.startswith("#")
+    assert f"Command: fanet train {name}" in text
+
+
+@pytest.mark.parametrize(
+    ("override", "key", "value"),
+    [
+        ("optimizer.lr=1e-3", "optimizer.lr", 0.001),
+        ("optimizer.lr=.5", "optimizer.lr", 0.5),
+        ("train.iterations=7", "train.iterations", 7),
+        ("data.size=[64, 96]", "data.size", [64, 96]),
+        ("train.channels_last=false", "train.channels_last", False),
+        ("model.backbone=resnet18.a=b", "model.backbone", "resnet18.a=b"),
+        ("model.backbone_kwargs.drop_path_rate=0.1", "model.backbone_kwargs.drop_path_rate", 0.1),
+        ("model.backbone_kwargs.norm.eps=1e-6", "model.backbone_kwargs.norm.eps", 1e-6),
+    ],
+)
+def test_override_changes_one_value_and_keeps_the_others(override, key, value):
+    before, after = dict(flatten(load_recipe("clutter"))), dict(flatten(load_recipe("clutter", [override])))
+    assert after[key] == value
+    assert type(after[key]) is type(value)
+    changed = {name for name in before | after if before.get(name) != after.get(name)}
+    assert changed - {"model.backbone_kwargs"} == {key}
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("train.iteration=7", "did you mean train.iterations"),
+        ("iterations=7", "did you mean train.iterations"),
+        ("data.crop.height=7", "no key 'data.crop.height'"),
+        ("train=7", "train must be a mapping"),
+        ("train.iterations", "KEY=VALUE"),
+        ("=7", "KEY=VALUE"),
+        ("data.size=[64", "not valid YAML"),
+    ],
+)
+def test_unusable_override_is_refused_in_one_line(override, message):
+    with pytest.raises(UserError, match=message) as caught:
+        Settings.from_recipe(load_recipe("clutter", [override]))
+    assert "\n" not in str(caught.value)
+
+
+def test_recipe_of_ones_own_is_read_from_its_file(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(recipe_path("clutter").read_text().replace("lr: 3.0e-3", "lr: 4e-3"))
+    assert load_recipe(path)["optimizer"]["lr"] == 0.004
+    assert load_recipe(str(path), ["data.seed=9"])["data"]["seed"] == 9
+
+
+def test_unknown_recipe_names_those_that_exist():
+    with pytest.raises(UserError, match="did you mean clutter"):
+        load_recipe("cluter")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"), [(None, "No such file"), ("- a\n", "mapping"), ("a: [", "not valid YAML"), ("", "mapping")]
+)
+def test_file_that_is_no_recipe_is_refused_in_one_line(tmp_path, content, message):
+    path = tmp_path / "mine.yaml"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(UserError, match=message) as caught:
+        load_recipe(path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda recipe: recipe["train"].pop("amp"), "lacks the key 'train.amp'"),
+        (lambda recipe: recipe.pop("loss"), "lacks the key 'loss'"),
+        (lambda recipe: recipe["train"].update(amp="fp8"), "train.amp must be none or bf16"),
+        (lambda recipe: recipe["train"].update(ampp="bf16"), "did you mean train.amp"),
+        (lambda recipe: recipe["train"].update(iterations=2.5), "train.iterations must be a whole number"),
+        (lambda recipe: recipe["train"].update(iterations=True), "train.iterations must be a whole number"),
+        (lambda recipe: recipe["train"].update(batch_size=0), "train.batch_size must be at least 1"),
+        (lambda recipe: recipe["data"].update(size=[64, "64"]), "data.size must be a whole number"),
+        (lambda recipe: recipe["data"].update(crop=[300, 64]), "data.crop"),
+        (lambda recipe: recipe["data"].update(crop=[64]), "height, width"),
+        (lambda recipe: recipe["data"].update(difficulty="hard"), "a number or a list"),
+        (lambda recipe: recipe["data"].update(dataset="zero"), "data.dataset must be clutter"),
+        (lambda recipe: recipe["evaluation"].update(seed=recipe["data"]["seed"]), "scenes of its own"),
+        (lambda recipe: recipe["scheduler"].update(warmup_iterations=10**6), "warmup_iterations"),
+        (lambda recipe: recipe["optimizer"].update(lr=0), "optimizer.lr must be positive"),
+    ],
+)
+def test_unfit_recipe_is_refused_naming_the_key(change, message):
+    recipe = load_recipe("clutter")
+    change(recipe)
+    with pytest.raises(UserError, match=message):
+        Settings.from_recipe(recipe)
