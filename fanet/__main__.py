@@ -1,0 +1,7 @@
+"""`python -m fanet`."""
+
+import sys
+
+from fanet.cli import main
+
+sys.exit(main())

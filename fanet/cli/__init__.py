@@ -1,0 +1,68 @@
+"""The command `fanet`: every module of this folder that `COMMANDS` lists is a subcommand."""
+
+import argparse
+import errno
+import sys
+from collections.abc import Sequence
+
+from fanet import __version__
+from fanet.cli import data, demo, predict, train
+from fanet.cli.arguments import Parser
+from fanet.errors import UserError
+
+COMMANDS = (demo, predict, train, data)
+
+# What the surroundings refuse, on whatever file: as little a bug as a wrong argument.
+_REFUSALS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of the whole command line. Subcommands import what they need only when they run."""
+    parser = Parser(prog="fanet", description="FANet and UperNet: semantic segmentation in clutter.")
+    parser.add_argument("--version", action="version", version=f"fanet {__version__}")
+    subparsers = parser.add_subparsers(metavar="COMMAND", required=True, dest="command")
+    for command in COMMANDS:
+        command.add_parser(subparsers)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command.
+
+    Args:
+        argv: the arguments without the program's name; those of this process by default.
+
+    Returns:
+        The exit status: 0, 2 for a mistake of the user (told in one line on standard error), 130 when interrupted.
+
+    Raises:
+        SystemExit: `--help`, `--version` (status 0) or arguments that do not parse (status 2).
+    """
+    args = _parse(argv)
+    try:
+        return args.run(args)
+    except UserError as error:
+        return _refuse(str(error))
+    except OSError as error:
+        if error.errno not in _REFUSALS:
+            raise
+        return _refuse(f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror))
+    except KeyboardInterrupt as interrupt:
+        print(f"fanet: interrupted{f': {interrupt}' if interrupt.args else ''}", file=sys.stderr)
+        return 130
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = build_parser()
+    args, rest = parser.parse_known_args(argv)
+    # argparse closes a list of positionals at the first option: `train RECIPE -o DIR KEY=VALUE` leaves KEY=VALUE over
+    if rest and hasattr(args, "overrides") and not any(word.startswith("-") for word in rest):
+        args.overrides = [*args.overrides, *rest]
+    elif rest:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    return args
+
+
+def _refuse(message: str) -> int:
+    print(f"fanet: error: {' '.join(message.split())}", file=sys.stderr)
+    return 2

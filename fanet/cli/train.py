@@ -1,0 +1,42 @@
+"""`fanet train`."""
+
+import argparse
+import os
+from pathlib import Path
+
+from fanet.cli.arguments import example
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    """Declares the subcommand."""
+    parser = subparsers.add_parser(
+        "train",
+        help="train a segmentation model",
+        description="Trains a segmentation model as a recipe says.",
+        epilog=example(
+            "fanet train clutter -o runs/clutter",
+            "fanet train my_recipe.yaml optimizer.lr=1e-3 -o runs/mine",
+            "fanet train clutter -o runs/clutter --resume",
+        ),
+    )
+    parser.add_argument("recipe", metavar="RECIPE", help="name of a recipe, or a YAML file")
+    parser.add_argument(
+        "overrides", metavar="KEY=VALUE", nargs="*", default=[], help="settings that differ from the recipe's"
+    )
+    parser.add_argument("-o", "--output", metavar="DIR", required=True, help="folder for checkpoints, log and model")
+    parser.add_argument("--resume", action="store_true", help="continue the run in DIR")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Trains and prints the scores and where the model is."""
+    from fanet.recipes import load_recipe
+    from fanet.segmentation.engine.train import train
+
+    result = train(load_recipe(args.recipe, args.overrides), Path(args.output), resume=args.resume)
+    if os.environ.get("RANK", "0") == "0":  # torchrun numbers its processes: one of them reports
+        print(
+            f"{result['iteration']} iterations in {result['seconds']:.0f} s: mIoU {result['miou']:.1f} %, "
+            f"best {result['best_miou']:.1f} %, models in {args.output}"
+        )
+    return 0
