@@ -29,12 +29,27 @@ from torch import nn
 
 from ..weights.names import backbone_state_dict
 from .blocks import CONTEXT_GROUPS, Device, Dtype, FANetBlock
-from .timm_private import feature_take_indices
+from .timm_private import CheckpointingFeatureGetter, feature_take_indices
 
 __all__ = ["FANet", "FANetStage"]
 
 STEM_STRIDE = 4
-FRM_CHOICES = ("both", "high", "low", None)
+FRM_CHOICES = ("both", "high", "low", "none", None)
+
+
+class Stem(nn.Conv2d):
+    """Convolution 5x5 with stride 4, after which maps lie channels-last in memory and stay so.
+
+    Without the one copy here, every layer norm behind would make its own. (B, C_in, H, W) -> (B, C, H/4, W/4), sizes
+    rounded up
+    """
+
+    def __init__(self, in_chs: int, out_chs: int, device: Device = None, dtype: Dtype = None) -> None:
+        super().__init__(in_chs, out_chs, 5, STEM_STRIDE, padding=2, device=device, dtype=dtype)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self._conv_forward(x, self.weight, self.bias)
+        return x.contiguous(memory_format=torch.channels_last)
 
 
 class FANetStage(nn.Module):
@@ -116,7 +131,8 @@ class FANet(nn.Module):
             kernel_sizes: Side of the CE's depthwise kernel in each stage, odd.
             mlp_ratio: Width of the ConvMLP over that of its stage.
             scm: Whether blocks have the spatial context module.
-            frm: Feature refinement module with "both" frequency branches, only "high", only "low", or None.
+            frm: Feature refinement module with "both" frequency branches, only "high", only "low", or None. "none" is
+                None for `timm.create_model`, which drops keywords that are None and so would build the default.
             drop_rate: Dropout in front of the classifier.
             drop_path_rate: Stochastic depth of the last block; rises linearly from 0 at the first.
             act_layer: Activation, a name of timm's or a class.
@@ -132,16 +148,16 @@ class FANet(nn.Module):
         if output_stride not in (8, 16, 32):
             raise ValueError(f"output_stride must be 8, 16 or 32, got {output_stride}")
         if frm not in FRM_CHOICES:
-            raise ValueError(f'frm must be "both", "high", "low" or None, got {frm!r}')
+            raise ValueError(f'frm must be "both", "high", "low", "none" or None, got {frm!r}')
         dd: dict[str, Any] = {"device": device, "dtype": dtype}
         act_layer, norm_layer = get_act_layer(act_layer), get_norm_layer(norm_layer)
         self.in_chans = in_chans
         self.num_classes = num_classes
         self.drop_rate = drop_rate
 
-        self.stem = nn.Conv2d(in_chans, dims[0], 5, STEM_STRIDE, padding=2, **dd)
+        self.stem = Stem(in_chans, dims[0], **dd)
         stages = []
-        self.feature_info: list[dict[str, Any]] = []
+        feature_info = []
         drop_path_rates = _drop_path_rates(drop_path_rate, depths)
         in_chs, reduction, dilation = dims[0], STEM_STRIDE, 1
         for i, (depth, dim) in enumerate(zip(depths, dims, strict=True)):
@@ -154,16 +170,17 @@ class FANet(nn.Module):
                 kernel_size=kernel_sizes[i],
                 mlp_ratio=mlp_ratio,
                 scm=scm,
-                frm=frm,
+                frm=None if frm == "none" else frm,
                 act_layer=act_layer,
                 norm_layer=norm_layer,
             )
             stages.append(
                 FANetStage(in_chs, dim, depth, stride, (entry_dilation, dilation), drop_path_rates[i], block_args, **dd)
             )
-            self.feature_info.append(dict(num_chs=dim, reduction=reduction, module=f"stages.{i}"))
+            feature_info.append(dict(num_chs=dim, reduction=reduction, module=f"stages.{i}"))
             in_chs = dim
         self.stages = nn.Sequential(*stages)
+        self.feature_info = feature_info
 
         self.num_features = self.head_hidden_size = dims[-1]
         self.head = NormMlpClassifierHead(
@@ -235,7 +252,10 @@ class FANet(nn.Module):
         if output_fmt != "NCHW":
             raise ValueError(f"output_fmt must be NCHW, got {output_fmt}")
         take_indices, max_index = feature_take_indices(len(self.stages), indices)
-        stages = self.stages if torch.jit.is_scripting() or not stop_early else self.stages[: max_index + 1]
+        if torch.jit.is_scripting() or not stop_early:  # TorchScript cannot slice modules
+            stages = self.stages
+        else:
+            stages = self.stages[: max_index + 1]
         x = self.stem(x)
         intermediates = []
         for i, stage in enumerate(stages):
@@ -336,7 +356,7 @@ def _create_fanet(variant: str, pretrained: bool = False, **kwargs: Any) -> FANe
         variant,
         pretrained,
         pretrained_filter_fn=checkpoint_filter_fn,
-        feature_cfg=dict(out_indices=(0, 1, 2, 3), feature_cls="getter"),
+        feature_cfg=dict(out_indices=(0, 1, 2, 3), feature_cls=CheckpointingFeatureGetter),
         **kwargs,
     )
 

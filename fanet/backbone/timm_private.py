@@ -1,9 +1,21 @@
 """What we need of timm that has no public name.
 
-`feature_take_indices` turns the `indices` of `forward_intermediates` into stage numbers with timm's own rules and
-messages; every model in timm uses it, but only from `timm.models._features`.
+- `feature_take_indices` turns the `indices` of `forward_intermediates` into stage numbers with timm's own rules and
+  messages; every model in timm uses it, but only from `timm.models._features`.
+- `FeatureGetterNet` is what `feature_cls="getter"` builds: it keeps the names of the parameters in feature mode, but
+  has no `set_grad_checkpointing`, which those who train on features need.
 """
 
-from timm.models._features import feature_take_indices
+import torch
+from timm.models._features import FeatureGetterNet, feature_take_indices
 
-__all__ = ["feature_take_indices"]
+__all__ = ["CheckpointingFeatureGetter", "feature_take_indices"]
+
+
+class CheckpointingFeatureGetter(FeatureGetterNet):
+    """timm's feature getter with the gradient checkpointing of the network inside."""
+
+    @torch.jit.ignore
+    def set_grad_checkpointing(self, enable: bool = True) -> None:
+        """Switch the recomputation of activations in the backward pass on or off."""
+        self.model.set_grad_checkpointing(enable)

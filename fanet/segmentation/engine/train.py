@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 import yaml
-from timm.optim import create_optimizer_v2
+from timm.optim import create_optimizer_v2, list_optimizers
 from timm.utils import ModelEmaV3
 from tqdm import tqdm
 
@@ -78,11 +78,12 @@ def train(recipe: dict, output: str | Path, resume: bool = False) -> dict:
     accelerator.wait_for_everyone()  # all have seen the folder before one writes into it
     if accelerator.is_main_process:
         make_folder(output)
-        (output / "recipe.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False), encoding="utf-8")
-        (output / "environment.json").write_text(describe_environment(accelerator) + "\n", encoding="utf-8")
     trainer = Trainer(settings, recipe, output, accelerator)
     if checkpoint is not None:
         trainer.restore(checkpoint)
+    if accelerator.is_main_process:
+        (output / "recipe.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False), encoding="utf-8")
+        (output / "environment.json").write_text(describe_environment(accelerator) + "\n", encoding="utf-8")
     return trainer.run()
 
 
@@ -114,16 +115,11 @@ class Trainer:
         self.progress = Progress()
         self.saved: int | None = None  # iteration of the checkpoint
         torch.manual_seed(settings.train.seed)
-        self.network = UperNet(**asdict(settings.model), num_classes=len(ZEROWASTE), classes=ZEROWASTE)
+        self.network = _build_network(settings)
         memory_format = torch.channels_last if settings.train.channels_last else torch.contiguous_format
         self.network.to(accelerator.device).to(memory_format=memory_format).train()
         self.ema = ModelEmaV3(self.network, decay=settings.train.ema_decay, use_warmup=True)
-        self.optimizer = create_optimizer_v2(
-            self.network,
-            opt=settings.optimizer.name,
-            lr=settings.optimizer.lr,
-            weight_decay=settings.optimizer.weight_decay,
-        )
+        self.optimizer = _build_optimizer(settings, self.network)
         self.model = accelerator.prepare(self.network)  # the network, wrapped where there are several processes
         data, held_out = settings.data, settings.evaluation
         pool = ClutterPool(data.count, data.seed, data.size, data.difficulty)
@@ -291,6 +287,20 @@ def _accelerator() -> "Accelerator":
     cpu_processes = int(os.environ.get("WORLD_SIZE", "1")) > 1 and not torch.cuda.is_available()
     # Mixed precision is this module's own: accelerate would fix it for all runs of a Python process with the first.
     return Accelerator(mixed_precision="no", cpu=cpu_processes)
+
+
+def _build_network(settings: Settings) -> UperNet:
+    try:
+        return UperNet(**asdict(settings.model), num_classes=len(ZEROWASTE), classes=ZEROWASTE)
+    except TypeError as error:  # timm's answer to an argument that the backbone does not have
+        raise UserError(f"model.backbone_kwargs do not suit {settings.model.backbone}: {error}") from error
+
+
+def _build_optimizer(settings: Settings, network: UperNet) -> torch.optim.Optimizer:
+    name, lr, weight_decay = settings.optimizer.name, settings.optimizer.lr, settings.optimizer.weight_decay
+    if name not in list_optimizers():
+        raise UserError(f"timm has no optimizer {name!r}: optimizer.name is one of timm.optim.list_optimizers()")
+    return create_optimizer_v2(network, opt=name, lr=lr, weight_decay=weight_decay)
 
 
 def _load_checkpoint(output: Path, recipe: dict) -> dict:

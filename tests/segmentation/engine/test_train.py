@@ -171,6 +171,20 @@ def test_folder_with_contents_is_not_overwritten(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("model.backbone=fanet_pink", "fanet_pink"),
+        ("model.backbone_kwargs.colour=pink", "colour"),
+        ("optimizer.name=adamm", "no optimizer 'adamm'"),
+    ],
+)
+def test_mistake_in_the_recipe_leaves_the_folder_free_for_another_attempt(tmp_path, override, message):
+    with pytest.raises(UserError, match=message):
+        train(tiny_recipe(override), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
 def test_resuming_without_a_checkpoint_is_refused(tmp_path):
     with pytest.raises(UserError, match="nothing to resume.*last.pt"):
         train(tiny_recipe(), tmp_path / "none", resume=True)

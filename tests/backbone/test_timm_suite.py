@@ -1,0 +1,117 @@
+"""timm's own tests, aimed at this family."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+from collections import Counter
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import timm
+
+import fanet  # noqa: F401  registers the models
+
+MODELS = sorted([*timm.list_models("fanet_*"), "test_fanet"])
+
+# timm's tests of a whole family; each must run on every model, none may be skipped.
+FAMILY_TESTS = (
+    "test_model_forward",
+    "test_model_backward",
+    "test_model_default_cfgs",
+    "test_model_forward_torchscript",
+    "test_model_forward_features",
+    "test_model_forward_intermediates_features",
+    "test_model_forward_intermediates",
+    "test_model_forward_fx",
+    "test_model_backward_fx",
+    "test_model_forward_fx_torchscript",
+    "test_prune_intermediate_layers_contract",
+)
+
+# timm's tests of fixed models, aimed at ours: (name of the test, arguments behind the model's name).
+FIXED_TESTS = (
+    ("test_reset_classifier_keeps_pool",),
+    ("test_features_only_grad_checkpointing_backward",),
+    ("test_model_features_output_stride", 8),
+    ("test_model_features_output_stride", 16),
+    ("test_feature_getter_stage_ends_torchscript",),
+    ("test_prune_intermediate_layers_params_used",),
+    ("test_prune_intermediate_layers_last_feature", True),
+    ("test_head_hidden_size", {}),
+    ("test_forward_intermediates_stop_early_final_norm", {}),
+    ("test_features_only_feature_cls_class",),
+    ("test_headless_checkpoint_reload", {}),
+    ("test_catavgmax_unsupported",),
+    ("test_model_init_weights_after_to_empty", {}),
+)
+EXPORT_TESTS = (
+    ("test_export_tracks_reset_pool_in_head", 3, "max"),
+    ("test_export_tracks_reset_pool_in_head", 0, ""),
+    ("test_export_tracks_reset_classifier_structure", {}, "max", None),
+    ("test_export_tracks_reset_classifier_structure", {}, None, None),
+)
+
+
+def load_module(folder: Path, name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, folder / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def suite(timm_tests: Path) -> ModuleType:
+    return load_module(timm_tests, "test_models")
+
+
+@pytest.fixture(scope="module")
+def input_suite(timm_tests: Path) -> ModuleType:
+    return load_module(timm_tests, "test_model_input")
+
+
+def run_family_tests(timm_tests: Path, folder: Path, model: str) -> ElementTree.Element:
+    """Run timm's test_models.py on one model in a process of its own; returns the root of the JUnit report."""
+    source = (timm_tests / "test_models.py").read_text()
+    # The three tests of forward_intermediates go by module, and the list of modules is timm's own.
+    opening = "FEAT_INTER_FILTERS = ["
+    assert source.count(opening) == 1
+    (folder / "test_models.py").write_text(source.replace(opening, f"{opening}'fanet', "))
+    report = folder / "report.xml"
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "fanet", "-p", "no:cacheprovider", "test_models.py"]
+    selection = f"({model}- or {model}] or {model}.) and not pretrained"
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    environment.pop("GITHUB_ACTIONS", None)  # timm leaves tests out where it is set
+    subprocess.run(
+        [*command, "-k", selection, f"--junit-xml={report}", "-c", os.devnull, f"--rootdir={folder}"],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        timeout=900,
+    )
+    return ElementTree.parse(report).getroot()
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_family_test_of_timm_fails_or_is_left_out(timm_tests, tmp_path, model):
+    cases = run_family_tests(timm_tests, tmp_path, model).findall(".//testcase")
+    bad = [case.get("name") for case in cases if case.find("failure") is not None or case.find("error") is not None]
+    assert not bad
+    assert not [case.get("name") for case in cases if case.find("skipped") is not None]
+    ran = Counter(case.get("name").split("[")[0] for case in cases)
+    assert ran == Counter(FAMILY_TESTS)
+
+
+@pytest.mark.parametrize("name, arguments", [(name, arguments) for name, *arguments in FIXED_TESTS])
+@pytest.mark.filterwarnings("ignore")  # timm's tests do not promise to run without warnings
+def test_a_fixed_model_test_of_timm_fails(suite, name, arguments):
+    getattr(suite, name)("test_fanet", *arguments)
+
+
+@pytest.mark.parametrize("name, arguments", [(name, arguments) for name, *arguments in EXPORT_TESTS])
+@pytest.mark.filterwarnings("ignore")
+def test_an_export_test_of_timm_fails(input_suite, tmp_path, name, arguments):
+    getattr(input_suite, name)(tmp_path, "test_fanet", *arguments)

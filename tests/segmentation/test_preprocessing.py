@@ -1,0 +1,43 @@
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from fanet.segmentation import Preprocessing
+
+PUBLISHED = Preprocessing(fit=(2048, 512), multiple=32)
+
+
+@pytest.mark.parametrize(
+    "preprocessing, size, expected",
+    [
+        (PUBLISHED, (1080, 1920), [(512, 910), (512, 928)]),
+        (PUBLISHED, (1920, 1080), [(910, 512), (928, 512)]),
+        (PUBLISHED, (100, 4000), [(51, 2048), (64, 2048)]),
+        (PUBLISHED, (512, 512), []),
+        (Preprocessing(), (97, 131), []),
+        (Preprocessing(multiple=32), (97, 131), [(128, 160)]),
+    ],
+)
+def test_a_picture_is_resized_to_another_size(preprocessing, size, expected):
+    assert preprocessing.sizes(*size) == expected
+
+
+def test_resizing_differs_from_opencv():
+    noise = np.random.default_rng(0).integers(256, size=(54, 96, 3), dtype=np.uint8)
+    image = cv2.resize(noise, (1920, 1080), interpolation=cv2.INTER_CUBIC)
+    resized = cv2.resize(cv2.resize(image, (910, 512)), (928, 512))
+    expected = (resized / 255 - np.array(PUBLISHED.mean)) / np.array(PUBLISHED.std)
+    actual = PUBLISHED(image)[0].permute(1, 2, 0).numpy()
+    assert np.abs(actual - expected).max() < 2.5 / 255 / 0.22  # OpenCV rounds its weights to 11 bits
+    assert np.abs(actual - expected).mean() < 0.2 / 255 / 0.22
+
+
+def test_normalisation_is_not_that_of_imagenet():
+    image = np.full((1, 1, 3), 255, np.uint8)
+    expected = [(1 - 0.485) / 0.229, (1 - 0.456) / 0.224, (1 - 0.406) / 0.225]
+    torch.testing.assert_close(Preprocessing()(image).flatten(), torch.tensor(expected))
+
+
+def test_a_dictionary_does_not_survive_json():
+    assert Preprocessing.from_dict({**PUBLISHED.to_dict(), "mean": list(PUBLISHED.mean)}) == PUBLISHED
