@@ -12,6 +12,7 @@ What differs from the authors' release, none of it in the numbers that come out:
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -27,7 +28,10 @@ from timm.models import (
 )
 from torch import nn
 
-from ..weights.names import backbone_state_dict
+from ..weights.files import allow_in_timm
+from ..weights.fitting import complete_head, fit_backbone
+from ..weights.names import backbone_state_dict, unwrap
+from ..weights.pretrained import build_pretrained
 from .blocks import CONTEXT_GROUPS, Device, Dtype, FANetBlock
 from .timm_private import CheckpointingFeatureGetter, feature_take_indices
 
@@ -157,7 +161,7 @@ class FANet(nn.Module):
 
         self.stem = Stem(in_chans, dims[0], **dd)
         stages = []
-        feature_info = []
+        feature_info: list[dict[str, Any]] = []
         drop_path_rates = _drop_path_rates(drop_path_rate, depths)
         in_chs, reduction, dilation = dims[0], STEM_STRIDE, 1
         for i, (depth, dim) in enumerate(zip(depths, dims, strict=True)):
@@ -226,6 +230,19 @@ class FANet(nn.Module):
         # Older timm builds the new layers on the default device, in training mode.
         reference = self.stem.weight
         self.head.to(device=reference.device, dtype=reference.dtype).train(self.training)
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        """Take tensors as `nn.Module` does; the authors' names and containers are translated first.
+
+        timm's `checkpoint_path=` comes through here. Out of a segmentation model the backbone is picked, and the head
+        keeps its values.
+        """
+        tensors = backbone_state_dict(state_dict)
+        if any(name.startswith("backbone.") for name in unwrap(state_dict)):
+            tensors = complete_head(tensors, self)
+        if tensors.keys() != state_dict.keys():
+            state_dict = tensors
+        return super().load_state_dict(state_dict, strict, assign)
 
     def forward_intermediates(
         self,
@@ -330,35 +347,18 @@ def checkpoint_filter_fn(state_dict: Mapping[str, Any], model: nn.Module) -> dic
     checkpoint. The backbone must match name for name; only the head may be missing, as it is in a segmentation model.
 
     Raises:
-        RuntimeError: tensors of the backbone are missing, or some belong to another network.
+        WeightsError: a RuntimeError; tensors of the backbone are missing, or some belong to another network.
     """
-    tensors = backbone_state_dict(state_dict)
-    expected = model.state_dict().keys()
-    unexpected = sorted(tensors.keys() - expected)
-    missing = sorted(name for name in expected - tensors.keys() if not name.startswith("head."))
-    if unexpected and not missing and all(name.startswith("head.") for name in unexpected):
-        return {name: tensor for name, tensor in tensors.items() if name in expected}  # a model without a classifier
-    if missing or unexpected:
-        raise RuntimeError(
-            f"the checkpoint does not fit this FANet: {len(missing)} tensors missing{_examples(missing)}, "
-            f"{len(unexpected)} unknown{_examples(unexpected)}; check the variant and its arguments"
-        )
-    return tensors
-
-
-def _examples(names: list[str]) -> str:
-    return f" ({', '.join(names[:3])}{', …' if len(names) > 3 else ''})" if names else ""
+    return fit_backbone(state_dict, model)
 
 
 def _create_fanet(variant: str, pretrained: bool = False, **kwargs: Any) -> FANet:
-    return build_model_with_cfg(
-        FANet,
-        variant,
-        pretrained,
-        pretrained_filter_fn=checkpoint_filter_fn,
-        feature_cfg=dict(out_indices=(0, 1, 2, 3), feature_cls=CheckpointingFeatureGetter),
-        **kwargs,
-    )
+    allow_in_timm()  # `checkpoint_path=` is opened by timm, when this function has returned
+    feature_cfg = dict(out_indices=(0, 1, 2, 3), feature_cls=CheckpointingFeatureGetter)
+    build = partial(build_model_with_cfg, FANet, variant, pretrained, feature_cfg=feature_cfg)
+    if pretrained:
+        return build_pretrained(build, variant, **kwargs)
+    return build(**kwargs)
 
 
 def _cfg(**kwargs: Any) -> dict[str, Any]:
@@ -390,10 +390,10 @@ default_cfgs = generate_default_cfgs(
     }
 )
 
-# How the sizes beside the paper's were chosen: widths double from stage to stage and depths keep the paper's proportion
-# 1:1:4:1, so width and depth are the only two numbers of a variant. Downwards, width shrinks to the next size that suits
-# the hardware (multiples of 32, 24 at the end), and depth halves last. Upwards, FANet grows as its peers Swin, ConvNeXt
-# and FocalNet do: width 128, and a deeper third stage until it is as large as FocalNet-B.
+# How the sizes beside the paper's were chosen: widths double from stage to stage and depths keep the paper's
+# proportion 1:1:4:1, so width and depth are the only two numbers of a variant. Downwards, width shrinks to the next
+# size that suits the hardware (multiples of 32, 24 at the end), and depth halves last. Upwards, FANet grows as its
+# peers Swin, ConvNeXt and FocalNet do: width 128, and a deeper third stage until it is as large as FocalNet-B.
 
 
 @register_model

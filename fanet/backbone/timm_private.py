@@ -6,6 +6,8 @@
   has no `set_grad_checkpointing`, which those who train on features need.
 """
 
+from typing import Any
+
 import torch
 from timm.models._features import FeatureGetterNet, feature_take_indices
 
@@ -18,4 +20,5 @@ class CheckpointingFeatureGetter(FeatureGetterNet):
     @torch.jit.ignore
     def set_grad_checkpointing(self, enable: bool = True) -> None:
         """Switch the recomputation of activations in the backward pass on or off."""
-        self.model.set_grad_checkpointing(enable)
+        network: Any = self.model
+        network.set_grad_checkpointing(enable)

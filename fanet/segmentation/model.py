@@ -1,6 +1,5 @@
-"""UperNet around any timm backbone: build, run, predict, save, load."""
+"""UperNet around any timm backbone: build, run, predict; `pretrained` has saving, loading and sharing."""
 
-import json
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -10,26 +9,23 @@ import numpy as np
 import PIL.Image
 import timm
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import nn
 
 from ..classes import ZEROWASTE, ClassScheme
 from ..errors import UserError
-from ..files import atomic_path
 from ..images import read_image
 from .preprocessing import Preprocessing
+from .pretrained import PretrainedModel
 from .upernet import AuxiliaryHead, UperHead, resize
+from .windows import check_window, label_map
 
-CONFIG_NAME = "config.json"
-WEIGHTS_NAME = "model.safetensors"
 LEVELS = 4  # UperNet takes the last four maps of a backbone, [1/4, 1/8, 1/16, 1/32] for most
 
-# What the constructor takes and config.json repeats.
-_ARGUMENTS = ("backbone", "num_classes", "head_channels", "aux_channels", "pool_scales", "dropout", "backbone_kwargs")
+# The constructor's own arguments say where weights come from; a config.json must not be able to.
+_RESERVED = ("pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "features_only")
 
 
-class UperNet(nn.Module):
+class UperNet(PretrainedModel):
     """Semantic segmentation with a timm backbone, UperNet's head, and an auxiliary head in training.
 
     In evaluation (B, 3, H, W) -> (B, num_classes, H, W) for any H and W; in training a pair of such logits, from the
@@ -90,6 +86,23 @@ class UperNet(nn.Module):
         self.decode_head = UperHead(in_chs, num_classes, head_channels, pool_scales, dropout)
         self.auxiliary_head = AuxiliaryHead(in_chs[-2], num_classes, aux_channels, dropout) if aux_channels else None
 
+    def group_matcher(self, coarse: bool = False) -> dict[str, Any] | None:
+        """Patterns that sort parameters into layers, as timm's layer-wise learning rates want them.
+
+        Those of the backbone; the heads, which none of them matches, count as the last layer. None where the backbone's
+        feature maps keep no names to go by.
+        """
+        inner = getattr(self.backbone, "model", None)
+        if inner is None or not hasattr(inner, "group_matcher"):
+            return None
+
+        def prefixed(patterns: Any) -> Any:
+            if isinstance(patterns, str):
+                return patterns.replace("^", r"^backbone\.model\.", 1)
+            return [(prefixed(pattern), place) for pattern, place in patterns]
+
+        return {group: prefixed(patterns) for group, patterns in inner.group_matcher(coarse=coarse).items()}
+
     def forward_features(self, x: torch.Tensor) -> list[torch.Tensor]:
         """(B, 3, H, W) -> the backbone's maps, NCHW, finest first"""
         features = self.backbone(x)
@@ -108,75 +121,45 @@ class UperNet(nn.Module):
         return logits, resize(self.auxiliary_head(features[-2]), size)
 
     @torch.inference_mode()
-    def predict(self, image: PIL.Image.Image | np.ndarray | str | Path) -> np.ndarray:
-        """The class index of every pixel of a picture, whole and at its own size.
+    def predict(
+        self,
+        image: PIL.Image.Image | np.ndarray | str | Path,
+        window: tuple[int, int] | None = None,
+        overlap: float = 0.25,
+    ) -> np.ndarray:
+        """The class index of every pixel of a picture at its own size: (H, W) uint8.
 
-        `image` is a PIL image, an (H, W, 3) uint8 RGB array or a path; returns (H, W) uint8. The model's own
-        preprocessing applies; whatever mode the model is in, it predicts as in evaluation.
+        The model's own preprocessing applies, its resizing too where a window then slides over the picture. Whatever
+        mode the model is in, it predicts as in evaluation.
+
+        Args:
+            image: A PIL image, an (H, W, 3) uint8 RGB array or a path.
+            window: Height and width of what the network sees at once; by default the whole picture.
+            overlap: The least share of its side, 0..0.9, that a window has in common with its neighbour; logits are
+                blended there.
 
         Raises:
-            UserError: the picture cannot be read.
+            UserError: the picture cannot be read, or the window makes no sense.
         """
+        if window is not None:
+            check_window(window, overlap)
         pixels = read_image(image)
         training = self.training
         self.eval()
         try:
-            device = self.decode_head.conv_seg.weight.device
-            logits = self(self.preprocessing(pixels, device))
-            if logits.shape[-2:] != pixels.shape[:2]:
-                logits = resize(logits, pixels.shape[:2])
-            return logits.argmax(1)[0].to(torch.uint8).cpu().numpy()
+            picture = self.preprocessing.resized(pixels, self.decode_head.conv_seg.weight.device)
+            height, width = pixels.shape[:2]
+            return label_map(self._coarse_logits, picture, (height, width), window, overlap).cpu().numpy()
         finally:
             self.train(training)
 
-    def save_pretrained(self, folder: str | Path) -> None:
-        """Write `config.json` (network, classes, palette, preprocessing) and `model.safetensors` into a folder."""
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        tensors = {name: tensor.contiguous() for name, tensor in self.state_dict().items()}
-        with atomic_path(folder / WEIGHTS_NAME) as path:
-            save_file(tensors, path, metadata={"format": "pt"})
-        config = self.config | {
-            "library_name": "fanet",
-            "classes": list(self.classes.names),
-            "palette": [list(colour) for colour in self.classes.palette],
-            "ignore_index": self.classes.ignore_index,
-            "preprocessing": self.preprocessing.to_dict(),
-        }
-        with atomic_path(folder / CONFIG_NAME) as path:
-            path.write_text(json.dumps(config, indent=2) + "\n")
-
-    @classmethod
-    def from_pretrained(cls, name: str | Path) -> "UperNet":
-        """Load what `save_pretrained` wrote, from a folder; in evaluation mode, float32.
-
-        Raises:
-            UserError: a file is missing or broken, or the weights do not fit the configuration.
-        """
-        folder = Path(name)
-        if not folder.is_dir():
-            raise UserError(f"{name}: no such model folder; give a folder with {CONFIG_NAME} and {WEIGHTS_NAME}")
-        net = cls.from_config(_read_config(folder / CONFIG_NAME))
-        _load_weights(net, folder / WEIGHTS_NAME)
-        return net.eval()
-
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> "UperNet":
-        """The untrained network that a `config.json` describes.
-
-        Raises:
-            KeyError, TypeError, ValueError: an entry is missing or does not make sense.
-        """
-        palette = tuple((red, green, blue) for red, green, blue in config["palette"])
-        return cls(
-            **{key: config[key] for key in _ARGUMENTS},
-            classes=ClassScheme(tuple(config["classes"]), palette, config["ignore_index"]),
-            preprocessing=Preprocessing.from_dict(config["preprocessing"]),
-        )
+    def _coarse_logits(self, picture: torch.Tensor) -> torch.Tensor:
+        """(1, 3, H, W) of 0..255 -> logits of the main head at the size of the backbone's first map"""
+        return self.decode_head(self.forward_features(self.preprocessing.normalize(picture)))
 
 
 def load_model(name: str | Path | None = None) -> UperNet:
-    """A trained segmentation model by folder; the one inside the package for None.
+    """A trained segmentation model: a folder, a checkpoint file or a Hub id; the one inside the package for None.
 
     Raises:
         UserError: there is no usable model under that name.
@@ -190,6 +173,10 @@ def _create_backbone(name: str, kwargs: Mapping[str, Any], pretrained: bool, wei
     """The last four feature maps of a timm model; fewer where it has fewer."""
     if not timm.is_model(name.split(".")[0]):
         raise UserError(f"unknown backbone {name!r}; `timm.list_models()` names those that exist")
+    if reserved := [key for key in _RESERVED if key in kwargs]:
+        raise UserError(
+            f"backbone_kwargs must not hold {', '.join(reserved)}: use pretrained_backbone or backbone_weights instead"
+        )
     overlay = {"pretrained_cfg_overlay": {"file": str(weights)}} if weights is not None else {}
     options = {"features_only": True, "pretrained": pretrained or weights is not None} | overlay | dict(kwargs)
     if "out_indices" not in options:
@@ -203,29 +190,3 @@ def _channels(backbone: nn.Module) -> list[int]:
     """The width of each map of a timm model built with `features_only=True`."""
     info: Any = backbone.feature_info
     return info.channels()
-
-
-def _read_config(path: Path) -> dict[str, Any]:
-    try:
-        config = json.loads(path.read_text())
-    except FileNotFoundError:
-        raise UserError(f"{path}: missing; a model folder holds {CONFIG_NAME} and {WEIGHTS_NAME}") from None
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: not readable as JSON ({error}); save the model again") from None
-    missing = [key for key in (*_ARGUMENTS, "classes", "palette", "preprocessing") if key not in config]
-    if missing:
-        raise UserError(f"{path}: lacks {', '.join(missing)}; save the model again with save_pretrained")
-    return config
-
-
-def _load_weights(net: UperNet, path: Path) -> None:
-    """Fill a network from a safetensors file, name for name; tensors become the network's type."""
-    try:
-        net.load_state_dict(load_file(path))
-    except FileNotFoundError:
-        raise UserError(f"{path}: missing; a model folder holds {CONFIG_NAME} and {WEIGHTS_NAME}") from None
-    except (OSError, SafetensorError) as error:
-        raise UserError(f"{path}: broken safetensors file ({error}); copy or save it again") from None
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(f"{path}: the weights do not fit {CONFIG_NAME}: {reason}") from None

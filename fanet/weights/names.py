@@ -5,13 +5,15 @@ each of them may be applied twice.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from torch import Tensor
 
-# timm's train script and MMSegmentation nest the tensors under one of these; averaged weights come first, as in timm.
-CONTAINERS = ("state_dict_ema", "model_ema", "state_dict", "model")
+# Train scripts nest the tensors under one of these: timm's, MMSegmentation's, this project's ("ema", "model").
+# Averaged weights come first, as in timm.
+CONTAINERS = ("state_dict_ema", "model_ema", "ema", "state_dict", "model")
+MAX_NESTING = 4  # a file may claim to contain itself
 
 # What DistributedDataParallel and torch.compile put in front of every name.
 WRAPPERS = ("module.", "_orig_mod.")
@@ -52,26 +54,55 @@ def native_name(name: str) -> str:
     return name
 
 
-def unwrap(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The tensors of a checkpoint by name, freed of containers and of what training wrappers put before the names.
+def bare_name(name: str) -> str:
+    """A name freed of what training wrappers put in front of it."""
+    while name.startswith(WRAPPERS):
+        name = name.split(".", 1)[1]
+    return name
+
+
+def raw_tensors(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The tensors of a checkpoint under the names in the file, freed of containers.
 
     Averaged (EMA) weights are preferred where a file holds both.
     """
-    for container in CONTAINERS:
-        if isinstance(inner := checkpoint.get(container), Mapping):
-            return unwrap(inner)
-    tensors = {}
-    for name, value in checkpoint.items():
-        if isinstance(value, Tensor):
-            while name.startswith(WRAPPERS):
-                name = name.split(".", 1)[1]
-            tensors[name] = value
-    return tensors
+    inner = checkpoint
+    for _ in range(MAX_NESTING):
+        containers = [inner[name] for name in CONTAINERS if isinstance(inner.get(name), Mapping)]
+        if not containers:
+            break
+        inner = containers[0]
+    return {name: value for name, value in inner.items() if isinstance(name, str) and isinstance(value, Tensor)}
 
 
-def is_segmentation(state_dict: Mapping[str, Tensor]) -> bool:
-    """Whether unwrapped names are those of a whole segmentation model, `backbone.` and `decode_head.`."""
-    return any(name.startswith("decode_head.") for name in state_dict)
+def unwrap(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The tensors of a checkpoint by bare name."""
+    return {bare_name(name): tensor for name, tensor in raw_tensors(checkpoint).items()}
+
+
+def is_segmentation(names: Iterable[str]) -> bool:
+    """Whether bare names are those of a whole segmentation model, `backbone.` and `decode_head.`."""
+    return any(name.startswith("decode_head.") for name in names)
+
+
+def backbone_names(names: Iterable[str]) -> dict[str, str]:
+    """Bare name -> name in this project, for those that belong to the backbone.
+
+    Where names start with `backbone.`, as in segmentation models, the others are left out.
+    """
+    names = list(names)
+    inside = [name for name in names if name.startswith("backbone.")]
+    if not inside:
+        return {name: native_name(name) for name in names}
+    # This project's segmentation models hold timm's feature wrapper, which calls the network `model`.
+    return {name: native_name(name.removeprefix("backbone.").removeprefix("model.")) for name in inside}
+
+
+def segmentation_names(names: Iterable[str]) -> dict[str, str]:
+    """Bare name -> name in this project, for a segmentation model; the heads carry MMSegmentation's names in both."""
+    names = list(names)
+    heads = {name: name for name in names if not name.startswith("backbone.")}
+    return {name: f"backbone.model.{native}" for name, native in backbone_names(names).items()} | heads
 
 
 def backbone_state_dict(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -81,19 +112,10 @@ def backbone_state_dict(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
     model of MMSegmentation or of this project, of which it picks the backbone.
     """
     tensors = unwrap(checkpoint)
-    if is_segmentation(tensors):
-        tensors = {name.removeprefix("backbone."): t for name, t in tensors.items() if name.startswith("backbone.")}
-        # This project's segmentation models hold timm's feature wrapper, which calls the network `model`.
-        tensors = {name.removeprefix("model."): tensor for name, tensor in tensors.items()}
-    return {native_name(name): tensor for name, tensor in tensors.items()}
+    return {native: tensors[name] for name, native in backbone_names(tensors).items()}
 
 
 def segmentation_state_dict(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
-    """A FANet UperNet's tensors in this project's names, out of MMSegmentation's layout or this project's.
-
-    The heads carry MMSegmentation's names in both.
-    """
+    """A FANet UperNet's tensors in this project's names, out of MMSegmentation's layout or this project's."""
     tensors = unwrap(checkpoint)
-    heads = {name: tensor for name, tensor in tensors.items() if not name.startswith("backbone.")}
-    backbone = {f"backbone.model.{name}": tensor for name, tensor in backbone_state_dict(tensors).items()}
-    return backbone | heads
+    return {native: tensors[name] for name, native in segmentation_names(tensors).items()}

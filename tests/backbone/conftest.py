@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 import timm
 
-
 TIMM_MARKERS = ("backward", "base", "cfg", "features", "forward", "fxbackward", "fxforward", "timeout", "torchscript")
 
 

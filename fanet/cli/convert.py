@@ -1,0 +1,40 @@
+"""`fanet convert`."""
+
+import argparse
+
+from fanet.cli.arguments import example
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    """Declares the subcommand."""
+    parser = subparsers.add_parser(
+        "convert",
+        help="turn weights in any layout into safetensors",
+        description="Turns weights in any layout, the authors', MMSegmentation's or this project's, into a folder with "
+        "model.safetensors and config.json: a backbone for timm (local-dir:, hf-hub:) or a segmentation model. "
+        "Prints what became of every name. Nothing in a pickle is run. A backbone gets a model card too, and --push "
+        "shares the result on the Hub.",
+        epilog=example(
+            "fanet convert model_best.pth.tar fanet_base_in1k",
+            "fanet convert iter_40000.pth fanet_zerowaste",
+            "fanet convert output/train/RUN/model_best.pth.tar fanet_base_in1k --dataset ImageNet-1K --push ORG/NAME",
+        ),
+    )
+    parser.add_argument("source", metavar="SOURCE", help="checkpoint file, folder that holds one, or Hub id")
+    parser.add_argument("target", metavar="TARGET", help="folder to make")
+    parser.add_argument("--push", metavar="ORG/NAME", help="share the result as this repository on the Hub")
+    parser.add_argument("--private", action="store_true", help="make that repository a private one")
+    parser.add_argument("--dataset", metavar="NAME", help="what the model was trained on, for its card")
+    parser.add_argument("--license", metavar="ID", help="licence of the weights, for the card, e.g. apache-2.0")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Converts, shares if asked to, and prints the report."""
+    from fanet.pretraining import publish
+
+    report, commit = publish(args.source, args.target, args.push, args.private, args.dataset, args.license)
+    print(report)
+    if commit is not None:
+        print(f"pushed: {commit}")
+    return 0

@@ -1,0 +1,74 @@
+"""What a bare checkpoint of a segmentation model says about the model, read off its tensors and its `meta`."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from ..classes import ZEROWASTE, ClassScheme
+from ..weights.failures import WeightsError
+from ..weights.names import backbone_state_dict, is_segmentation, unwrap
+from ..weights.variants import find_variant
+from .preprocessing import Preprocessing
+
+POOL_SCALES = (1, 2, 3, 6)  # UperNet's; checkpoints hold only how many there are
+
+# The published test protocol of the authors' MMSegmentation configuration; see `Preprocessing`.
+PUBLISHED = Preprocessing(fit=(2048, 512), multiple=32)
+
+
+def describe_checkpoint(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of `UperNet` for a checkpoint with a FANet inside, MMSegmentation's or this project's.
+
+    Backbone and widths follow from the tensors, names and colours from the file's `meta` or, for five classes, from
+    ZeroWaste. MMSegmentation's come with the published test protocol.
+
+    Raises:
+        WeightsError: it is no such checkpoint.
+    """
+    tensors = unwrap(checkpoint)
+    if not is_segmentation(tensors):
+        raise WeightsError("it holds a backbone, not a segmentation model: load it with timm.create_model")
+    backbone, backbone_kwargs = find_variant(backbone_state_dict(checkpoint))
+    num_classes, head_channels = _shape(tensors, "decode_head.conv_seg.weight")[:2]
+    auxiliary = "auxiliary_head.convs.0.conv.weight"
+    pools = {name.split(".")[2] for name in tensors if name.startswith("decode_head.psp_modules.")}
+    if len(pools) != len(POOL_SCALES):
+        raise WeightsError(f"its head pools to {len(pools)} scales, which UperNet's {POOL_SCALES} are not")
+    native = any(name.startswith("backbone.model.") for name in tensors)
+    return dict(
+        backbone=backbone,
+        num_classes=num_classes,
+        head_channels=head_channels,
+        aux_channels=_shape(tensors, auxiliary)[0] if auxiliary in tensors else 0,
+        pool_scales=POOL_SCALES,
+        backbone_kwargs=backbone_kwargs,
+        classes=_classes(checkpoint.get("meta"), num_classes),
+        preprocessing=None if native else PUBLISHED,
+    )
+
+
+def _shape(tensors: Mapping[str, Tensor], name: str) -> tuple[int, ...]:
+    if name not in tensors or tensors[name].dim() != 4:
+        raise WeightsError(f"it lacks {name}: it is not UperNet's")
+    return tuple(tensors[name].shape)
+
+
+def _classes(meta: Any, num_classes: int) -> ClassScheme | None:
+    """Names and colours as MMSegmentation 0.x and 1.x note them; None where there are none that make sense."""
+    if not isinstance(meta, Mapping):
+        return None
+    noted = meta.get("dataset_meta")
+    noted = noted if isinstance(noted, Mapping) else {}
+    names: Any = meta.get("CLASSES") or noted.get("classes")
+    palette: Any = meta.get("PALETTE") or noted.get("palette")
+    if not _all(names, str, num_classes) or len(set(names)) != num_classes:
+        return None
+    if _all(palette, (list, tuple), num_classes) and all(_all(colour, int, 3) for colour in palette):
+        return ClassScheme(tuple(names), tuple((red, green, blue) for red, green, blue in palette))
+    own = ZEROWASTE if tuple(names) == ZEROWASTE.names else ClassScheme.numbered(num_classes)
+    return ClassScheme(tuple(names), own.palette)
+
+
+def _all(values: Any, kind: Any, count: int) -> bool:
+    return isinstance(values, (list, tuple)) and len(values) == count and all(isinstance(v, kind) for v in values)

@@ -1,0 +1,120 @@
+"""How `timm.create_model(…, pretrained=True)` gets weights from wherever its configuration points.
+
+timm adapts head and input channels; this module finds, opens and checks the file, and words what goes wrong.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from timm.models import PretrainedCfg, resolve_pretrained_cfg
+from torch import Tensor, nn
+from torch.hub import download_url_to_file, get_dir
+
+from .failures import WeightsError, one_line
+from .files import load_checkpoint
+from .fitting import fit_backbone, fit_published
+from .hub import Repository
+from .sources import Folder, find_checkpoint
+
+# timm asks the filter function for the tensors behind this: then the file need not be read before the network stands.
+_LATER = {"read by": "the filter function"}
+
+ModelT = TypeVar("ModelT", bound=nn.Module)
+Fit = Callable[[Mapping[str, Any], nn.Module], dict[str, Tensor]]
+
+
+def build_pretrained(
+    build: Callable[..., ModelT],
+    variant: str,
+    pretrained_cfg: Any = None,
+    pretrained_cfg_overlay: dict[str, Any] | None = None,
+    cache_dir: str | Path | None = None,
+    **kwargs: Any,
+) -> ModelT:
+    """Build a network through timm and fill it with the weights that its configuration names.
+
+    Args:
+        build: timm's `build_model_with_cfg`, given all but what stands here.
+        variant: Name of the model.
+        pretrained_cfg: As timm passes it.
+        pretrained_cfg_overlay: As timm passes it.
+        cache_dir: As timm passes it.
+        **kwargs: Arguments of the network, and timm's.
+
+    Raises:
+        WeightsError: there are no weights, they cannot be had, or they do not fit.
+    """
+    cfg = resolve_pretrained_cfg(variant, pretrained_cfg, pretrained_cfg_overlay)
+    if not any((cfg.state_dict, cfg.file, cfg.hf_hub_id, cfg.url)):
+        raise WeightsError(
+            f"{variant} has no published weights: pass pretrained=False, take fanet_base, which has those of "
+            "ImageNet-1k, or for segmentation fanet.segmentation.load_model(), a trained model with fanet_pico inside"
+        )
+    lacks_head = bool(kwargs.get("features_only")) or kwargs.get("num_classes") == 0
+
+    def read(_: Mapping[str, Any], model: nn.Module) -> dict[str, Tensor]:
+        described: Any = model.pretrained_cfg  # what timm shows of the model: where the weights come from, not how
+        described.clear()
+        described.update(replace(cfg, state_dict=None).to_dict())
+        return _read(cfg, variant, model, cache_dir, warn=not lacks_head)
+
+    try:
+        return build(
+            pretrained_cfg=replace(cfg, source="", state_dict=_LATER),
+            pretrained_filter_fn=read,
+            cache_dir=cache_dir,
+            **kwargs,
+        )
+    except WeightsError:
+        raise
+    except RuntimeError as error:  # torch's and timm's words for weights that do not fit
+        raise WeightsError(
+            f"cannot load {variant} from {_place(cfg)}: {one_line(error)}; check the variant, num_classes and in_chans"
+        ) from error
+
+
+def _read(
+    cfg: PretrainedCfg, variant: str, model: nn.Module, cache_dir: str | Path | None, warn: bool
+) -> dict[str, Tensor]:
+    """The tensors for a network, from the place that timm would take them from."""
+
+    def fit(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
+        return fit_backbone(checkpoint, model, warn)
+
+    def fit_exactly(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
+        return fit_published(checkpoint, model, cfg.num_classes, cfg.input_size[0])
+
+    if cfg.source == "local-dir":
+        return find_checkpoint(Folder(str(cfg.file)), variant, fit)[1]
+    if cfg.source == "hf-hub":
+        return find_checkpoint(_repository(cfg, variant, cache_dir), variant, fit)[1]
+    if not (cfg.state_dict or cfg.file) and cfg.hf_hub_id:
+        return find_checkpoint(_repository(cfg, variant, cache_dir), f"{variant}.{cfg.tag or ''}", fit_exactly)[1]
+    try:
+        if cfg.state_dict:
+            return fit(cfg.state_dict)
+        return fit(load_checkpoint(cfg.file or _download(str(cfg.url), cache_dir)))
+    except (WeightsError, OSError) as error:
+        raise WeightsError(f"cannot load {variant} from {_place(cfg)}: {one_line(error)}") from error
+
+
+def _repository(cfg: PretrainedCfg, variant: str, cache_dir: str | Path | None) -> Repository:
+    repo_id, _, revision = str(cfg.hf_hub_id).partition("@")
+    return Repository(variant, repo_id, revision or None, cache_dir, filename=cfg.hf_hub_filename or None)
+
+
+def _download(url: str, cache_dir: str | Path | None) -> Path:
+    """The file behind an address, kept where timm keeps such files."""
+    target = Path(cache_dir or Path(get_dir()) / "checkpoints") / url.rsplit("/", 1)[-1]
+    if not target.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        download_url_to_file(url, str(target))
+    return target
+
+
+def _place(cfg: PretrainedCfg) -> str:
+    if cfg.source in ("hf-hub", "local-dir"):
+        return str(cfg.hf_hub_id if cfg.source == "hf-hub" else cfg.file)
+    return "the given state_dict" if cfg.state_dict else str(cfg.file or cfg.hf_hub_id or cfg.url)
