@@ -12,7 +12,7 @@ demo test: export MALLOC_MMAP_THRESHOLD_ = 4294967296
 demo test: export MALLOC_TRIM_THRESHOLD_ = 8589934592
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint wheel clean
+.PHONY: help demo test lint tables wheel clean
 
 # lists the targets
 help:
@@ -31,6 +31,10 @@ lint: $(VENV)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# writes the tables of README.md and docs/ from benchmarks/results/
+tables: $(VENV)/.installed
+	$(BIN)/python benchmarks/tables.py
 
 # builds the wheel and the source archive into dist/
 wheel: $(VENV)/.installed

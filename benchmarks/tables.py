@@ -1,0 +1,233 @@
+"""Writes the tables of README.md and docs/ from the CSV files in benchmarks/results/.
+
+    python benchmarks/tables.py [--check]
+
+A page asks for a table by a pair of marks; what stands between them is replaced:
+
+    <!-- table: zoo -->
+    <!-- end table -->
+
+Tables are `zoo`, `published`, `ablation`, `complexity`, and `throughput FILE`, where FILE is the name of a file in
+benchmarks/results/ without its suffix. `--check` writes nothing and fails where a page is out of date.
+"""
+
+import argparse
+import csv
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import fanet  # noqa: F401  registers the models
+from fanet.complexity import variants
+from fanet.files import atomic_path
+
+ROOT = Path(__file__).parents[1]
+RESULTS = Path(__file__).parent / "results"
+SIZES = ("224x224", "512x512", "928x512")  # width x height
+MARKS = re.compile(r"(<!-- table: ([^>]+?) -->\n).*?(<!-- end table -->)", re.DOTALL)
+NONE = "—"
+
+Rows = list[list[str]]
+
+# Tables 3 and 4 of the paper: its name, the model in timm, millions of parameters, GMACs (None where not printed)
+PUBLISHED = (
+    ("FocalNet-T", "focalnet_tiny_lrf", "28.6", "4.5"),
+    ("FocalNet-B", "focalnet_base_lrf", "88.7", None),
+    ("FANet", "fanet_base", "36.7", "5.8"),
+)
+
+# Table 2 of the paper: its row, our arguments, mIoU in % on ZeroWaste-f's test split
+ABLATION = (
+    ("CE + ConvMLP", "scm=False frm=none", "38.15"),
+    ("+ SCM", "scm=True frm=none", "47.66"),
+    ("+ FRM, high frequencies", "scm=False frm=high", "49.03"),
+    ("+ FRM, low frequencies", "scm=False frm=low", "43.99"),
+    ("+ FRM, both", "scm=False frm=both", "50.45"),
+    ("all: FANet", "", "54.89"),
+)
+
+
+def read(stem: str) -> list[dict[str, str]]:
+    """The rows of a file in benchmarks/results/.
+
+    Raises:
+        FileNotFoundError: it has not been measured.
+    """
+    with open(RESULTS / f"{stem}.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+class Complexity:
+    """The rows of complexity.py, by network and model."""
+
+    def __init__(self) -> None:
+        self.rows = {
+            (size, row["network"], row["model"], row["arguments"]): row
+            for size in SIZES
+            for row in read(f"complexity-{size}-batch1")
+        }
+
+    def get(
+        self, column: str, model: str, network: str = "classifier", size: str = SIZES[0], arguments: str = ""
+    ) -> str:
+        """One value to two decimal places."""
+        return f"{float(self.rows[size, network, model, arguments][column]):.2f}"
+
+    def models(self) -> list[str]:
+        """Names without arguments, in the order of the file."""
+        return [model for size, network, model, arguments in self.rows
+                if (size, network, arguments) == (SIZES[0], "classifier", "")]  # fmt: skip
+
+
+def zoo() -> Rows:
+    """The variants: build, cost as a classifier and under UperNet, weights."""
+    counts = Complexity()
+    rows = [["model", "depths", "dims", "params (M)", "GMACs 224×224", "GMACs 512×512",
+             "UperNet: params (M)", "UperNet: GMACs 928×512", "weights"]]  # fmt: skip
+    for variant in variants(sizes=()):
+        name = variant.name
+        rows.append(
+            [
+                f"`{name}`",
+                ", ".join(map(str, variant.depths)),
+                ", ".join(map(str, variant.dims)),
+                counts.get("params_m", name),
+                counts.get("gmacs", name),
+                counts.get("gmacs", name, size="512x512"),
+                counts.get("params_m", name, "upernet"),
+                counts.get("gmacs", name, "upernet", "928x512"),
+                f"`{variant.weights}`" if variant.weights else NONE,
+            ]
+        )
+    return rows
+
+
+def published() -> Rows:
+    """Parameters and GMACs of the paper's Tables 3 and 4 beside what is counted here."""
+    counts = Complexity()
+    rows = [["paper", "timm", "params (M), paper", "params (M)", "GMACs 224×224, paper", "GMACs 224×224",
+             "backbone and UperNet: params (M)"]]  # fmt: skip
+    for title, name, params, gmacs in PUBLISHED:
+        rows.append(
+            [
+                title,
+                f"`{name}`",
+                params,
+                counts.get("params_m", name),
+                gmacs or NONE,
+                counts.get("gmacs", name),
+                counts.get("params_m", name, "upernet"),
+            ]
+        )
+    return rows
+
+
+def ablation() -> Rows:
+    """What the rows of the paper's Table 2 cost."""
+    counts = Complexity()
+    rows = [["paper's Table 2", "arguments of `fanet_base`", "params (M)", "GMACs 224×224", "UperNet: params (M)",
+             "UperNet: GMACs 512×512", "mIoU (%), paper"]]  # fmt: skip
+    for title, arguments, miou in ABLATION:
+        written = ", ".join(f"`{word}`" for word in arguments.replace("=none", '="none"').split())
+        written = re.sub(r"frm=(high|low|both)", r'frm="\1"', written)
+        rows.append(
+            [
+                title,
+                written or NONE,
+                counts.get("params_m", "fanet_base", arguments=arguments),
+                counts.get("gmacs", "fanet_base", arguments=arguments),
+                counts.get("params_m", "fanet_base", "upernet", arguments=arguments),
+                counts.get("gmacs", "fanet_base", "upernet", "512x512", arguments),
+                miou,
+            ]
+        )
+    return rows
+
+
+def complexity() -> Rows:
+    """FANet and its peers, as classifiers and under UperNet, at every size."""
+    counts = Complexity()
+    sizes = [size.replace("x", "×") for size in SIZES]
+    rows = [["model", "params (M)", *(f"GMACs {size}" for size in sizes),
+             "UperNet: params (M)", *(f"GMACs {size}" for size in sizes)]]  # fmt: skip
+    for name in counts.models():
+        row = [f"`{name}`"]
+        for network in ("classifier", "upernet"):
+            row.append(counts.get("params_m", name, network))
+            row += [counts.get("gmacs", name, network, size) for size in SIZES]
+        rows.append(row)
+    return rows
+
+
+def throughput(stem: str) -> Rows:
+    """A file of throughput.py: medians, with quartiles in brackets."""
+    rows = [["model", "images/s", "ms", "time over the first's", "peak memory (MB)"]]
+    for row in read(stem):
+        rows.append(
+            [
+                f"`{row['model']}`",
+                f"{float(row['images_per_s']):.1f}",
+                f"{float(row['latency_ms']):.1f} ({float(row['latency_ms_q1']):.1f} to "
+                f"{float(row['latency_ms_q3']):.1f})",
+                f"{float(row['ratio']):.2f} ({float(row['ratio_q1']):.2f} to {float(row['ratio_q3']):.2f})",
+                row["peak_memory_mb"],
+            ]
+        )
+    return rows
+
+
+TABLES: dict[str, Callable[..., Rows]] = {
+    function.__name__: function for function in (zoo, published, ablation, complexity, throughput)
+}
+
+
+def markdown(rows: Rows) -> str:
+    """A Markdown table: the first row is its heading, columns of numbers are set flush right."""
+    head, *body = rows
+    numeric = [all(cell == NONE or re.match(r"[\d.]+( \(|$)", cell) for cell in column)
+               for column in zip(*body, strict=True)]  # fmt: skip
+    rule = ["---:" if flush_right else "---" for flush_right in numeric]
+    return "".join(f"| {' | '.join(row)} |\n" for row in [head, rule, *body])
+
+
+def update(text: str) -> str:
+    """A page with all its tables written anew.
+
+    Raises:
+        ValueError: it asks for a table that there is not.
+    """
+
+    def table(match: re.Match[str]) -> str:
+        name, *arguments = match[2].split()
+        if name not in TABLES:
+            raise ValueError(f"no table {name!r}: there are {', '.join(TABLES)}")
+        return match[1] + markdown(TABLES[name](*arguments)) + match[3]
+
+    return MARKS.sub(table, text)
+
+
+def pages() -> list[Path]:
+    """The pages that may ask for tables."""
+    readme = ROOT / "README.md"
+    return [*([readme] if readme.exists() else []), *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def main(argv: Sequence[str]) -> int:
+    """Write all tables, or check them."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument("--check", action="store_true", help="write nothing; fail where a page is out of date")
+    args = parser.parse_args(argv)
+    stale = [(page, text) for page in pages() if (text := update(page.read_text())) != page.read_text()]
+    for page, text in stale:
+        if not args.check:
+            with atomic_path(page) as temporary:
+                temporary.write_text(text)
+        print(f"{page.relative_to(ROOT)} {'is out of date: run make tables' if args.check else 'written'}")
+    return int(args.check and bool(stale))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,84 @@
+import csv
+
+import pytest
+import timm
+import torch
+import torch.nn.functional as F
+from complexity import ABLATIONS, COLUMNS, NETWORKS, SIZES, count_with_fvcore, measure, results_path
+from networks import build
+from torch import nn
+
+from fanet.complexity import count_macs, count_parameters
+
+
+def recorded(size: tuple[int, int]) -> list[dict[str, str]]:
+    with open(results_path(size), newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def rows_of(model: str, network: str, size: tuple[int, int]) -> list[dict[str, str]]:
+    return [row for row in recorded(size) if (row["model"], row["network"], row["arguments"]) == (model, network, "")]
+
+
+@pytest.mark.parametrize("network", ["classifier", "upernet"])
+def test_recorded_numbers_of_the_smallest_variant_are_those_of_today(network: str) -> None:
+    assert rows_of("fanet_pico", network, (224, 224)) == [measure("fanet_pico", {}, network, (224, 224))]
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_recorded_costs_of_large_variants_are_those_of_today(size: tuple[int, int]) -> None:
+    for name in ("fanet_base", "fanet_nano"):
+        model = build(name, size, device="meta")
+        (row,) = rows_of(name, "classifier", size)
+        assert row["params_m"] == f"{count_parameters(model) / 1e6:.6f}"
+        assert row["gmacs"] == row["torch_gmacs"] == f"{count_macs(model, size) / 1e9:.6f}"
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_every_network_is_recorded_at_every_size_without_an_empty_number(size: tuple[int, int]) -> None:
+    rows = recorded(size)
+    assert len(rows) == 2 * len(NETWORKS)
+    assert {name for name, _ in NETWORKS} >= set(timm.list_models("fanet_*"))
+    for row in rows:
+        assert tuple(row) == COLUMNS
+        assert all(row[column] for column in COLUMNS if column not in ("arguments", "note"))
+        assert row["gmacs"] == row["torch_gmacs"]
+
+
+def test_rows_of_the_ablation_are_different_networks() -> None:
+    rows = [row for row in recorded((224, 224)) if (row["model"], row["network"]) == ("fanet_base", "classifier")]
+    assert len(rows) == len(ABLATIONS) + 1
+    # the two with one branch of the FRM differ in what they compute, not in size
+    assert len({row["params_m"] for row in rows}) == len({row["gmacs"] for row in rows}) == len(rows) - 1
+
+
+def test_published_sizes_are_met() -> None:
+    counts = {
+        row["model"]: row for row in recorded((224, 224)) if (row["network"], row["arguments"]) == ("classifier", "")
+    }
+    assert f"{float(counts['fanet_base']['params_m']):.1f} {float(counts['fanet_base']['gmacs']):.1f}" == "36.7 5.8"
+    tiny = counts["focalnet_tiny_lrf"]
+    assert f"{float(tiny['params_m']):.1f} {float(tiny['gmacs']):.1f}" == "28.6 4.5"
+    assert f"{float(counts['focalnet_base_lrf']['params_m']):.1f}" == "88.7"
+
+
+def test_operations_without_a_rule_are_listed_and_estimates_are_kept_apart() -> None:
+    class Network(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 4, 1)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x = F.gelu(F.gelu(self.conv(x)))
+            return F.interpolate(torch.sin(x), scale_factor=2.0, mode="bilinear")
+
+    counted = count_with_fvcore(Network(), (8, 8))
+    assert counted.macs == 8 * 8 * 3 * 4
+    assert counted.estimates == {"upsample_bilinear2d": 4 * 16 * 16 * 4}
+    assert counted.uncounted == {"gelu": 2, "sin": 1}
+
+
+def test_a_layer_that_one_counter_misses_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("complexity.count_macs", lambda model, size: 1)
+    with pytest.raises(RuntimeError, match="test_fanet .*fvcore counts .* torch 1"):
+        measure("test_fanet", {}, "classifier", (32, 32))
