@@ -29,7 +29,10 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     # The name stays short however long the target's is: file systems limit it to 255 bytes.
     temporary = target.with_name(f".tmp-{secrets.token_hex(8)}{target.suffix}")
     try:
+        temporary.touch()
+        mode = temporary.stat().st_mode
         yield temporary
+        temporary.chmod(mode)  # some writers, safetensors among them, leave a file that only its owner can read
         os.replace(temporary, target)
     except BaseException:
         temporary.unlink(missing_ok=True)

@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from fanet.errors import UserError
 from fanet.files import atomic_path
+from fanet.png import encode_png
 
 #: Where a folder is given, files with these endings (in any case) are its images.
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
@@ -20,7 +22,7 @@ _BACKDROP = 255
 _SIXTEEN_TO_EIGHT = 257
 
 
-def read_image(source: str | Path | Image.Image | np.ndarray) -> np.ndarray:
+def read_image(source: str | Path | bytes | Image.Image | np.ndarray, name: str | None = None) -> np.ndarray:
     """Reads an image as (H, W, 3) uint8 RGB.
 
     Grey values fill all three channels; palettes are looked up; transparency is composited on white; 16-bit values
@@ -28,8 +30,9 @@ def read_image(source: str | Path | Image.Image | np.ndarray) -> np.ndarray:
     converted without a colour profile; the EXIF orientation is applied. Of several frames or pages the first is read.
 
     Args:
-        source: a file, a PIL image, or an array (H, W), (H, W, 3) or (H, W, 4) of uint8 or uint16, RGB(A) order. The
-            result may share memory with an array.
+        source: a file or its contents, a PIL image, or an array (H, W), (H, W, 3) or (H, W, 4) of uint8 or uint16,
+            RGB(A) order. The result may share memory with an array.
+        name: what errors call contents that are not read from a file.
 
     Raises:
         UserError: the file is missing, unreadable, empty, cut off, too large or no image; the values are
@@ -38,28 +41,32 @@ def read_image(source: str | Path | Image.Image | np.ndarray) -> np.ndarray:
     if isinstance(source, np.ndarray):
         return _array_to_rgb(source)
     if isinstance(source, Image.Image):
-        with _decoding("the image"):
-            return _image_to_rgb(source, "the image")
-    with _opened(Path(source)) as image:
-        return _image_to_rgb(image, str(source))
+        with _decoding(name or "the image"):
+            return _image_to_rgb(source, name or "the image")
+    with _opened(source, name) as (image, called):
+        return _image_to_rgb(image, called)
 
 
-def read_labels(path: str | Path) -> np.ndarray:
+def read_labels(source: str | Path | bytes, name: str | None = None) -> np.ndarray:
     """Reads a label map: the (H, W) uint8 class indices of an 8-bit file with one channel or a palette.
+
+    Args:
+        source: the file or its contents.
+        name: what errors call contents that are not read from a file.
 
     Raises:
         UserError: the file is unreadable (as for `read_image`), or its pixels are no class indices: colours, more or
             fewer than 8 bits, or values blurred by JPEG.
     """
-    with _opened(Path(path)) as image:
+    with _opened(source, name) as (image, called):
         if image.format == "JPEG":
-            raise UserError(f"{path} is a JPEG, which changes class indices: keep labels as PNG")
+            raise UserError(f"{called} is a JPEG, which changes class indices: keep labels as PNG")
         # Pillow stretches grey values of 2 and 4 bits to 0..255; only the raw mode still tells.
         codec_args = image.tile[0][3] if image.tile else image.mode
         raw_mode = codec_args[0] if isinstance(codec_args, tuple) else codec_args
         if image.mode not in ("L", "P") or raw_mode in ("L;2", "L;4"):
             raise UserError(
-                f"{path} is no label map (its pixels are {raw_mode}): labels are class indices in one 8-bit channel"
+                f"{called} is no label map (its pixels are {raw_mode}): labels are class indices in one 8-bit channel"
             )
         return np.array(image, dtype=np.uint8)
 
@@ -78,16 +85,29 @@ def write_png(path: str | Path, array: np.ndarray, palette: Sequence[tuple[int, 
     """
     if array.dtype != np.uint8 or not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 3 and not palette)):
         raise ValueError(f"expected uint8 (H, W), or (H, W, 3) without palette, got {array.dtype} {array.shape}")
-    image = Image.fromarray(array)
-    if palette:
-        image.putpalette([channel for colour in palette for channel in colour])
     with atomic_path(path) as temporary:
-        image.save(temporary, format="PNG")
+        temporary.write_bytes(encode_png(array, palette or None))
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[ImageFile.ImageFile]:
-    """The image in a file; its pixels are decoded, and faults in them translated, within the block."""
+def _opened(source: str | Path | bytes, name: str | None) -> Iterator[tuple[ImageFile.ImageFile, str]]:
+    """The image in a file or in its contents, and what errors call it; its pixels are decoded, and faults in them
+    translated, within the block.
+    """
+    if isinstance(source, bytes):
+        called = name or "the image"
+        if not source:
+            raise UserError(f"{called} is empty")
+        with _decoding(called), Image.open(BytesIO(source)) as image:
+            yield image, called
+        return
+    path = Path(source)
+    _check_readable(path)
+    with _decoding(str(path)), Image.open(path) as image:
+        yield image, str(path)
+
+
+def _check_readable(path: Path) -> None:
     if path.is_dir():
         raise UserError(f"{path} is a folder: name an image file")
     try:
@@ -100,8 +120,6 @@ def _opened(path: Path) -> Iterator[ImageFile.ImageFile]:
         raise UserError(f"{path} is not a regular file: name an image file")
     if size == 0:
         raise UserError(f"{path} is empty")
-    with _decoding(str(path)), Image.open(path) as image:
-        yield image
 
 
 @contextmanager

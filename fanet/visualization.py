@@ -15,6 +15,8 @@ _BACKGROUND = "background"
 _OUTLINE_SHADE = 0.45
 # One pixel of outline for so many pixels of the longer side.
 _OUTLINE_EVERY = 300
+# Rows that are tinted at a time: what is in between then stays in the processor's cache.
+_BLOCK = 32
 
 # The layout of a panel, in pixels at its full width.
 _MARGIN, _GAP = 32, 20
@@ -65,18 +67,23 @@ def overlay(image: np.ndarray, labels: np.ndarray, classes: ClassScheme, alpha: 
     if known.size and int(known.max()) >= len(classes):
         raise ValueError(f"label {int(known.max())} has no class: there are {len(classes)}")
 
-    tints = np.zeros((256, 3), dtype=np.float32)
-    tinted = np.zeros(256, dtype=bool)
+    # what becomes of a channel's value in every class: plain in the first 256 rows, as outline in the others
+    tables = np.tile(np.arange(256, dtype=np.uint8), (3, 512, 1))
     for index, (name, colour) in enumerate(zip(classes.names, classes.palette, strict=True)):
-        tints[index] = colour
-        tinted[index] = name != _BACKGROUND and index != classes.ignore_index
+        if name != _BACKGROUND and index != classes.ignore_index:
+            tint = np.array(colour, dtype=np.float32)[:, None]
+            tables[:, index] = np.rint((1 - alpha) * np.arange(256) + alpha * tint)
+            tables[:, 256 + index] = np.rint(_OUTLINE_SHADE * tint)
+    tables = tables.reshape(3, -1)
 
-    drawn = image.copy()
-    objects = tinted[labels]
-    mixed = (1 - alpha) * image[objects] + alpha * tints[labels[objects]]
-    drawn[objects] = np.rint(mixed).astype(np.uint8)
-    outline = objects & _borders(labels, width=max(1, round(max(labels.shape) / _OUTLINE_EVERY)))
-    drawn[outline] = np.rint(_OUTLINE_SHADE * tints[labels[outline]]).astype(np.uint8)
+    width = max(1, round(max(labels.shape) / _OUTLINE_EVERY))
+    borders = _borders(labels, width)
+    drawn = np.empty_like(image)
+    for top in range(0, len(labels), _BLOCK):
+        rows = np.s_[top : top + _BLOCK]
+        table_rows = (labels[rows] + borders[rows] * np.intp(256)) * 256
+        for channel in range(3):
+            drawn[rows, :, channel] = tables[channel].take(table_rows + image[rows, :, channel])
     return drawn
 
 
@@ -136,15 +143,19 @@ def panel(
 
 def _borders(labels: np.ndarray, width: int) -> np.ndarray:
     """(H, W) bool: pixels with another label within `width` steps to the side, up or down."""
-    border = np.zeros(labels.shape, dtype=bool)
-    for step in range(1, width + 1):
-        differs = labels[step:] != labels[:-step]
-        border[step:] |= differs
-        border[:-step] |= differs
-        differs = labels[:, step:] != labels[:, :-step]
-        border[:, step:] |= differs
-        border[:, :-step] |= differs
-    return border
+    return _borders_above_or_below(labels, width) | _borders_above_or_below(labels.T, width).T
+
+
+def _borders_above_or_below(labels: np.ndarray, width: int) -> np.ndarray:
+    """The same up and down alone."""
+    # near[i] says whether a border lies at one of the next `reach` steps; `width` steps stand above the first row
+    near = np.pad(labels[1:] != labels[:-1], ((width, width), (0, 0)))
+    reach = 1
+    while reach < 2 * width:
+        step = min(reach, 2 * width - reach)
+        near = near[:-step] | near[step:]
+        reach += step
+    return near
 
 
 def _fitted(image: np.ndarray, room: int) -> Image.Image:

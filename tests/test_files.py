@@ -83,3 +83,11 @@ def test_missing_extra_is_named() -> None:
         raise ModuleNotFoundError("No module named 'cv2'", name="cv2")
     with pytest.raises(ModuleNotFoundError), needs_extra("seg", "cv2"):
         raise ModuleNotFoundError("No module named 'fanet.typo'", name="fanet.typo")
+
+
+def test_a_writer_that_makes_its_own_file_decides_who_can_read_it(tmp_path):
+    (tmp_path / "plain").touch()
+    with atomic_path(tmp_path / "target") as path:
+        path.unlink()
+        path.touch(mode=0o600)
+    assert (tmp_path / "target").stat().st_mode == (tmp_path / "plain").stat().st_mode

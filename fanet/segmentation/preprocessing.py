@@ -59,10 +59,15 @@ class Preprocessing:
 
     def __call__(self, image: np.ndarray, device: torch.device | str = "cpu") -> torch.Tensor:
         """(H, W, 3) uint8 RGB -> (1, 3, h, w) float32, normalised, on `device`"""
-        x = torch.from_numpy(np.ascontiguousarray(image)).to(device).permute(2, 0, 1)[None].float()
+        return self.normalize(self.resized(image, device))
+
+    def resized(self, image: np.ndarray, device: torch.device | str = "cpu") -> torch.Tensor:
+        """(H, W, 3) uint8 RGB -> (1, 3, h, w) uint8 on `device`, at most sharing memory with the image"""
+        # torch warns of arrays that it could write to but must not
+        x = torch.from_numpy(np.require(image, requirements=("C", "W"))).to(device).permute(2, 0, 1)[None]
         for size in self.sizes(image.shape[0], image.shape[1]):
-            x = resize(x, size).round_()
-        return self.normalize(x)
+            x = resize(x.float(), size).round_()
+        return x.to(torch.uint8)
 
     def normalize(self, x: torch.Tensor) -> torch.Tensor:
         """(B, 3, H, W) of 0..255, any type -> the same, float32, normalised"""

@@ -1,0 +1,132 @@
+"""How much of the time that `fanet predict` takes is the network's.
+
+    python benchmarks/prediction.py                               # the model inside the package on 1920x1080 frames
+    python benchmarks/prediction.py --model DIR --frames 16 --threads 2 --img-size 1080 1920
+
+Frames are generated scenes, stored as PNG. Rounds of both kinds take turns, so that a busy machine slows both:
+`forward`, the network alone on tensors that are ready (`net(x)`, logits at the frame's size), and `end_to_end`, from
+files to files: reading, preprocessing, the network, labels, overlay, writing. Reading and writing go on beside the
+network. The table results/prediction-*.csv holds, for each kind, the median time of a frame and
+
+    share_outside   1 - forward / end_to_end: the share of the whole that the network does not account for
+"""
+
+import argparse
+import csv
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from fanet.errors import UserError
+from fanet.files import atomic_path, make_folder
+from fanet.images import write_png
+from fanet.scenes import scene
+from fanet.segmentation import UperNet, load_model
+from fanet.segmentation.engine.predict import predict_files
+
+RESULTS = Path(__file__).parent / "results"
+COLUMNS = ("kind", "images_per_s", "latency_ms", "share_outside", "frames", "rounds", "model", "torch")
+# Scenes take longer to generate than to predict: a few of them are used again and again.
+SCENES = 4
+
+
+def seconds_forward(net: UperNet, frames: Sequence[np.ndarray]) -> float:
+    """Seconds a frame takes in the network alone."""
+    device = next(net.parameters()).device
+    inputs = [net.preprocessing(frame, device) for frame in frames[:SCENES]]
+    start = time.perf_counter()
+    with torch.inference_mode():
+        for index in range(len(frames)):
+            net(inputs[index % len(inputs)])
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return (time.perf_counter() - start) / len(frames)
+
+
+def seconds_end_to_end(net: UperNet, folder: Path) -> float:
+    """Seconds a frame takes from file to files."""
+    start = time.perf_counter()
+    done = predict_files(net, [folder], folder.parent / "out")
+    return (time.perf_counter() - start) / len(done)
+
+
+def measure(args: argparse.Namespace) -> list[dict[str, str]]:
+    """Both kinds in turns, a row each."""
+    net = load_model(args.model).eval().to(args.device)
+    scenes = [scene(seed=0, index=index, size=tuple(args.img_size))[0] for index in range(min(SCENES, args.frames))]
+    frames = [scenes[index % len(scenes)] for index in range(args.frames)]
+    times = np.empty((args.rounds, 2))
+    with tempfile.TemporaryDirectory() as name:
+        folder = make_folder(Path(name) / "in")
+        for index, frame in enumerate(frames):
+            write_png(folder / f"{index:04d}.png", frame)
+        seconds_forward(net, frames[:2])  # warm-up
+        for round_ in range(args.rounds):
+            times[round_] = seconds_forward(net, frames), seconds_end_to_end(net, folder)
+    forward, end_to_end = np.median(times, axis=0)
+    share = np.median(1 - times[:, 0] / times[:, 1])
+    return [
+        {
+            "kind": kind,
+            "images_per_s": f"{1 / seconds:.3f}",
+            "latency_ms": f"{1e3 * seconds:.1f}",
+            "share_outside": f"{outside:.3f}",
+            "frames": str(args.frames),
+            "rounds": str(args.rounds),
+            "model": args.model or "inside the package",
+            "torch": torch.__version__,
+        }
+        for kind, seconds, outside in (("forward", forward, 0.0), ("end_to_end", end_to_end, share))
+    ]
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument("--model", metavar="M", help="folder or file (default: the model inside the package)")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1 … (default: %(default)s)")
+    parser.add_argument("--threads", type=int, metavar="N", help="of torch on the CPU (default: torch's own)")
+    parser.add_argument("--img-size", type=int, nargs=2, default=(1080, 1920), metavar=("H", "W"))
+    parser.add_argument("--frames", type=int, default=8, metavar="N", help="in a round (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=3, metavar="N", help="(default: %(default)s)")
+    parser.add_argument("--output", type=Path, default=RESULTS, metavar="DIR", help="folder (default: %(default)s)")
+    args = parser.parse_args(argv)
+    if min([*args.img_size, args.frames, args.rounds, args.threads or 1]) < 1:
+        parser.error("all numbers are above 0")
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    return args
+
+
+def main(argv: Sequence[str]) -> int:
+    """Measures, prints and writes the table."""
+    args = parse(argv)
+    try:
+        rows = measure(args)
+        height, width = args.img_size
+        name = f"prediction-{args.device.replace(':', '')}-{width}x{height}-{torch.get_num_threads()}threads.csv"
+        path = make_folder(args.output) / name
+        with atomic_path(path) as temporary, open(temporary, "w", newline="") as file:
+            writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+    except UserError as error:
+        print(f"prediction: error: {error}", file=sys.stderr)
+        return 2
+    for row in rows:
+        print(f"{row['kind']}: {row['latency_ms']} ms a frame, {row['images_per_s']} frames/s")
+    print(f"outside the network: {100 * float(rows[1]['share_outside']):.1f} % of the whole")
+    print(os.path.relpath(path))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

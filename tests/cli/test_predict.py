@@ -1,0 +1,177 @@
+import sys
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from fanet.cli import main
+from fanet.images import read_image, read_labels
+from fanet.segmentation import UperNet
+
+
+@pytest.fixture(scope="module")
+def net() -> UperNet:
+    torch.manual_seed(0)
+    return UperNet("test_fanet", num_classes=5, head_channels=16, aux_channels=0).eval()
+
+
+@pytest.fixture(scope="module")
+def model(net: UperNet, tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("model")
+    net.save_pretrained(folder)
+    return str(folder)
+
+
+def _picture(path: Path, size: tuple[int, int] = (80, 64)) -> None:
+    Image.fromarray(np.random.default_rng(0).integers(256, size=(*size[::-1], 3), dtype=np.uint8)).save(path)
+
+
+def _clip(path: Path, frames: int = 5, codec: str = "libx264") -> None:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=10)
+        stream.width, stream.height, stream.pix_fmt = 80, 64, "yuv420p"
+        for index in range(frames):
+            pixels = np.random.default_rng(index).integers(256, size=(64, 80, 3), dtype=np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux(stream.encode(None))
+
+
+def _maps(path: Path) -> list[np.ndarray]:
+    with av.open(str(path)) as container:
+        return [frame.to_ndarray(format="gray") for frame in container.decode(video=0)]
+
+
+def test_window_of_the_command_line_is_not_that_of_the_function(net, model, tmp_path):
+    _picture(tmp_path / "a.png")
+    argv = ["predict", str(tmp_path / "a.png"), "--model", model, "--window", "32", "48", "--overlap", "0.5"]
+    assert main([*argv, "-o", str(tmp_path / "out")]) == 0
+    expected = net.predict(tmp_path / "a.png", window=(32, 48), overlap=0.5)
+    np.testing.assert_array_equal(read_labels(tmp_path / "out" / "a_labels.png"), expected)
+
+
+def test_folder_of_images_and_videos_is_not_predicted_whole(net, model, tmp_path, capsys):
+    (tmp_path / "in").mkdir()
+    _picture(tmp_path / "in" / "a.png")
+    _clip(tmp_path / "in" / "belt.mp4")
+    assert main(["predict", str(tmp_path / "in"), "--model", model, "-o", str(tmp_path / "out")]) == 0
+    assert "1 image and 1 video segmented" in capsys.readouterr().out
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert names == ["a_labels.png", "a_overlay.png", "belt_labels.mkv", "belt_overlay.mp4"]
+    with av.open(str(tmp_path / "in" / "belt.mp4")) as container:
+        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    for frame, labels in zip(frames, _maps(tmp_path / "out" / "belt_labels.mkv"), strict=True):
+        np.testing.assert_array_equal(labels, net.predict(frame))
+    assert len(_maps(tmp_path / "out" / "belt_overlay.mp4")) == len(frames)
+
+
+@pytest.mark.parametrize("name", ["a.png", "belt.mp4"])
+def test_interrupt_leaves_half_a_file(name, model, tmp_path, monkeypatch, capsys):
+    _clip(tmp_path / "belt.mp4")
+    _picture(tmp_path / "a.png")
+    predict, calls = UperNet.predict, []
+
+    def interrupted(*args):
+        calls.append(args)
+        if len(calls) == (3 if name == "belt.mp4" else 1):
+            raise KeyboardInterrupt
+        return predict(*args)
+
+    monkeypatch.setattr(UperNet, "predict", interrupted)
+    assert main(["predict", str(tmp_path / name), "--model", model, "-o", str(tmp_path / "out")]) == 130
+    assert not list((tmp_path / "out").glob("*")) and not list((tmp_path / "out").glob(".*"))
+
+
+def test_failure_to_write_is_swallowed(model, tmp_path, monkeypatch, capsys):
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
+    _picture(tmp_path / "a.png")
+    monkeypatch.setattr("fanet.images.encode_png", full)
+    assert main(["predict", str(tmp_path / "a.png"), "--model", model, "-o", str(tmp_path / "out")]) == 2
+    assert "No space left" in capsys.readouterr().err
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_bad_video_keeps_the_others_back(model, tmp_path, capsys):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "bad.mp4").write_text("no video")
+    _clip(tmp_path / "in" / "good.mp4")
+    assert main(["predict", str(tmp_path / "in"), "--model", model, "-o", str(tmp_path / "out")]) == 2
+    assert "1 of 2 files failed" in capsys.readouterr().err
+    assert len(list((tmp_path / "out").iterdir())) == 2
+
+
+def test_missing_pyav_is_a_traceback(model, tmp_path, monkeypatch, capsys):
+    _clip(tmp_path / "a.mp4")
+    monkeypatch.setitem(sys.modules, "av", None)
+    assert main(["predict", str(tmp_path / "a.mp4"), "--model", model, "-o", str(tmp_path / "out")]) == 2
+    assert 'pip install "fanet[video]"' in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def _cut_off_video(folder: Path) -> None:
+    _clip(folder / "whole.mp4")
+    data = (folder / "whole.mp4").read_bytes()
+    (folder / "whole.mp4").unlink()
+    (folder / "bad.mp4").write_bytes(data[: len(data) // 2])
+
+
+def _one_name(folder: Path) -> None:
+    _clip(folder / "belt.mp4")
+    _clip(folder / "belt.avi", codec="mpeg4")
+
+
+BAD = {
+    "window too small": (["a.png", "--window", "16", "64"], None, "at least 32"),
+    "window of zero": (["a.png", "--window", "0", "64"], None, "0 is not above 0"),
+    "window that is no number": (["a.png", "--window", "x", "64"], None, "'x' is not a whole number"),
+    "window of one side": (["a.png", "--window", "64"], None, "--window: expected 2 arguments"),
+    "overlap too large": (["a.png", "--window", "64", "64", "--overlap", "0.95"], None, "0 to 0.9"),
+    "overlap in percent": (["a.png", "--window", "64", "64", "--overlap", "25"], None, "not between 0 and 1"),
+    "overlap without window": (["a.png", "--overlap", "0.5"], None, "give --window H W too"),
+    "missing video": (["none.mp4"], None, "there is no file"),
+    "empty video": (["bad.mp4"], lambda folder: (folder / "bad.mp4").touch(), "is empty"),
+    "text as video": (["bad.mkv"], lambda folder: (folder / "bad.mkv").write_text("text"), "cut off, damaged or no"),
+    "cut off video": (["bad.mp4"], _cut_off_video, "cut off, damaged or no video"),
+    "videos of one name": (["belt.mp4", "belt.avi"], _one_name, "would both become"),
+    "folder of other files": (["texts"], lambda folder: (folder / "texts").mkdir(), "holds no images or videos"),
+}
+
+
+@pytest.mark.parametrize(("argv", "make", "message"), BAD.values(), ids=BAD)
+def test_mistake_is_no_single_line_or_leaves_files(argv, make, message, model, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    _picture(tmp_path / "a.png")
+    if make is not None:
+        make(tmp_path)
+    try:
+        status = main(["predict", *argv, "--model", model, "-o", "out"])
+    except SystemExit as stop:
+        status = stop.code
+    captured = capsys.readouterr()
+    assert status == 2 and captured.out == ""
+    assert captured.err.count("\n") == 1 and message in captured.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_images_are_not_read_while_the_network_computes(net, model, tmp_path, monkeypatch):
+    for name in "abc":
+        _picture(tmp_path / f"{name}.png")
+    predicted: list[int] = []
+    read: list[str] = []
+    predict = UperNet.predict
+    from fanet.segmentation.engine import predict as module
+
+    monkeypatch.setattr(module, "read_image", lambda path: read.append(path.name) or read_image(path))
+
+    def watched(*args):
+        predicted.append(len(read))
+        return predict(*args)
+
+    monkeypatch.setattr(UperNet, "predict", watched)
+    module.predict_files(net, [tmp_path], tmp_path / "out")
+    assert read == ["a.png", "b.png", "c.png"] and len(predicted) == 3
+    assert all(count <= index + 2 for index, count in enumerate(predicted)), "images pile up in memory"
