@@ -6,11 +6,11 @@ import sys
 from collections.abc import Sequence
 
 from fanet import __version__
-from fanet.cli import data, demo, predict, train
+from fanet.cli import convert, data, demo, evaluate, models, predict, recipes, run, train
 from fanet.cli.arguments import Parser
 from fanet.errors import UserError
 
-COMMANDS = (demo, predict, train, data)
+COMMANDS = (demo, predict, train, evaluate, recipes, data, models, convert, run)
 
 # What the surroundings refuse, on whatever file: as little a bug as a wrong argument.
 _REFUSALS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT)

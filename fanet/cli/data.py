@@ -1,19 +1,102 @@
 """`fanet data`."""
 
 import argparse
+import json
+import sys
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
 
 from fanet.cli.arguments import example, not_negative, positive, share
+
+if TYPE_CHECKING:
+    from fanet.segmentation.data.check import SplitReport
+
+#: The data sets that `fanet.segmentation.data.open_dataset` knows.
+DATASETS = ("zerowaste", "clutter", "folder")
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Declares the subcommand and its own subcommands."""
     parser = subparsers.add_parser(
         "data",
-        help="make data sets",
-        description="Makes data sets.",
-        epilog=example("fanet data clutter scenes --count 100 --seed 0 --size 256 256"),
+        help="check and make data sets",
+        description="Checks data sets, and makes some.",
+        epilog=example(
+            "fanet data check zerowaste-f-final.zip --dataset zerowaste",
+            "fanet data clutter scenes --count 100 --seed 0 --size 256 256",
+        ),
     )
-    _add_clutter(parser.add_subparsers(metavar="COMMAND", required=True, dest="data_command"))
+    commands = parser.add_subparsers(metavar="COMMAND", required=True, dest="data_command")
+    _add_check(commands)
+    _add_clutter(commands)
+
+
+def add_dataset_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares what says which data set is meant; `dataset_options` reads it."""
+    parser.add_argument(
+        "--dataset", metavar="D", choices=DATASETS, required=True, help=f"its kind: {', '.join(DATASETS)}"
+    )
+    parser.add_argument(
+        "--any-archive", action="store_true", help="zerowaste: take a zip archive that is not the published one"
+    )
+
+
+def dataset_options(args: argparse.Namespace) -> dict[str, Any]:
+    """The options for `open_dataset`."""
+    return {"verify": not args.any_archive} if args.dataset == "zerowaste" else {}
+
+
+def _add_check(subparsers: argparse._SubParsersAction) -> None:
+    parser = subparsers.add_parser(
+        "check",
+        help="verify a data set",
+        description="Reads every image and mask of a data set, in parallel, and reports sizes, class shares, missing "
+        "pairs, broken files, unknown labels, and names and images that stand in several splits. The exit status is "
+        "2 if the set cannot be used as it is, with one line on standard error for each kind of problem.",
+        epilog=example(
+            "fanet data check zerowaste-f-final.zip --dataset zerowaste",
+            "fanet data check my_photos --dataset folder --split train --json report.json",
+        ),
+    )
+    parser.add_argument("folder", metavar="DIR", help="folder of the data set, or ZeroWaste-f's archive")
+    add_dataset_arguments(parser)
+    parser.add_argument("--split", metavar="S", nargs="+", dest="splits", help="splits to check (default: all)")
+    parser.add_argument("--workers", metavar="N", type=positive, help="processes (default: one a core)")
+    parser.add_argument("--json", metavar="FILE", help="write the report to this file, too")
+    parser.set_defaults(run=run_check)
+
+
+def run_check(args: argparse.Namespace) -> int:
+    """Checks, prints the report, and tells by the status whether the set can be used."""
+    from fanet.files import atomic_path
+    from fanet.segmentation.data.check import check_dataset
+
+    # The file is opened first: a name that cannot be written is better refused before everything is read.
+    with atomic_path(args.json) if args.json else nullcontext() as path:
+        report = check_dataset(args.dataset, args.folder, args.splits, args.workers, **dataset_options(args))
+        if path is not None:
+            path.write_text(json.dumps(report.to_dict(), indent=1) + "\n", encoding="utf-8")
+    for split, part in report.splits.items():
+        print("\n".join(_split_lines(split, part)))
+    for line in report.warnings:
+        print(f"warning: {line}")
+    for line in report.errors:
+        print(f"fanet: error: {line}", file=sys.stderr)
+    if not report.errors:
+        print("the data set can be used")
+    return 2 if report.errors else 0
+
+
+def _split_lines(split: str, part: "SplitReport") -> list[str]:
+    sizes = ", ".join(f"{count} of {size}" for size, count in part.sizes.items())
+    width = max(map(len, part.class_shares))
+    lines = [f"{split}: {part.images} images ({sizes})" if sizes else f"{split}: {part.images} images"]
+    for name, pixels in part.class_shares.items():
+        shown = "-" if pixels is None else f"{pixels:.2f} %"
+        lines.append(f"  {name:<{width}}  {shown:>8} of the pixels, in {part.images_with_class[name]} images")
+    if part.ignored_share:
+        lines.append(f"  {part.ignored_share:.2f} % of all pixels are ignored")
+    return lines
 
 
 def _add_clutter(subparsers: argparse._SubParsersAction) -> None:

@@ -26,6 +26,13 @@ class ConfusionMatrix:
         self.ignore_index = ignore_index
         self.matrix = np.zeros((num_classes, num_classes), dtype=np.int64)
 
+    @classmethod
+    def of(cls, matrix: np.ndarray, ignore_index: int = 255) -> "ConfusionMatrix":
+        """From counts (num_classes, num_classes), rows truth."""
+        confusion = cls(len(matrix), ignore_index)
+        confusion.matrix += matrix
+        return confusion
+
     def update(self, prediction: np.ndarray | torch.Tensor, target: np.ndarray | torch.Tensor) -> None:
         """Counts the pixels of one or more images.
 
@@ -114,6 +121,36 @@ class ConfusionMatrix:
             "iou": {name: _percent(value) for name, value in zip(names, self.iou(), strict=True)},
             "confusion_matrix": self.matrix.tolist(),
         }
+
+
+def bootstrap_miou(matrices: np.ndarray, resamples: int = 1000, seed: int = 0) -> tuple[float, float] | None:
+    """The interval in which the mIoU lies in 95 of 100 data sets like this one, by the bootstrap over images.
+
+    Each resample draws as many images as there are, with replacement, and adds up their counts; the interval reaches
+    from the 2.5th to the 97.5th percentile of the mIoU of the resamples. It tells what another choice of images from
+    the same source would do to the figure, not what another training would; frames of one video are more alike than
+    it assumes, so for them it is too narrow.
+
+    Args:
+        matrices: the confusion matrix of every image, (N, num_classes, num_classes), rows truth.
+        resamples: how often to draw.
+        seed: of the draws.
+
+    Returns:
+        Lower and upper end in 0..1, or None for fewer than two images, no resamples or a mIoU that does not exist.
+    """
+    if len(matrices) < 2 or resamples < 1:
+        return None
+    rng = np.random.default_rng(seed)
+    weights = rng.multinomial(len(matrices), np.full(len(matrices), 1 / len(matrices)), size=resamples)
+    totals = np.tensordot(weights, matrices, axes=1)
+    hit = totals.diagonal(axis1=1, axis2=2)
+    iou = _ratio(hit, totals.sum(axis=2) + totals.sum(axis=1) - hit)
+    means = np.array([_mean(row) for row in iou])
+    if np.isnan(means).all():
+        return None
+    low, high = np.nanpercentile(means, (2.5, 97.5))
+    return float(low), float(high)
 
 
 def _as_array(values: np.ndarray | torch.Tensor, name: str) -> np.ndarray:

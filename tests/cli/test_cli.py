@@ -193,7 +193,7 @@ def test_bad_image_does_not_keep_the_others_back(
     good = [_picture(tmp_path / "in" / name) for name in ("a.png", "z.png")]
     (tmp_path / "in" / "m.png").write_text("no image")
     line = _refused(capsys, ["predict", str(tmp_path / "in"), "--model", model, "-o", str(tmp_path / "out")])
-    assert "1 of 3 images failed" in line and "m.png" in line
+    assert "1 of 3 files failed" in line and "m.png" in line
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         f"{path.stem}_{kind}.png" for path in good for kind in ("labels", "overlay")
     }

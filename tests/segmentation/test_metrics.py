@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from fanet.segmentation.metrics import ConfusionMatrix
+from fanet.segmentation.metrics import ConfusionMatrix, bootstrap_miou
 
 
 def slow_counts(prediction, target, num_classes, ignore_index):
@@ -142,3 +142,28 @@ def test_dictionary_is_in_percent_and_valid_json():
 def test_dictionary_needs_a_name_for_every_class(small):
     with pytest.raises(ValueError, match="1 names for 2 classes"):
         small.to_dict(["ground"])
+
+
+def test_the_interval_is_not_that_of_resampled_images():
+    rng = np.random.default_rng(0)
+    matrices = rng.integers(0, 50, size=(30, 3, 3)) + 200 * np.eye(3, dtype=np.int64) * rng.integers(0, 3, (30, 1, 1))
+    low, high = bootstrap_miou(matrices, resamples=2000, seed=1)
+    drawn = [ConfusionMatrix.of(matrices[rng.integers(30, size=30)].sum(axis=0)).miou for _ in range(2000)]
+    assert (low, high) == pytest.approx(np.percentile(drawn, (2.5, 97.5)), abs=0.01)
+    assert low < ConfusionMatrix.of(matrices.sum(axis=0)).miou < high
+    assert bootstrap_miou(matrices, resamples=2000, seed=1) == (low, high)
+
+
+def test_equal_images_have_a_wide_interval():
+    matrix = np.array([[8, 2], [1, 9]])
+    miou = ConfusionMatrix.of(matrix).miou
+    assert bootstrap_miou(np.stack([matrix] * 4)) == pytest.approx((miou, miou))
+
+
+@pytest.mark.parametrize(("images", "resamples"), [(0, 100), (1, 100), (5, 0)])
+def test_an_interval_is_made_up(images, resamples):
+    assert bootstrap_miou(np.ones((images, 2, 2), np.int64), resamples) is None
+
+
+def test_no_counted_pixel_at_all_has_an_interval():
+    assert bootstrap_miou(np.zeros((4, 2, 2), np.int64)) is None

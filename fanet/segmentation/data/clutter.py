@@ -1,38 +1,37 @@
-"""Generated scenes of cluttered waste: as files in ZeroWaste-f's folder layout, and as a pool in memory.
+"""Generated scenes of cluttered waste: drawn on the fly, and as files in ZeroWaste-f's folder layout.
 
 A scene is a pure function of (seed, index, size, difficulty), see `fanet.scenes`; so is everything here, whatever the
 number of processes that draw it.
 """
 
 import json
-import multiprocessing
 import os
 import shutil
-import signal
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-import torch
-from tqdm import tqdm
 
 from fanet.classes import ZEROWASTE
 from fanet.errors import UserError, needs_extra
 from fanet.files import make_folder
 from fanet.images import write_png
+from fanet.segmentation.data.dataset import Sample, SegmentationDataset
+from fanet.segmentation.data.parallel import parallel_map
+from fanet.segmentation.data.zerowaste import DESCRIPTION, IMAGES, LAYOUT, MASKS, SPLITS
 
 Difficulty = float | Sequence[float]
 Result = TypeVar("Result")
 
-LAYOUT = "splits_final_deblurred"  # ZeroWaste-f's own folder name
 SMALLEST_SIDE = 32  # pixels: below it a scene has no room for objects
 DIFFICULTY_STREAM = 1  # sets the draw of a scene's difficulty apart from the draws inside the scene
 FEWEST_PER_WORKER = 64  # scenes: below it, starting a process takes longer than drawing them
+# The series of each split where nobody asks for another: no scene is in two of them.
+SPLIT_SEEDS = {"train": 1, "val": 1000003, "test": 2000003}
 
 
 @dataclass(frozen=True)
@@ -82,43 +81,55 @@ class SceneSource:
         return scene(self.seed, index, size=self.size, difficulty=self.difficulty_of(index))
 
 
-class ClutterPool(torch.utils.data.Dataset):
-    """Scenes 0..count-1 of a series, drawn once and held in memory.
+class ClutterScenes(SegmentationDataset):
+    """Scenes 0..count-1 of a series, drawn anew whenever one is asked for: nothing is stored."""
 
-    Attributes:
-        images: (count, H, W, 3) uint8 RGB.
-        labels: (count, H, W) uint8, indices into `fanet.classes.ZEROWASTE`.
-    """
+    classes = ZEROWASTE
 
     def __init__(
-        self, count: int, seed: int, size: int | Sequence[int], difficulty: Difficulty = 0.2, workers: int | None = None
+        self,
+        split: str,
+        count: int = 500,
+        seed: int | None = None,
+        size: int | Sequence[int] = 256,
+        difficulty: Difficulty = 0.2,
     ) -> None:
-        """Draws the scenes.
-
+        """
         Args:
+            split: train, val or test; each has a seed of its own.
             count: number of scenes.
-            seed: the series; two pools of different seeds share no scene.
+            seed: the series, instead of the split's.
             size: side in pixels, or (height, width).
             difficulty: 0..1, or [low, high]: then every scene draws its own.
-            workers: processes; None takes one a core, and 1 draws in this one.
 
         Raises:
             UserError: a value out of range, or OpenCV is missing.
         """
-        source = SceneSource.of(seed, size, difficulty)
+        if split not in SPLIT_SEEDS:
+            raise UserError(f"generated scenes have no split {split!r}: there are {', '.join(SPLIT_SEEDS)}")
         _check_count(count)
-        self.images = np.empty((count, *source.size, 3), dtype=np.uint8)
-        self.labels = np.empty((count, *source.size), dtype=np.uint8)
-        with _drawn(source, count, workers, "drawing scenes") as scenes:
-            for index, (image, labels) in enumerate(scenes):
-                self.images[index], self.labels[index] = image, labels
+        _load_generator()
+        self.source = SceneSource.of(SPLIT_SEEDS[split] if seed is None else seed, size, difficulty)
+        self.names = [_scene_name(index) for index in range(count)]
 
-    def __len__(self) -> int:
-        return len(self.images)
+    @staticmethod
+    def splits() -> list[str]:
+        """The names of the splits."""
+        return list(SPLITS)
 
-    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """Image (H, W, 3) and labels (H, W) of one scene, uint8."""
-        return self.images[index], self.labels[index]
+    def __getitem__(self, index: int) -> Sample:
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        return Sample(self.names[index], *self.load(index))
+
+    def load(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        return self.source(index)
+
+    def load_image(self, index: int) -> np.ndarray:
+        return self.source(index)[0]
+
+    def load_labels(self, index: int) -> np.ndarray:
+        return self.source(index)[1]
 
 
 def write_clutter(
@@ -159,22 +170,26 @@ def write_clutter(
         raise UserError(f"{folder} exists: choose another folder or split, or remove it first")
     unfinished = folder.with_name(f".{split}.{os.getpid()}")
     try:
-        for name in ("data", "sem_seg"):
+        for name in (IMAGES, MASKS):
             make_folder(unfinished / name)
-        with _drawn(partial(_write_scene, source, unfinished), count, workers, "writing scenes") as names:
+        with _scenes(partial(_write_scene, source, unfinished), count, workers, "writing scenes") as names:
             description = _describe(source, list(names))
-        (unfinished / "labels.json").write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
+        (unfinished / DESCRIPTION).write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
         unfinished.rename(folder)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     return folder
 
 
+def _scene_name(index: int) -> str:
+    return f"scene_{index:06d}.PNG"
+
+
 def _write_scene(source: SceneSource, folder: Path, index: int) -> str:
     image, labels = source(index)
-    name = f"scene_{index:06d}.PNG"
-    write_png(folder / "data" / name, image)
-    write_png(folder / "sem_seg" / name, labels)
+    name = _scene_name(index)
+    write_png(folder / IMAGES / name, image)
+    write_png(folder / MASKS / name, labels)
     return name
 
 
@@ -206,27 +221,8 @@ def _load_generator() -> Callable:
     return scene
 
 
-@contextmanager
-def _drawn(
+def _scenes(
     function: Callable[[int], Result], count: int, workers: int | None, title: str
-) -> Iterator[Iterator[Result]]:
-    """`function(0)` … `function(count - 1)` in order, computed in parallel, with a progress bar."""
+) -> AbstractContextManager[Iterator[Result]]:
     _load_generator()  # a missing OpenCV is better told here than by a worker
-    if workers is None:
-        workers = min(os.cpu_count() or 1, count // FEWEST_PER_WORKER)
-    progress = partial(tqdm, total=count, desc=title, unit="scene", dynamic_ncols=True)
-    if workers <= 1:
-        yield iter(progress(map(function, range(count))))
-        return
-    # Spawned, not forked: forking a process in which torch has started threads can hang.
-    # Ctrl-C is this process's business: it waits for the scenes at hand and calls off the others.
-    executor = ProcessPoolExecutor(
-        workers,
-        multiprocessing.get_context("spawn"),
-        initializer=signal.signal,
-        initargs=(signal.SIGINT, signal.SIG_IGN),
-    )
-    try:
-        yield iter(progress(executor.map(function, range(count), chunksize=4)))
-    finally:
-        executor.shutdown(cancel_futures=True)
+    return parallel_map(function, count, title, "scene", workers, FEWEST_PER_WORKER)

@@ -1,35 +1,203 @@
 """Scores of a network on labelled images."""
 
+import itertools
+import json
+import os
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import torch
+from tqdm import tqdm
 
-from fanet.segmentation.data.crops import to_input
-from fanet.segmentation.metrics import ConfusionMatrix
+from fanet.errors import UserError
+from fanet.files import atomic_path, make_folder
+from fanet.segmentation.data.dataset import Sample, SegmentationDataset
+from fanet.segmentation.engine.processes import Share, shared_work
+from fanet.segmentation.metrics import ConfusionMatrix, bootstrap_miou
 from fanet.segmentation.model import UperNet
+from fanet.segmentation.preprocessing import Preprocessing
+from fanet.segmentation.upernet import resize
+
+METRICS_NAME = "metrics.json"
+PLOT_NAME = "confusion_matrix.png"
 
 
-@torch.no_grad()
-def evaluate(
-    model: UperNet, images: np.ndarray, labels: np.ndarray, batch_size: int = 4, bf16: bool = False
-) -> ConfusionMatrix:
-    """Compares what the network says with the truth, pixel by pixel, over all images together.
+def evaluate_split(
+    model: UperNet,
+    dataset: SegmentationDataset,
+    output: str | Path,
+    scales: Sequence[float] = (1.0,),
+    flip: bool = False,
+    resamples: int = 1000,
+    workers: int = 2,
+    description: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Evaluates a model by its own protocol and writes `metrics.json` and `confusion_matrix.png`.
+
+    Under torchrun every process takes its share of the images; the counts are summed, and the first process writes.
 
     Args:
-        model: a `UperNet`; it is evaluated on the device it is on and left in the mode (train or eval) it was in.
-        images: (N, H, W, 3) uint8 RGB, shown at their own size.
-        labels: (N, H, W) uint8, class indices or `model.classes.ignore_index`.
-        batch_size: images in a batch.
-        bf16: run the network in bfloat16 where autocast does so.
+        model: it is moved to this process's GPU where there is one, and left in the mode it was in.
+        dataset: the split.
+        output: the folder for the results; made where missing, once there are results.
+        scales: as for `predict_labels`.
+        flip: as for `predict_labels`.
+        resamples: of the bootstrap, see `bootstrap_miou`; 0 leaves the interval out.
+        workers: threads that read images ahead.
+        description: what else `metrics.json` shall hold, for instance the names of model and data set.
+
+    Returns:
+        The contents of `metrics.json`: scores in %, `confusion_matrix` (rows truth), `miou_low` and `miou_high`
+        (None where there is no interval), `bootstrap`, `images`, `scales`, `flip`, and the description.
+
+    Raises:
+        UserError: model and data set differ in their classes, a sample cannot be read, or the folder cannot be made.
     """
-    matrix = ConfusionMatrix(len(model.classes), model.classes.ignore_index)
-    device = next(model.parameters()).device
+    from fanet.segmentation.plots import plot_confusion_matrix  # needs an extra, which is better known beforehand
+
+    if len(model.classes) != len(dataset.classes):
+        raise UserError(
+            f"the model knows {len(model.classes)} classes, the data set has {len(dataset.classes)}: "
+            "choose a model that was trained for it"
+        )
+    folder = _writable(output)
+    with shared_work() as share:
+        matrices = image_matrices(model, dataset, share, scales, flip, workers)
+    interval = bootstrap_miou(matrices, resamples)
+    confusion = ConfusionMatrix.of(matrices.sum(axis=0), dataset.classes.ignore_index)
+    result = confusion.to_dict(dataset.classes.names) | {
+        "miou_low": None if interval is None else 100 * interval[0],
+        "miou_high": None if interval is None else 100 * interval[1],
+        "bootstrap": {"unit": "images", "resamples": resamples, "seed": 0, "confidence": 95},
+        "images": len(dataset),
+        "scales": list(scales),
+        "flip": flip,
+        **(description or {}),
+    }
+    if share.is_main:
+        make_folder(folder)
+        plot_confusion_matrix(confusion.matrix, dataset.classes.names, folder / PLOT_NAME)
+        with atomic_path(folder / METRICS_NAME) as path:
+            path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    return result
+
+
+def image_matrices(
+    model: UperNet,
+    dataset: SegmentationDataset,
+    share: Share | None = None,
+    scales: Sequence[float] = (1.0,),
+    flip: bool = False,
+    workers: int = 2,
+) -> np.ndarray:
+    """The confusion matrix of every image, (N, num_classes, num_classes) int64, rows truth.
+
+    Args:
+        model: it is moved to the share's device, and left in the mode it was in.
+        dataset: N labelled images.
+        share: this process's; by default all of the images, on the model's device.
+        scales: as for `predict_labels`.
+        flip: as for `predict_labels`.
+        workers: threads that read images ahead.
+
+    Raises:
+        UserError: a sample cannot be read or has no labels.
+    """
+    share = share or Share(0, 1, next(model.parameters()).device)
+    num_classes, ignore_index = len(dataset.classes), dataset.classes.ignore_index
+    matrices = torch.zeros(len(dataset), num_classes, num_classes, dtype=torch.int64)
     was_training = model.training
-    model.eval()
-    for start in range(0, len(images), batch_size):
-        batch = np.s_[start : start + batch_size]
-        inputs = to_input(images[batch], model.preprocessing, device)
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):
-            prediction = model(inputs).argmax(dim=1)
-        matrix.update(prediction, labels[batch])
-    model.train(was_training)
-    return matrix
+    model.to(share.device).eval()
+    indices = share.items(len(dataset))
+    samples = read_ahead(dataset, indices, workers)
+    bar = tqdm(samples, desc="evaluate", total=len(indices), unit="image", disable=None if share.is_main else True)
+    try:
+        for index, sample in zip(indices, bar, strict=True):
+            if sample.labels is None:
+                raise UserError(f"{sample.name} has no labels to compare a prediction with")
+            confusion = ConfusionMatrix(num_classes, ignore_index)
+            confusion.update(predict_labels(model, sample.image, scales, flip), sample.labels)
+            matrices[index] = torch.from_numpy(confusion.matrix)
+    finally:
+        model.train(was_training)
+    return share.sum(matrices).numpy()
+
+
+@torch.inference_mode()
+def predict_labels(
+    model: UperNet, image: np.ndarray, scales: Sequence[float] = (1.0,), flip: bool = False
+) -> np.ndarray:
+    """The class index of every pixel of a whole image, (H, W) uint8, from a model in evaluation mode.
+
+    Args:
+        model: with its own preprocessing, on its own device.
+        image: (H, W, 3) uint8 RGB.
+        scales: factors on the size at which the model sees the image. The probabilities of several are averaged, each
+            brought back to the image's size first.
+        flip: average with the mirrored image, too.
+    """
+    device, size = model.decode_head.conv_seg.weight.device, image.shape[:2]
+    views = [(scale, mirrored) for scale in scales for mirrored in ((False, True) if flip else (False,))]
+    total: torch.Tensor | None = None
+    for scale, mirrored in views:
+        inputs = _scaled(model.preprocessing, size, scale)(image, device)
+        scores = model(inputs.flip(-1) if mirrored else inputs)
+        scores = scores.flip(-1) if mirrored else scores
+        if scores.shape[-2:] != size:
+            scores = resize(scores, size)
+        if len(views) > 1:
+            scores = scores.float().softmax(1)
+        total = scores if total is None else total.add_(scores)
+    assert total is not None, "there is at least one scale"
+    return total.argmax(1)[0].to(torch.uint8).cpu().numpy()
+
+
+def read_ahead(dataset: SegmentationDataset, indices: Sequence[int], workers: int = 2) -> Iterator[Sample]:
+    """The samples in order, the next ones being read by threads while the caller works on one.
+
+    Threads suffice: unpacking and decoding leave the interpreter to others.
+
+    Raises:
+        UserError: a sample cannot be read.
+    """
+    with ThreadPoolExecutor(workers, thread_name_prefix="read_ahead") as executor:
+        pending: deque[Future[Sample]] = deque()
+        remaining = iter(indices)
+        try:
+            for index in itertools.islice(remaining, workers + 1):
+                pending.append(executor.submit(dataset.__getitem__, index))
+            while pending:
+                sample = pending.popleft().result()
+                pending.extend(executor.submit(dataset.__getitem__, index) for index in itertools.islice(remaining, 1))
+                yield sample
+        finally:
+            for future in pending:
+                future.cancel()
+
+
+def _scaled(preprocessing: Preprocessing, size: tuple[int, int], scale: float) -> Preprocessing:
+    """The preprocessing that shows an image of this size (height, width) larger by `scale`."""
+    if scale == 1:
+        return preprocessing
+    long, short = preprocessing.fit or (max(size), min(size))
+    return replace(preprocessing, fit=(max(1, round(long * scale)), max(1, round(short * scale))))
+
+
+def _writable(folder: str | Path) -> Path:
+    """The folder, if it can be made or written to, without making it yet.
+
+    Raises:
+        UserError: it cannot.
+    """
+    folder = Path(folder)
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not existing.is_dir():
+        raise UserError(f"cannot make the folder {folder}: the file {existing} is in the way")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise UserError(f"no permission to write in {existing}: choose another folder")
+    return folder

@@ -8,7 +8,8 @@ from PIL import Image
 import fanet.scenes
 from fanet.classes import ZEROWASTE
 from fanet.errors import UserError
-from fanet.segmentation.data.clutter import ClutterPool, SceneSource, write_clutter
+from fanet.segmentation.data.clutter import ClutterScenes, SceneSource, write_clutter
+from fanet.segmentation.data.memory import InMemory
 
 
 @pytest.fixture
@@ -25,25 +26,21 @@ def drawn(monkeypatch):
     return calls
 
 
-def test_pool_holds_the_scenes_of_the_generator_in_order():
-    pool = ClutterPool(2, seed=3, size=(48, 64), difficulty=0.5)
-    assert pool.images.shape == (2, 48, 64, 3)
-    assert pool.labels.shape == (2, 48, 64)
-    assert pool.images.dtype == pool.labels.dtype == np.uint8
-    for index in range(len(pool)):
+def test_scenes_in_memory_are_those_of_the_generator_in_order():
+    held = InMemory(ClutterScenes("train", count=2, seed=3, size=(48, 64), difficulty=0.5))
+    for index, sample in enumerate(held):
         image, labels = fanet.scenes.scene(3, index, size=(48, 64), difficulty=0.5)
-        assert (pool[index][0] == image).all()
-        assert (pool[index][1] == labels).all()
+        assert (sample.image == image).all() and (sample.labels == labels).all()
 
 
-def test_pool_does_not_depend_on_the_number_of_processes():
-    alone, shared = (ClutterPool(5, seed=1, size=32, difficulty=[0.1, 0.9], workers=n) for n in (1, 2))
-    assert (alone.images == shared.images).all()
-    assert (alone.labels == shared.labels).all()
+def test_scenes_in_memory_do_not_depend_on_the_number_of_processes():
+    scenes = ClutterScenes("train", count=5, size=32, difficulty=[0.1, 0.9])
+    for alone, shared in zip(InMemory(scenes, workers=1), InMemory(scenes, workers=2), strict=True):
+        assert (alone.image == shared.image).all() and (alone.labels == shared.labels).all()
 
 
 def test_difficulty_range_gives_every_scene_its_own_difficulty(drawn):
-    ClutterPool(50, seed=1, size=32, difficulty=[0.2, 0.6])
+    list(ClutterScenes("train", count=50, seed=1, size=32, difficulty=[0.2, 0.6]))
     difficulties = [difficulty for *_, difficulty in drawn]
     assert 0.2 <= min(difficulties) < 0.3 < 0.5 < max(difficulties) <= 0.6
     assert len(set(difficulties)) == 50
@@ -123,4 +120,4 @@ def test_missing_opencv_says_what_to_install(monkeypatch):
     monkeypatch.delattr(fanet, "scenes")
     monkeypatch.setitem(sys.modules, "cv2", None)
     with pytest.raises(UserError, match=r'pip install "fanet\[seg\]"'):
-        ClutterPool(1, seed=1, size=32)
+        ClutterScenes("train", count=1, size=32)

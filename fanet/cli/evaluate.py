@@ -1,0 +1,110 @@
+"""`fanet evaluate`."""
+
+import argparse
+import math
+from typing import Any
+
+from fanet.cli.arguments import example, not_negative, positive, share
+from fanet.cli.data import add_dataset_arguments, dataset_options
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    """Declares the subcommand."""
+    parser = subparsers.add_parser(
+        "evaluate",
+        help="score a segmentation model on a data set",
+        description="Compares a model's predictions with the truth over one split, from one confusion matrix, by the "
+        "model's own test protocol. Writes metrics.json and confusion_matrix.png. Under torchrun the processes share "
+        "the images.",
+        epilog=example(
+            "fanet evaluate --dataset clutter --count 100 -o out",
+            "fanet evaluate --model my_model --dataset zerowaste --data zerowaste-f-final.zip --split test -o out",
+            "fanet evaluate --model my_model --dataset folder --data my_photos --scales 0.75 1.0 1.25 --flip -o out",
+        ),
+    )
+    parser.add_argument(
+        "--model", metavar="M", help="folder, checkpoint file or Hub id (default: the trained model inside the package)"
+    )
+    add_dataset_arguments(parser)
+    parser.add_argument("--data", metavar="DIR", help="where it lies; clutter is drawn on the fly without it")
+    parser.add_argument("--split", metavar="S", default="test", help="part of the data set (default: %(default)s)")
+    parser.add_argument("-o", "--output", metavar="DIR", required=True, help="folder for the results")
+    parser.add_argument(
+        "--scales", metavar="X", type=_scale, nargs="+", default=[1.0], help="sizes to average over (default: 1.0)"
+    )
+    parser.add_argument("--flip", action="store_true", help="average over the mirrored image, too")
+    parser.add_argument(
+        "--bootstrap",
+        metavar="N",
+        type=not_negative,
+        default=1000,
+        help="resamples of the images behind the interval of the mIoU; 0 for none (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--workers", metavar="N", type=positive, default=2, help="threads that read ahead (default: %(default)s)"
+    )
+    scenes = parser.add_argument_group("scenes drawn on the fly, for --dataset clutter without --data")
+    scenes.add_argument("--count", metavar="N", type=positive, help="number of scenes (default: 500)")
+    scenes.add_argument("--seed", metavar="S", type=not_negative, help="which scenes (default: the split's own)")
+    scenes.add_argument("--size", metavar=("H", "W"), type=positive, nargs=2, help="pixels (default: 256 256)")
+    scenes.add_argument("--difficulty", metavar="D", type=share, help="from 0, easy, to 1 (default: 0.2)")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Evaluates, prints the table, and says where the results are."""
+    from fanet.segmentation import load_model
+    from fanet.segmentation.data import open_dataset
+    from fanet.segmentation.engine.evaluate import evaluate_split
+    from fanet.segmentation.engine.processes import is_main_process
+
+    scenes = {key: getattr(args, key) for key in ("count", "seed", "size", "difficulty")}
+    options = dataset_options(args) | {key: value for key, value in scenes.items() if value is not None}
+    dataset = open_dataset(args.dataset, args.data, args.split, **options)
+    result = evaluate_split(
+        load_model(args.model),
+        dataset,
+        args.output,
+        scales=args.scales,
+        flip=args.flip,
+        resamples=args.bootstrap,
+        workers=args.workers,
+        description={
+            "model": args.model or "the model inside the package",
+            "dataset": args.dataset,
+            "data": args.data,
+            "split": args.split,
+            "options": {key: value for key, value in options.items() if key != "verify"},
+        },
+    )
+    if is_main_process():
+        print("\n".join(_table(result)))
+        print(f"{result['images']} images, results in {args.output}")
+    return 0
+
+
+def _table(result: dict[str, Any]) -> list[str]:
+    rows = [
+        *result["iou"].items(),
+        ("mIoU", result["miou"]),
+        ("mIoU without background", result["miou_no_background"]),
+        ("mean accuracy", result["mean_accuracy"]),
+        ("pixel accuracy", result["pixel_accuracy"]),
+    ]
+    width = max(len(name) for name, _ in rows)
+    lines = [f"{name:<{width}}  {'-' if value is None else f'{value:.2f} %':>8}" for name, value in rows]
+    if result["miou_low"] is not None:
+        lines[len(result["iou"])] += (
+            f"  (95 % interval over images: {result['miou_low']:.2f} to {result['miou_high']:.2f})"
+        )
+    return ["IoU by class", *lines]
+
+
+def _scale(text: str) -> float:
+    try:
+        scale = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+    if not 0 < scale <= 8 or math.isnan(scale):
+        raise argparse.ArgumentTypeError(f"{text} is not above 0 and at most 8")
+    return scale

@@ -1,0 +1,282 @@
+"""A whole data set read once: what is in it, and what is wrong with it."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fanet.errors import UserError
+from fanet.segmentation.data import list_splits, open_dataset
+from fanet.segmentation.data.dataset import SegmentationDataset, UnknownLabelError, shortened
+from fanet.segmentation.data.parallel import parallel_map
+from fanet.segmentation.data.zerowaste import COUNTS, ZeroWaste
+
+_FEWEST_PER_WORKER = 32  # images: below it, starting a process takes longer than reading them
+_DIGEST_BYTES = 16
+
+
+@dataclass(frozen=True)
+class _Finding:
+    """What reading one sample showed. Each of the last four is set where something is wrong."""
+
+    size: tuple[int, int] | None = None  # width, height
+    pixels: tuple[int, ...] = ()  # of each class, then of the ignored label
+    digest: str = ""  # of the image's pixels
+    broken: str = ""
+    unknown: tuple[str, tuple[str, ...]] | None = None
+    mismatch: str = ""
+
+
+@dataclass
+class SplitReport:
+    """One split.
+
+    Attributes:
+        images: number of images that have a mask.
+        sizes: number of images by `WIDTHxHEIGHT`.
+        class_shares: share of the counted pixels by class, in %.
+        images_with_class: number of images in which a class occurs.
+        ignored_share: share of all pixels that do not count, in %.
+        missing_masks: images without mask.
+        missing_images: masks without image.
+        broken: what is wrong with files that cannot be read.
+        unknown_labels: values that are no class, by file.
+        size_mismatches: images of another size than their masks.
+    """
+
+    images: int = 0
+    sizes: dict[str, int] = field(default_factory=dict)
+    class_shares: dict[str, float | None] = field(default_factory=dict)
+    images_with_class: dict[str, int] = field(default_factory=dict)
+    ignored_share: float = 0.0
+    missing_masks: list[str] = field(default_factory=list)
+    missing_images: list[str] = field(default_factory=list)
+    broken: list[str] = field(default_factory=list)
+    unknown_labels: dict[str, list[str]] = field(default_factory=dict)
+    size_mismatches: list[str] = field(default_factory=list)
+
+
+@dataclass
+class CheckReport:
+    """A data set.
+
+    Attributes:
+        dataset, root: what was checked.
+        classes: their names.
+        splits: by name.
+        repeated_names: samples whose name is in several splits, as `name`, `splits` and `same_pixels`.
+        repeated_images: equal images, wherever they are, as lists of `SPLIT/NAME`.
+        errors: a line for each kind of problem that makes the data set unusable.
+        warnings: a line for each that does not.
+    """
+
+    dataset: str
+    root: str | None
+    classes: list[str]
+    splits: dict[str, SplitReport]
+    repeated_names: list[dict[str, Any]] = field(default_factory=list)
+    repeated_images: list[list[str]] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report for JSON."""
+        return asdict(self)
+
+
+def check_dataset(
+    kind: str,
+    root: str | Path | None,
+    splits: Sequence[str] | None = None,
+    workers: int | None = None,
+    **options: Any,
+) -> CheckReport:
+    """Reads every image and mask of a data set, in parallel.
+
+    Unusable is a set with images that lack a mask or differ from it in size, files that cannot be read, or labels
+    without a class. Masks without image, names and images that stand in several splits, classes that never occur,
+    and counts other than the published ones are told as warnings.
+
+    Args:
+        kind: as for `open_dataset`.
+        root: as for `open_dataset`.
+        splits: their names; all by default.
+        workers: processes; None takes one a core, and 1 reads in this one.
+        options: as for `open_dataset`.
+
+    Raises:
+        UserError: there is no such data set or split.
+    """
+    verify = {key: value for key, value in options.items() if key == "verify"}
+    names = list(splits or list_splits(kind, root, **verify))
+    if not names:
+        raise UserError(f"{root} has no splits")
+    datasets = {split: open_dataset(kind, root, split, **_lenient(root), **options) for split in names}
+    findings = _read(datasets, workers)
+    classes = next(iter(datasets.values())).classes.names
+    report = CheckReport(
+        dataset=kind,
+        root=None if root is None else str(root),
+        classes=list(classes),
+        splits={split: _summarise(datasets[split], findings[split]) for split in names},
+    )
+    digests = {
+        split: {name: finding.digest for name, finding in zip(dataset.names, findings[split], strict=True)}
+        for split, dataset in datasets.items()
+    }
+    report.repeated_names = _repeated_names(digests)
+    report.repeated_images = _repeated_images(digests)
+    report.errors = _errors(report)
+    report.warnings = _warnings(report, datasets)
+    return report
+
+
+def _lenient(root: str | Path | None) -> dict[str, bool]:
+    """Images without mask shall be reported; scenes drawn on the fly have none."""
+    return {} if root is None else {"strict": False}
+
+
+def _read(datasets: Mapping[str, SegmentationDataset], workers: int | None) -> dict[str, list[_Finding]]:
+    places = [(split, index) for split, dataset in datasets.items() for index in range(len(dataset))]
+    with parallel_map(
+        partial(_examine_at, datasets, places), len(places), "checking", "image", workers, _FEWEST_PER_WORKER
+    ) as results:
+        found = list(results)
+    return {split: [one for one, (of, _) in zip(found, places, strict=True) if of == split] for split in datasets}
+
+
+def _examine_at(
+    datasets: Mapping[str, SegmentationDataset], places: Sequence[tuple[str, int]], number: int
+) -> _Finding:
+    split, index = places[number]
+    return _examine(datasets[split], index)
+
+
+def _examine(dataset: SegmentationDataset, index: int) -> _Finding:
+    try:
+        image = dataset.load_image(index)
+        size = (image.shape[1], image.shape[0])
+        digest = hashlib.blake2b(image.tobytes(), digest_size=_DIGEST_BYTES)
+        digest.update(repr(image.shape).encode())
+        labels = dataset.load_labels(index)
+    except UnknownLabelError as error:
+        return _Finding(size, digest=digest.hexdigest(), unknown=(error.file, error.values))
+    except UserError as error:
+        return _Finding(broken=str(error))
+    if labels.shape != image.shape[:2]:
+        sizes = f"{size[0]}x{size[1]}, mask {labels.shape[1]}x{labels.shape[0]}"
+        return _Finding(size, digest=digest.hexdigest(), mismatch=f"{dataset.names[index]} ({sizes})")
+    counts = np.bincount(labels.ravel(), minlength=256)
+    ignore = dataset.classes.ignore_index
+    pixels = (*(int(count) for count in counts[: len(dataset.classes)]), int(counts[ignore]))
+    return _Finding(size, pixels, digest.hexdigest())
+
+
+def _summarise(dataset: SegmentationDataset, findings: Sequence[_Finding]) -> SplitReport:
+    names = dataset.classes.names
+    rows = [finding.pixels for finding in findings if finding.pixels]
+    pixels = np.array(rows, dtype=np.int64).reshape(len(rows), len(names) + 1)
+    total, counted = int(pixels.sum()), int(pixels[:, :-1].sum())
+    shares = pixels[:, :-1].sum(axis=0)
+    return SplitReport(
+        images=len(dataset),
+        sizes=dict(Counter(f"{f.size[0]}x{f.size[1]}" for f in findings if f.size).most_common()),
+        class_shares={
+            name: 100 * int(share) / counted if counted else None for name, share in zip(names, shares, strict=True)
+        },
+        images_with_class={name: int((pixels[:, i] > 0).sum()) for i, name in enumerate(names)},
+        ignored_share=100 * (total - counted) / total if total else 0.0,
+        missing_masks=list(dataset.missing_masks),
+        missing_images=list(dataset.missing_images),
+        broken=[finding.broken for finding in findings if finding.broken],
+        unknown_labels={finding.unknown[0]: list(finding.unknown[1]) for finding in findings if finding.unknown},
+        size_mismatches=[finding.mismatch for finding in findings if finding.mismatch],
+    )
+
+
+def _repeated_names(digests: dict[str, dict[str, str]]) -> list[dict[str, Any]]:
+    where: dict[str, list[str]] = {}
+    for split, of_split in digests.items():
+        for name in of_split:
+            where.setdefault(name, []).append(split)
+    return [
+        {"name": name, "splits": splits, "same_pixels": _is_one({digests[split][name] for split in splits})}
+        for name, splits in sorted(where.items())
+        if len(splits) > 1
+    ]
+
+
+def _is_one(digests: set[str]) -> bool:
+    """Whether these are digests of one image, and not of files that nobody could read."""
+    return len(digests) == 1 and "" not in digests
+
+
+def _repeated_images(digests: dict[str, dict[str, str]]) -> list[list[str]]:
+    where: dict[str, list[str]] = {}
+    for split, of_split in digests.items():
+        for name, digest in of_split.items():
+            if digest:
+                where.setdefault(digest, []).append(f"{split}/{name}")
+    return [places for places in where.values() if len(places) > 1]
+
+
+def _errors(report: CheckReport) -> list[str]:
+    def lines(attribute: str) -> list[str]:
+        return [f"{split}: {entry}" for split, part in report.splits.items() for entry in getattr(part, attribute)]
+
+    unknown = [
+        f"{file} ({', '.join(values[:3])})"
+        for part in report.splits.values()
+        for file, values in part.unknown_labels.items()
+    ]
+    kinds = [
+        ("images without mask", lines("missing_masks")),
+        ("files that cannot be read", lines("broken")),
+        ("masks with unknown labels", unknown),
+        ("images of another size than their mask", lines("size_mismatches")),
+    ]
+    found = [f"{len(entries)} {kind}: {shortened(entries)}" for kind, entries in kinds if entries]
+    return [" ".join(line.split()) for line in found]
+
+
+def _warnings(report: CheckReport, datasets: dict[str, SegmentationDataset]) -> list[str]:
+    found = []
+    for split, part in report.splits.items():
+        if part.missing_images:
+            found.append(f"{split}: {len(part.missing_images)} masks without image: {shortened(part.missing_images)}")
+        absent = [name for name, count in part.images_with_class.items() if not count]
+        if absent:
+            found.append(f"{split}: no pixel is {' or '.join(absent)}")
+        if report.dataset == "zerowaste" and part.images != COUNTS.get(split):
+            found.append(f"{split}: {part.images} images, ZeroWaste-f has {COUNTS.get(split, 'no such split')}")
+        found += _listing_warnings(split, datasets[split])
+    for same, what in ((False, "different"), (True, "the same")):
+        names = [entry["name"] for entry in report.repeated_names if entry["same_pixels"] == same]
+        if names:
+            found.append(f"{len(names)} names in several splits with {what} pixels: {shortened(names)}")
+    if report.repeated_images:
+        groups = [" = ".join(places) for places in report.repeated_images]
+        found.append(f"{len(groups)} images stand more than once: {shortened(groups)}")
+    return found
+
+
+def _listing_warnings(split: str, dataset: SegmentationDataset) -> list[str]:
+    """Whether the list of images beside the split is that of its files."""
+    if not isinstance(dataset, ZeroWaste):
+        return []
+    try:
+        listed = dataset.listed_images()
+    except UserError as error:
+        return [f"{split}: {error}"]
+    if listed is None:
+        return [f"{split}: there is no labels.json"]
+    missing, unlisted = sorted(set(listed) - set(dataset.names)), sorted(set(dataset.names) - set(listed))
+    found = [f"{split}: {len(missing)} images of labels.json have no file: {shortened(missing)}"] if missing else []
+    return found + (
+        [f"{split}: {len(unlisted)} images are not in labels.json: {shortened(unlisted)}"] if unlisted else []
+    )

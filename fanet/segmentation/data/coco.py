@@ -1,0 +1,131 @@
+"""COCO annotations: objects as polygons or run lengths in a JSON file, drawn into label maps."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fanet.classes import ClassScheme
+from fanet.errors import UserError
+from fanet.segmentation.data.dataset import UnknownLabelError
+
+_BACKGROUND = "background"
+
+
+class CocoMasks:
+    """The label maps that an annotation file describes.
+
+    Categories become the classes of the same name. Objects are drawn in the order of the file, so a later one covers
+    an earlier one; pixels of no object are `background` where there is a class of that name, and ignored otherwise.
+    Objects are lists of polygons, or uncompressed run lengths (`counts` as a list of numbers).
+
+    Attributes:
+        names: the files of the images, as the file lists them.
+    """
+
+    def __init__(self, path: str | Path, classes: ClassScheme) -> None:
+        """Reads the file.
+
+        Raises:
+            UserError: it is missing or not COCO's format.
+            UnknownLabelError: objects are of a category that is no class.
+        """
+        self.path, self.classes = str(path), classes
+        try:
+            content: Any = json.loads(Path(path).read_text(encoding="utf-8"))
+            names = {category["id"]: category["name"] for category in content["categories"]}
+            self._images = {image["file_name"]: image for image in content["images"]}
+            self._objects: dict[Any, list[tuple[int, Any]]] = {image["id"]: [] for image in content["images"]}
+            indices = self._indices(names, {annotation["category_id"] for annotation in content["annotations"]})
+            for annotation in content["annotations"]:
+                index = indices[annotation["category_id"]]
+                self._objects[annotation["image_id"]].append((index, annotation["segmentation"]))
+        except OSError as error:
+            raise UserError(f"cannot read {path}: {error.strerror}") from error
+        except ValueError as error:
+            if isinstance(error, UserError):
+                raise
+            raise UserError(f"{path} is not valid JSON: {error}") from error
+        except (KeyError, TypeError, AttributeError) as error:
+            raise UserError(
+                f"{path} is not in COCO's format: images, categories and annotations ({error!r})"
+            ) from error
+        self.names = list(self._images)
+
+    def labels(self, name: str) -> np.ndarray:
+        """The label map of an image, (H, W) uint8.
+
+        Raises:
+            UserError: its size or the outline of one of its objects is not as COCO has it.
+        """
+        image = self._images[name]
+        try:
+            height, width = int(image["height"]), int(image["width"])
+            if min(height, width) < 1:
+                raise ValueError(f"size {width}x{height}")
+            empty = self.classes.names.index(_BACKGROUND) if _BACKGROUND in self.classes.names else None
+            labels = np.full((height, width), self.classes.ignore_index if empty is None else empty, dtype=np.uint8)
+            for index, outline in self._objects[image["id"]]:
+                labels[_region(outline, height, width)] = index
+        except UserError as error:
+            raise UserError(f"{self.path}, {name}: {error}") from error
+        except (KeyError, TypeError, ValueError) as error:
+            raise UserError(f"{self.path}, {name}: not in COCO's format ({error!r})") from error
+        return labels
+
+    def _indices(self, names: Mapping[Any, str], used: set) -> dict[Any, int]:
+        unknown = sorted(names.get(category, f"id {category}") for category in used)
+        unknown = [name for name in unknown if name not in self.classes.names]
+        if unknown:
+            raise UnknownLabelError(self.path, unknown, ", ".join(self.classes.names))
+        return {category: self.classes.names.index(names[category]) for category in used}
+
+
+def _region(outline: Any, height: int, width: int) -> np.ndarray:
+    """(H, W) bool: the pixels of one object."""
+    if isinstance(outline, Mapping):
+        if not isinstance(outline["counts"], Sequence) or isinstance(outline["counts"], str):
+            raise UserError("compressed run lengths cannot be read: decode them with pycocotools, or keep masks as PNG")
+        return _runs(outline["counts"], outline["size"], height, width)
+    region = np.zeros((height, width), dtype=bool)
+    for polygon in outline:
+        region |= polygon_mask(polygon, height, width)
+    return region
+
+
+def _runs(counts: Sequence[int], size: Sequence[int], height: int, width: int) -> np.ndarray:
+    """Lengths of runs down the columns, the first one outside of the object."""
+    if tuple(size) != (height, width) or sum(counts) != height * width:
+        raise UserError(f"run lengths for {sum(counts)} pixels in an image of {width}x{height}")
+    values = np.arange(len(counts)) % 2 == 1
+    return np.repeat(values, counts).reshape(width, height).T
+
+
+def polygon_mask(polygon: Sequence[float], height: int, width: int) -> np.ndarray:
+    """(H, W) bool: the pixels whose centres lie inside a polygon, by the even-odd rule.
+
+    Args:
+        polygon: x and y of its corners in turn, in pixels from the upper left corner of the picture, so the centre of
+            the first pixel is (0.5, 0.5). It may reach beyond the picture.
+        height: of the picture.
+        width: of the picture.
+
+    Raises:
+        UserError: it has fewer than three corners, or no even number of coordinates.
+    """
+    corners = np.asarray(polygon, dtype=np.float64)
+    if corners.ndim != 1 or corners.size < 6 or corners.size % 2 or not np.isfinite(corners).all():
+        raise UserError("a polygon must be a list of x, y, x, y, … of at least three corners")
+    x, y = corners.reshape(-1, 2).T
+    next_x, next_y = np.roll(x, -1), np.roll(y, -1)
+    centres = np.arange(height)[:, None] + 0.5
+    # Every edge that a row's line of centres crosses flips inside and outside for all pixels right of the crossing.
+    rows, edges = np.nonzero((y <= centres) != (next_y <= centres))
+    slope = (next_x - x)[edges] / (next_y - y)[edges]
+    crossings = x[edges] + slope * (centres[rows, 0] - y[edges])
+    columns = np.clip(np.ceil(crossings - 0.5), 0, width).astype(np.int64)
+    flips = np.zeros((height, width + 1), dtype=np.int32)
+    np.add.at(flips, (rows, columns), 1)
+    return np.cumsum(flips, axis=1)[:, :width] % 2 == 1

@@ -1,0 +1,68 @@
+"""Work on many items in several processes, with a progress bar."""
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, TypeVar
+
+from tqdm import tqdm
+
+Result = TypeVar("Result")
+
+
+@contextmanager
+def parallel_map(
+    function: Callable[[int], Result],
+    count: int,
+    title: str,
+    unit: str,
+    workers: int | None = None,
+    fewest_per_worker: int = 64,
+) -> Iterator[Iterator[Result]]:
+    """`function(0)` … `function(count - 1)` in order, computed while the block consumes them.
+
+    Args:
+        function: of an index; it can be pickled.
+        count: number of calls.
+        title: of the progress bar.
+        unit: what the bar counts.
+        workers: processes; None takes one a core, and 1 computes in this one.
+        fewest_per_worker: with `workers=None`, calls that are worth the start of a process.
+    """
+    if workers is None:
+        workers = min(os.cpu_count() or 1, count // fewest_per_worker)
+    progress = partial(tqdm, total=count, desc=title, unit=unit, dynamic_ncols=True)
+    if workers <= 1:
+        yield iter(progress(map(function, range(count))))
+        return
+    # Spawned, not forked: forking a process in which torch has started threads can hang.
+    # Ctrl-C is this process's business: it waits for the calls at hand and cancels the others.
+    executor = ProcessPoolExecutor(
+        workers,
+        multiprocessing.get_context("spawn"),
+        initializer=_start,
+        initargs=(function,),
+    )
+    try:
+        yield iter(progress(executor.map(_call, range(count), chunksize=4)))
+    finally:
+        executor.shutdown(cancel_futures=True)
+
+
+# The function of a worker process. It is sent once, not with every call: it may hold the names of a whole data set.
+_function: Callable[[int], Any] | None = None
+
+
+def _start(function: Callable[[int], Any]) -> None:
+    global _function
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _function = function
+
+
+def _call(index: int) -> Any:
+    assert _function is not None, "a worker starts with _start"
+    return _function(index)

@@ -1,0 +1,80 @@
+"""The order of training: an endless, repeatable stream of transformed samples."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from fanet.segmentation.data.dataset import SegmentationDataset
+from fanet.segmentation.data.transforms import TrainTransform, sample_rng
+
+
+class TrainSamples(Dataset):
+    """Sample `n` of the stream: a pure function of (seed, n), so that a run resumed anywhere sees what it would have.
+
+    Every epoch shows every sample once, in an order of its own. An item is an image (3, h, w) float32 and its labels
+    (h, w) int64.
+    """
+
+    def __init__(self, dataset: SegmentationDataset, transform: TrainTransform, seed: int) -> None:
+        self.dataset, self.transform, self.seed = dataset, transform, seed
+        self._epoch, self._order = -1, np.empty(0, dtype=np.int64)
+
+    def __getitem__(self, number: int) -> tuple[torch.Tensor, torch.Tensor]:
+        epoch, place = divmod(number, len(self.dataset))
+        if epoch != self._epoch:
+            self._epoch = epoch
+            self._order = np.random.default_rng([self.seed, epoch]).permutation(len(self.dataset))
+        return self.transform(self.dataset[int(self._order[place])], sample_rng(self.seed, number))
+
+
+class MicroBatches:
+    """Which samples make the micro-batches of one process, from an iteration on.
+
+    Iteration `i` consists of samples `i * batch_size` … `(i + 1) * batch_size - 1`, dealt in turn to `parts`
+    micro-batches. Process `rank` of `processes` works on micro-batches `rank`, `rank + processes`, …, so the micro-
+    batches are the same for one process that accumulates and for several that share.
+    """
+
+    def __init__(
+        self, start: int, stop: int, batch_size: int, accumulation_steps: int, rank: int = 0, processes: int = 1
+    ) -> None:
+        self.iterations = range(start, stop)
+        self.batch_size, self.parts = batch_size, accumulation_steps * processes
+        self.mine = range(rank, self.parts, processes)
+
+    def __len__(self) -> int:
+        return len(self.iterations) * len(self.mine)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        for iteration in self.iterations:
+            first = iteration * self.batch_size
+            for part in self.mine:
+                yield list(range(first + part, first + self.batch_size, self.parts))
+
+
+def train_loader(samples: TrainSamples, batches: MicroBatches, workers: int, pin_memory: bool) -> DataLoader:
+    """Micro-batches in their order: images (B, 3, h, w) float32, channels-last, and labels (B, h, w) int64.
+
+    Args:
+        samples: the stream.
+        batches: its division.
+        workers: processes that read and transform ahead; 0 does it between the steps.
+        pin_memory: for faster copies to a GPU.
+    """
+    return DataLoader(
+        samples,
+        batch_sampler=batches,
+        num_workers=workers,
+        pin_memory=pin_memory,
+        collate_fn=_collate,
+        persistent_workers=workers > 0,
+        # Without a generator of its own the loader would draw from torch's, which dropout draws from.
+        generator=torch.Generator().manual_seed(0),
+    )
+
+
+def _collate(items: list[tuple[torch.Tensor, torch.Tensor]]) -> tuple[torch.Tensor, torch.Tensor]:
+    images, labels = zip(*items, strict=True)
+    return torch.stack(images).contiguous(memory_format=torch.channels_last), torch.stack(labels)

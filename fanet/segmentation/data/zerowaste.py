@@ -1,0 +1,114 @@
+"""ZeroWaste-f (Bashkirova et al., CVPR 2022) in its published layout, as a folder or straight from the archive.
+
+The archive is `zerowaste-f-final.zip` of Zenodo record 6412647. A file name says nothing across splits: three names
+occur in two of them with different pixels.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fanet.classes import ZEROWASTE
+from fanet.errors import UserError
+from fanet.images import read_image, read_labels
+from fanet.segmentation.data.dataset import SegmentationDataset, check_labels, pair_files, require_pairs
+from fanet.segmentation.data.storage import Storage, ZipStorage, open_storage, verify_archive
+
+LAYOUT = "splits_final_deblurred"  # the folder that holds the splits
+SPLITS = ("train", "val", "test")
+COUNTS = {"train": 3002, "val": 572, "test": 929}
+# As two independent audits of the archive report them.
+ARCHIVE_BYTES = 7_518_242_799
+ARCHIVE_MD5 = "e26e31a58080bca6782dca0e56074c5d"
+
+IMAGES, MASKS, DESCRIPTION = "data", "sem_seg", "labels.json"
+
+
+class ZeroWaste(SegmentationDataset):
+    """One split of ZeroWaste-f, or of any data set with its layout and classes.
+
+    The layout is `splits_final_deblurred/{train,val,test}/{data,sem_seg}/*.PNG`; image and mask share their name, and
+    masks hold class indices.
+    """
+
+    classes = ZEROWASTE
+
+    def __init__(self, root: str | Path, split: str, verify: bool = True, strict: bool = True) -> None:
+        """
+        Args:
+            root: the folder that holds `splits_final_deblurred`, that folder itself, or the zip archive.
+            split: train, val or test.
+            verify: have an archive be the published one, by size and md5.
+            strict: refuse images without a mask instead of leaving them out.
+
+        Raises:
+            UserError: there is no such data set or split, the archive is another one, or a mask is missing.
+        """
+        self.storage, top = _open(root, verify)
+        self.folder = f"{top}/{split}" if top else split
+        if split not in _splits(self.storage, top):
+            raise UserError(f"{root} has no split {split!r}: there are {', '.join(_splits(self.storage, top))}")
+        images = {name: f"{self.folder}/{IMAGES}/{name}" for name in _pictures(self.storage, f"{self.folder}/{IMAGES}")}
+        masks = {name: f"{self.folder}/{MASKS}/{name}" for name in _pictures(self.storage, f"{self.folder}/{MASKS}")}
+        self._pairs, self.missing_masks, self.missing_images = pair_files(images, masks)
+        self.names = [name for name, _, _ in self._pairs]
+        require_pairs(self, self.storage.describe(self.folder), strict)
+
+    @staticmethod
+    def splits(root: str | Path, verify: bool = True) -> list[str]:
+        """The splits that are there, train before val before test.
+
+        Raises:
+            UserError: there is no such data set, or the archive is another one.
+        """
+        return _splits(*_open(root, verify))
+
+    def load_image(self, index: int) -> np.ndarray:
+        name = self._pairs[index][1]
+        return read_image(self.storage.read(name), self.storage.describe(name))
+
+    def load_labels(self, index: int) -> np.ndarray:
+        name = self._pairs[index][2]
+        called = self.storage.describe(name)
+        return check_labels(read_labels(self.storage.read(name), called), self.classes, called)
+
+    def listed_images(self) -> list[str] | None:
+        """The names of the images that `labels.json` of this split lists; None without that file.
+
+        Raises:
+            UserError: it is no such list.
+        """
+        if DESCRIPTION not in self.storage.files(self.folder):
+            return None
+        name = f"{self.folder}/{DESCRIPTION}"
+        try:
+            content: Any = json.loads(self.storage.read(name))
+            return [Path(image["file_name"]).name for image in content["images"]]
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{self.storage.describe(name)} does not list images as COCO does") from error
+
+
+def _open(root: str | Path, verify: bool) -> tuple[Storage, str]:
+    """The files of a data set, and the folder in them that holds the splits."""
+    storage = open_storage(root)
+    if verify and isinstance(storage, ZipStorage):
+        verify_archive(root, ARCHIVE_BYTES, ARCHIVE_MD5)
+    # The root is the layout's folder, holds it, or holds the one folder that the archive unpacks to.
+    tops = ["", LAYOUT, *(f"{name}/{LAYOUT}" for name in storage.subfolders(""))]
+    for top in tops[Path(root).name != LAYOUT :]:
+        if _splits(storage, top):
+            return storage, top
+    archives = sorted(Path(root).glob("*.zip")) if Path(root).is_dir() else []
+    hint = f"name {archives[0]} itself" if archives else "name the folder or the archive that holds it"
+    raise UserError(f"{root} holds no {LAYOUT}/SPLIT/{{{IMAGES},{MASKS}}}: {hint}")
+
+
+def _splits(storage: Storage, top: str) -> list[str]:
+    found = [name for name in storage.subfolders(top) if IMAGES in storage.subfolders(f"{top}/{name}" if top else name)]
+    return sorted(found, key=lambda split: (SPLITS.index(split) if split in SPLITS else len(SPLITS), split))
+
+
+def _pictures(storage: Storage, folder: str) -> list[str]:
+    return [name for name in storage.files(folder) if name.lower().endswith(".png")]

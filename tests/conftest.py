@@ -1,0 +1,33 @@
+"""Data sets that several tests read."""
+
+import json
+from pathlib import Path
+
+import cv2
+import pytest
+from PIL import Image
+
+from fanet.scenes import scene
+
+FRAMES = {"train": 3, "val": 1, "test": 2}
+
+
+@pytest.fixture(scope="session")
+def belt(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data set in ZeroWaste-f's layout with frames of 1920x1080. `clip_00.PNG` is in every split, with other pixels
+    in each, as names of the real one are. Only to be read.
+    """
+    root = tmp_path_factory.mktemp("belt")
+    for seed, (split, count) in enumerate(FRAMES.items()):
+        folder = root / "splits_final_deblurred" / split
+        for name in ("data", "sem_seg"):
+            (folder / name).mkdir(parents=True)
+        names = [f"clip_{index:02d}.PNG" if index == 0 else f"{split}_{index:02d}.PNG" for index in range(count)]
+        for index, name in enumerate(names):
+            image, labels = scene(seed, index, size=(270, 480))
+            for kind, pixels, how in (("data", image, cv2.INTER_CUBIC), ("sem_seg", labels, cv2.INTER_NEAREST)):
+                frame = cv2.resize(pixels, (1920, 1080), interpolation=how)
+                Image.fromarray(frame).save(folder / kind / name, format="PNG", compress_level=1)
+        listed = [{"id": index, "file_name": name, "width": 1920, "height": 1080} for index, name in enumerate(names)]
+        (folder / "labels.json").write_text(json.dumps({"images": listed, "annotations": [], "categories": []}))
+    return root

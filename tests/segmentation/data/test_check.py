@@ -1,0 +1,106 @@
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fanet.errors import UserError
+from fanet.segmentation.data.check import check_dataset
+
+LAYOUT = "splits_final_deblurred"
+NAMES = {"train": ("a", "b", "c"), "test": ("a", "d")}
+
+
+@pytest.fixture
+def root(tmp_path):
+    """Two splits with one name in common."""
+    rng = np.random.default_rng(0)
+    for split, names in NAMES.items():
+        for kind, values, shape in (("data", 256, (6, 8, 3)), ("sem_seg", 5, (6, 8))):
+            for name in names:
+                write(tmp_path, split, kind, name, rng.integers(values, size=shape, dtype=np.uint8))
+    return tmp_path
+
+
+def write(root, split, kind, name, array):
+    folder = root / LAYOUT / split / kind
+    folder.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.asarray(array, dtype=np.uint8)).save(folder / f"{name}.PNG", "PNG")
+
+
+def test_figures_are_not_those_of_the_files(root):
+    labels = np.zeros((6, 8), np.uint8)
+    labels[0], labels[1] = 255, 3
+    for name in NAMES["test"]:
+        write(root, "test", "sem_seg", name, labels)
+    report = check_dataset("clutter", root)
+    part = report.splits["test"]
+    assert list(report.splits) == ["train", "test"] and part.images == 2 and part.sizes == {"8x6": 2}
+    assert part.class_shares == pytest.approx(
+        {"background": 80, "rigid_plastic": 0, "cardboard": 0, "metal": 20, "soft_plastic": 0}
+    )
+    assert part.images_with_class["metal"] == 2 and part.images_with_class["cardboard"] == 0
+    assert part.ignored_share == pytest.approx(100 / 6)
+    assert "test: no pixel is rigid_plastic or cardboard or soft_plastic" in report.warnings
+    assert not report.errors
+
+
+def test_names_and_images_in_several_splits_are_overlooked(root):
+    report = check_dataset("clutter", root)
+    assert report.repeated_names == [{"name": "a.PNG", "splits": ["train", "test"], "same_pixels": False}]
+    assert report.repeated_images == []
+    shared = np.full((6, 8, 3), 9, np.uint8)
+    for split, name in (("train", "a"), ("test", "a"), ("train", "c")):
+        write(root, split, "data", name, shared)
+    report = check_dataset("clutter", root)
+    assert report.repeated_names == [{"name": "a.PNG", "splits": ["train", "test"], "same_pixels": True}]
+    assert report.repeated_images == [["train/a.PNG", "train/c.PNG", "test/a.PNG"]]
+    assert not report.errors, "a warning, not an error"
+
+
+def test_problems_are_overlooked_or_stop_the_check(root):
+    folder = root / LAYOUT / "train"
+    (folder / "data" / "a.PNG").write_bytes(b"not a picture")
+    write(root, "train", "sem_seg", "b", np.full((6, 8), 9))
+    write(root, "train", "sem_seg", "c", np.zeros((5, 8)))
+    write(root, "train", "data", "lonely", np.zeros((6, 8, 3)))
+    write(root, "test", "sem_seg", "orphan", np.zeros((6, 8)))
+    (root / LAYOUT / "test" / "sem_seg" / "d.PNG").write_bytes(b"")
+    report = check_dataset("clutter", root)
+    missing, broken, unknown, sizes = report.errors
+    assert missing.startswith("1 images without mask: train: ") and missing.endswith("data/lonely.PNG")
+    assert broken.startswith("2 files that cannot be read: train: ") and "test/sem_seg/d.PNG is empty" in broken
+    assert unknown.startswith("1 masks with unknown labels: ") and unknown.endswith("sem_seg/b.PNG (9)")
+    assert sizes == "1 images of another size than their mask: train: c.PNG (8x6, mask 8x5)"
+    assert any("masks without image" in line and "orphan.PNG" in line for line in report.warnings)
+    assert report.repeated_names[0]["same_pixels"] is False, "one of the two was never read"
+
+
+def test_published_counts_and_lists_are_not_compared(root):
+    (root / LAYOUT / "train" / "labels.json").write_text('{"images": [{"file_name": "a.PNG"}, {"file_name": "z.PNG"}]}')
+    (root / LAYOUT / "test" / "labels.json").write_text("{}")
+    text = "\n".join(check_dataset("zerowaste", root).warnings)
+    assert "train: 3 images, ZeroWaste-f has 3002" in text and "test: 2 images, ZeroWaste-f has 929" in text
+    assert "train: 1 images of labels.json have no file: z.PNG" in text
+    assert "train: 2 images are not in labels.json: b.PNG, c.PNG" in text
+    assert "labels.json does not list images" in text
+
+
+def test_processes_together_find_something_else_in_an_archive(root, tmp_path):
+    (root / LAYOUT / "train" / "data" / "b.PNG").write_bytes(b"")
+    write(root, "test", "sem_seg", "d", np.full((6, 8), 77))
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
+        for file in root.rglob("*.PNG"):
+            archive.write(file, file.relative_to(root).as_posix())
+    alone, shared = (
+        check_dataset("zerowaste", tmp_path / "set.zip", workers=workers, verify=False).to_dict() for workers in (1, 2)
+    )
+    assert alone == shared and len(alone["errors"]) == 2
+
+
+def test_a_set_that_is_not_there_is_checked(tmp_path):
+    with pytest.raises(UserError, match="holds no splits_final_deblurred"):
+        check_dataset("zerowaste", tmp_path)
+    (tmp_path / "zerowaste-f-final.zip").write_bytes(b"")
+    with pytest.raises(UserError, match=r"name .*zerowaste-f-final\.zip itself"):
+        check_dataset("zerowaste", tmp_path)

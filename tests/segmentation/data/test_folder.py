@@ -1,0 +1,193 @@
+import json
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from fanet.errors import UserError
+from fanet.segmentation.data import UnknownLabelError, list_splits, open_dataset
+from fanet.segmentation.data.coco import polygon_mask
+
+CLASSES = ["background", "bottle", "can"]
+PALETTE = [[0, 0, 0], [230, 5, 5], [4, 200, 3]]
+
+
+def picture(path: Path, array: np.ndarray) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(array).save(path)
+    return path
+
+
+def config(root: Path, **keys: object) -> Path:
+    values = {"classes": CLASSES, "splits": {"train": {"images": "images", "masks": "masks"}}} | keys
+    (root / "dataset.yaml").write_text(yaml.safe_dump({k: v for k, v in values.items() if v is not None}))
+    return root
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    for name in ("a.1", "b"):
+        picture(tmp_path / "images" / f"{name}.jpg", rng.integers(256, size=(6, 8, 3), dtype=np.uint8))
+        picture(tmp_path / "masks" / f"{name}.png", rng.integers(3, size=(6, 8), dtype=np.uint8))
+    return config(tmp_path)
+
+
+def masks_of(root: Path, name: str) -> np.ndarray:
+    return np.array(Image.open(root / "masks" / f"{name}.png"))
+
+
+def test_images_and_masks_are_not_paired_by_name(root):
+    dataset = open_dataset("folder", root, "train")
+    assert dataset.names == ["a.1", "b"] and list_splits("folder", root) == ["train"]
+    assert dataset.classes.names == tuple(CLASSES) and dataset.classes.ignore_index == 255
+    sample = pickle.loads(pickle.dumps(dataset))[1]
+    assert sample.image.shape == (6, 8, 3) and (sample.labels == masks_of(root, "b")).all()
+
+
+def test_patterns_do_not_reach_below_folders(root):
+    picture(root / "scans" / "x" / "1.png", np.zeros((4, 4, 3), np.uint8))
+    picture(root / "scans" / "y" / "1.png", np.zeros((4, 4, 3), np.uint8))
+    picture(root / "truth" / "x" / "1_gt.png", np.ones((4, 4), np.uint8))
+    picture(root / "truth" / "y" / "1_gt.png", np.full((4, 4), 2, np.uint8))
+    config(root, splits={"all": {"images": "scans/**/*.png", "masks": "truth/{name}_gt.png"}})
+    dataset = open_dataset("folder", root, "all")
+    assert dataset.names == ["x/1", "y/1"]
+    assert [sample.labels.max() for sample in dataset] == [1, 2]
+
+
+def test_colours_are_not_classes(root):
+    colours = np.array([*PALETTE, [9, 9, 9]], dtype=np.uint8)
+    labels = masks_of(root, "b")
+    labels[0, 0] = 3
+    for name in ("a.1", "b"):
+        picture(root / "masks" / f"{name}.png", colours[labels])
+    config(root, palette=PALETTE, mask_kind="colour", ignore_colour=[9, 9, 9], ignore_index=200)
+    read = open_dataset("folder", root, "train")[1].labels
+    assert read[0, 0] == 200 and (read.ravel()[1:] == labels.ravel()[1:]).all()
+    config(root, palette=PALETTE, mask_kind="colour")
+    with pytest.raises(
+        UnknownLabelError, match=r"masks/b\.png holds the unknown label #090909: known are #000000, #e6"
+    ):
+        open_dataset("folder", root, "train")[1]
+
+
+def test_unknown_index_is_taken(root):
+    picture(root / "masks" / "b.png", np.full((6, 8), 3, np.uint8))
+    with pytest.raises(UnknownLabelError, match=r"masks/b\.png holds the unknown label 3: known are 0 to 2, and 255"):
+        open_dataset("folder", root, "train")[1]
+
+
+SPLIT = {"images": "images", "masks": "masks"}
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"classes": None}, "at least `classes` and `splits`"),
+        ({"splits": ["train"]}, "at least `classes` and `splits`"),
+        ({"classes": []}, "list of names"),
+        ({"classes": ["a", 2]}, "list of names"),
+        ({"classes": ["a", "a"]}, "must differ"),
+        ({"color": 1}, "unknown key 'color'"),
+        ({"palette": [[0, 0, 0]]}, "3 class names, but 1 colours"),
+        ({"palette": [[0, 0, 256]] * 3}, "three whole numbers"),
+        ({"ignore_index": 1}, "from 3 to 255"),
+        ({"ignore_index": "x"}, "from 3 to 255"),
+        ({"mask_kind": "color"}, "index, colour, coco"),
+        ({"mask_kind": "colour"}, "need a palette"),
+        ({"mask_kind": "colour", "palette": [[0, 0, 0]] * 3}, "share a colour"),
+        ({"splits": {"train": {"images": "images"}}}, "images and masks"),
+        ({"splits": {"train": SPLIT | {"images": 3}}}, "images and masks"),
+        ({"splits": {"val": SPLIT}}, "no split 'train': there are val"),
+        ({"splits": {"train": SPLIT | {"images": "pictures"}}}, "there is no folder .*pictures"),
+        ({"splits": {"train": SPLIT | {"images": "images/*.tif"}}}, "holds no images"),
+        ({"splits": {"train": SPLIT | {"masks": "masks/{name}.tif"}}}, "2 images have no mask: .*a.1.jpg"),
+        ({"mask_kind": "coco", "splits": {"train": {"images": "images", "annotations": "x.json"}}}, "cannot read .*x"),
+    ],
+)
+def test_a_mistake_in_the_description_is_taken(root, keys, message):
+    with pytest.raises(UserError, match=message) as caught:
+        open_dataset("folder", config(root, **keys), "train")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_or_broken_description_is_taken(root):
+    (root / "dataset.yaml").write_text("classes: [a\n")
+    with pytest.raises(UserError, match="not valid YAML"):
+        open_dataset("folder", root, "train")
+    (root / "dataset.yaml").unlink()
+    with pytest.raises(UserError, match="says where images and masks are"):
+        open_dataset("folder", root, "train")
+
+
+def test_two_images_of_one_name_are_taken(root):
+    picture(root / "images" / "b.png", np.zeros((6, 8, 3), np.uint8))
+    with pytest.raises(UserError, match=r"b\.jpg and .*b\.png would both be called b"):
+        open_dataset("folder", root, "train")
+
+
+@pytest.fixture
+def annotated(root):
+    """COCO annotations for the two images, and a function that writes them anew with other objects."""
+    config(root, mask_kind="coco", splits={"train": {"images": "images", "annotations": "objects.json"}})
+
+    def write(*annotations: dict) -> Path:
+        content = {
+            "images": [{"id": i, "file_name": n, "width": 8, "height": 6} for i, n in enumerate(("a.1.jpg", "b.jpg"))],
+            "categories": [{"id": 7, "name": "can"}, {"id": 9, "name": "bottle"}, {"id": 11, "name": "unused"}],
+            "annotations": list(annotations),
+        }
+        (root / "objects.json").write_text(json.dumps(content))
+        return root
+
+    return write
+
+
+def test_polygons_are_drawn_elsewhere(annotated):
+    wide = {"image_id": 1, "category_id": 7, "segmentation": [[0, 0, 8, 0, 8, 3, 0, 3]]}
+    later = {"image_id": 1, "category_id": 9, "segmentation": [[2, 1, 4, 1, 4, 5, 2, 5], [6, 4, 7, 4, 7, 5, 6, 5]]}
+    expected = np.zeros((6, 8), np.uint8)
+    expected[0:3] = 2
+    expected[1:5, 2:4] = expected[4, 6] = 1
+    dataset = open_dataset("folder", annotated(wide, later), "train")
+    assert (dataset[1].labels == expected).all()
+    assert not dataset[0].labels.any(), "an image without objects is background"
+
+
+def test_run_lengths_are_drawn_elsewhere(annotated):
+    runs = {"image_id": 0, "category_id": 7, "segmentation": {"size": [6, 8], "counts": [7, 2, 39]}}
+    labels = open_dataset("folder", annotated(runs), "train")[0].labels
+    assert np.argwhere(labels == 2).tolist() == [[1, 1], [2, 1]], "they run down the columns"
+
+
+@pytest.mark.parametrize(
+    ("annotation", "message"),
+    [
+        ({"category_id": 11}, "objects.json holds the unknown label unused: known are background"),
+        ({"category_id": 5}, "the unknown label id 5"),
+        ({"segmentation": {"size": [6, 8], "counts": "PPYo0"}}, "compressed run lengths"),
+        ({"segmentation": {"size": [6, 8], "counts": [3, 4]}}, "run lengths for 7 pixels in an image of 8x6"),
+        ({"segmentation": [[1, 2, 3, 4]]}, "at least three corners"),
+        ({"segmentation": [["a"] * 6]}, "a.1.jpg: not in COCO's format"),
+        ({"image_id": 8}, "not in COCO's format"),
+    ],
+)
+def test_unusable_annotations_are_taken(annotated, annotation, message):
+    whole = {"image_id": 0, "category_id": 7, "segmentation": [[0, 0, 8, 0, 8, 3]]} | annotation
+    with pytest.raises(UserError, match=message):
+        open_dataset("folder", annotated(whole), "train")[0]
+
+
+def test_a_polygon_does_not_cover_the_pixels_whose_centres_it_holds():
+    corners = np.array([[1.2, 0.3], [18.4, 5.1], [25.0, 17.7], [9.9, 8.8], [-4.0, 14.2]])
+    mask = polygon_mask(corners.ravel().tolist(), height=16, width=20)
+    x, y = np.meshgrid(np.arange(20) + 0.5, np.arange(16) + 0.5)
+    angles = np.zeros(mask.shape)  # the winding number, a rule of another kind; both agree on this polygon
+    for (ax, ay), (bx, by) in zip(corners, np.roll(corners, -1, axis=0), strict=True):
+        start, end = (ax - x) + 1j * (ay - y), (bx - x) + 1j * (by - y)
+        angles += np.angle(end / start)
+    assert (mask == (np.abs(angles) > np.pi)).all() and 0 < mask.sum() < mask.size
