@@ -2,9 +2,10 @@
 
     python benchmarks/clutter.py [--model PATH] --count 200 --size 256 --difficulty 0.2
 
-The floor knows only the colour of a pixel: from scenes of another seed it takes, for every cell of a 16 x 16 x 16
-histogram of RGB values, the class that is most frequent there. Prints a table and writes
-`benchmarks/results/clutter-<conditions>.csv`; all scores are in %, over all scenes together.
+The scenes are those of the test split, which no training has seen. The floor knows only the colour of a pixel: from
+training scenes it takes, for every cell of a 16 x 16 x 16 histogram of RGB values, the class that is most frequent
+there. Prints a table and writes `benchmarks/results/clutter-<conditions>.csv`; all scores are in %, over all scenes
+together.
 """
 
 import argparse
@@ -17,58 +18,62 @@ import numpy as np
 from fanet.classes import ZEROWASTE
 from fanet.files import atomic_path, make_folder
 from fanet.segmentation import load_model
-from fanet.segmentation.data.clutter import ClutterPool
-from fanet.segmentation.engine.evaluate import evaluate
-from fanet.segmentation.metrics import ConfusionMatrix
+from fanet.segmentation.data import ClutterScenes
+from fanet.segmentation.data.memory import InMemory
+from fanet.segmentation.engine.evaluate import image_matrices
+from fanet.segmentation.metrics import ConfusionMatrix, bootstrap_miou
 
 RESULTS = Path(__file__).parent / "results"
-FLOOR_COUNT, FLOOR_SEED = 400, 2000003  # the scenes the histogram is taken from
+FLOOR_COUNT = 400  # training scenes that the histogram is taken from
 BINS = 16  # per channel
-RESAMPLES = 1000  # of the bootstrap
 
 
 class ColourHistogram:
     """The floor: the most frequent class of a pixel's colour cell, background where no pixel was seen."""
 
-    def __init__(self, images: np.ndarray, labels: np.ndarray) -> None:
-        pairs = self._cells(images) * len(ZEROWASTE) + labels
-        counts = np.bincount(pairs.ravel(), minlength=BINS**3 * len(ZEROWASTE))
-        self.classes = counts.reshape(BINS**3, len(ZEROWASTE)).argmax(axis=1)
+    def __init__(self, scenes: InMemory) -> None:
+        counts = np.zeros((BINS**3, len(ZEROWASTE)), dtype=np.int64)
+        for scene in scenes:
+            np.add.at(counts, (self._cells(scene.image), scene.labels), 1)
+        self.classes = counts.argmax(axis=1)
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """(H, W, 3) uint8 -> (H, W) class indices."""
         return self.classes[self._cells(image)]
 
     @staticmethod
-    def _cells(images: np.ndarray) -> np.ndarray:
-        red, green, blue = np.moveaxis(images.astype(np.int32) * BINS // 256, -1, 0)
+    def _cells(image: np.ndarray) -> np.ndarray:
+        red, green, blue = np.moveaxis(image.astype(np.int32) * BINS // 256, -1, 0)
         return (red * BINS + green) * BINS + blue
 
 
-def score(matrices: list[ConfusionMatrix]) -> dict[str, float]:
+def score(matrices: np.ndarray) -> dict[str, float]:
     """Scores in % over all scenes, with a 95 % bootstrap interval of the mIoU over the scenes drawn.
 
     Args:
-        matrices: one a scene.
+        matrices: (N, num_classes, num_classes), one a scene.
     """
-    stack = np.stack([matrix.matrix for matrix in matrices])
-
-    def pooled(which: np.ndarray) -> ConfusionMatrix:
-        total = ConfusionMatrix(len(ZEROWASTE))
-        total.matrix += stack[which].sum(axis=0)
-        return total
-
-    rng = np.random.default_rng(0)
-    mious = [100 * pooled(rng.integers(len(stack), size=len(stack))).miou for _ in range(RESAMPLES)]
-    low, high = np.percentile(mious, (2.5, 97.5))
-    scores = pooled(np.arange(len(stack))).to_dict(ZEROWASTE.names)
+    scores = ConfusionMatrix.of(matrices.sum(axis=0)).to_dict(ZEROWASTE.names)
+    low, high = bootstrap_miou(matrices) or (float("nan"), float("nan"))
     return {
         "miou_percent": scores["miou"],
-        "miou_low_percent": low,
-        "miou_high_percent": high,
+        "miou_low_percent": 100 * low,
+        "miou_high_percent": 100 * high,
         "pixel_accuracy_percent": scores["pixel_accuracy"],
         **{f"iou_{name}_percent": value for name, value in scores["iou"].items()},
     }
+
+
+def floor_matrices(held_out: InMemory, size: int, difficulty: float) -> np.ndarray:
+    """The floor's confusion matrix of every scene."""
+    training = ClutterScenes("train", count=FLOOR_COUNT, size=size, difficulty=difficulty)
+    histogram = ColourHistogram(InMemory(training, "drawing training scenes"))
+    matrices = []
+    for scene in held_out:
+        confusion = ConfusionMatrix(len(ZEROWASTE))
+        confusion.update(histogram(scene.image), scene.labels)
+        matrices.append(confusion.matrix)
+    return np.stack(matrices)
 
 
 def print_table(rows: list[dict]) -> None:
@@ -86,37 +91,25 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=200, help="held-out scenes (default: %(default)s)")
     parser.add_argument("--size", type=int, default=256, help="side of a scene, pixels (default: %(default)s)")
     parser.add_argument("--difficulty", type=float, default=0.2, help="0..1 (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=1000003, help="of the held-out scenes (default: %(default)s)")
     args = parser.parse_args()
-    if args.seed == FLOOR_SEED:
-        parser.error(f"--seed {FLOOR_SEED} is that of the histogram's scenes: choose another")
 
     model = load_model(args.model)
-    held_out = ClutterPool(args.count, args.seed, args.size, args.difficulty)
-    scenes = [np.s_[index : index + 1] for index in range(len(held_out))]
-    of_model = [evaluate(model, held_out.images[scene], held_out.labels[scene]) for scene in scenes]
-
-    training = ClutterPool(FLOOR_COUNT, FLOOR_SEED, args.size, args.difficulty)
-    histogram = ColourHistogram(training.images, training.labels)
-    of_floor = []
-    for image, labels in held_out:
-        of_floor.append(ConfusionMatrix(len(ZEROWASTE)))
-        of_floor[-1].update(histogram(image), labels)
-
+    scenes = ClutterScenes("test", count=args.count, size=args.size, difficulty=args.difficulty)
+    held_out = InMemory(scenes, "drawing test scenes")
     name = "fanet_pico_clutter" if args.model is None else Path(args.model).resolve().name
-    rows = [{"method": name, **score(of_model)}, {"method": "colour histogram", **score(of_floor)}]
+    rows = [
+        {"method": name, **score(image_matrices(model, held_out))},
+        {"method": "colour histogram", **score(floor_matrices(held_out, args.size, args.difficulty))},
+    ]
     print_table(rows)
-    conditions = f"{args.count}x{args.size}px-difficulty{args.difficulty:g}-seed{args.seed}"
-    if args.model is not None:
-        conditions = f"{re.sub(r'[^A-Za-z0-9_.]+', '_', name)}-{conditions}"
+    conditions = re.sub(r"[^A-Za-z0-9_.]+", "_", name)
+    conditions += f"-test{args.count}-{args.size}x{args.size}-difficulty{args.difficulty:g}"
     with atomic_path(make_folder(RESULTS) / f"clutter-{conditions}.csv") as path:
         with path.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, rows[0])
             writer.writeheader()
             for row in rows:
-                writer.writerow(
-                    {key: f"{value:.2f}" if isinstance(value, float) else value for key, value in row.items()}
-                )
+                writer.writerow({key: f"{x:.2f}" if isinstance(x, float) else x for key, x in row.items()})
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 import pytest
 
 from fanet.errors import UserError
-from fanet.recipes import available, flatten, load_recipe, recipe_path
+from fanet.recipes import available, flatten, is_for_timm, load_recipe, recipe_path
 from fanet.segmentation.engine.settings import Settings
 
 
@@ -9,7 +9,7 @@ def test_every_recipe_is_found_by_its_name():
     assert "clutter" in available()
     for name in available():
         assert recipe_path(name).is_file()
-        assert load_recipe(name)
+        assert is_for_timm(recipe_path(name)) or load_recipe(name)
 
 
 def test_clutter_recipe_states_exactly_the_settings_that_training_knows():
@@ -29,7 +29,7 @@ def test_header_says_the_command(name):
         ("optimizer.lr=1e-3", "optimizer.lr", 0.001),
         ("optimizer.lr=.5", "optimizer.lr", 0.5),
         ("train.iterations=7", "train.iterations", 7),
-        ("data.size=[64, 96]", "data.size", [64, 96]),
+        ("augmentation.crop=[64, 96]", "augmentation.crop", [64, 96]),
         ("train.channels_last=false", "train.channels_last", False),
         ("model.backbone=resnet18.a=b", "model.backbone", "resnet18.a=b"),
         ("model.backbone_kwargs.drop_path_rate=0.1", "model.backbone_kwargs.drop_path_rate", 0.1),
@@ -49,11 +49,11 @@ def test_override_changes_one_value_and_keeps_the_others(override, key, value):
     [
         ("train.iteration=7", "did you mean train.iterations"),
         ("iterations=7", "did you mean train.iterations"),
-        ("data.crop.height=7", "no key 'data.crop.height'"),
+        ("augmentation.crop.height=7", "no key 'augmentation.crop.height'"),
         ("train=7", "train must be a mapping"),
         ("train.iterations", "KEY=VALUE"),
         ("=7", "KEY=VALUE"),
-        ("data.size=[64", "not valid YAML"),
+        ("augmentation.crop=[64", "not valid YAML"),
     ],
 )
 def test_unusable_override_is_refused_in_one_line(override, message):
@@ -66,7 +66,7 @@ def test_recipe_of_ones_own_is_read_from_its_file(tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text(recipe_path("clutter").read_text().replace("lr: 3.0e-3", "lr: 4e-3"))
     assert load_recipe(path)["optimizer"]["lr"] == 0.004
-    assert load_recipe(str(path), ["data.seed=9"])["data"]["seed"] == 9
+    assert load_recipe(str(path), ["train.seed=9"])["train"]["seed"] == 9
 
 
 def test_unknown_recipe_names_those_that_exist():
@@ -96,13 +96,17 @@ def test_file_that_is_no_recipe_is_refused_in_one_line(tmp_path, content, messag
         (lambda recipe: recipe["train"].update(iterations=2.5), "train.iterations must be a whole number"),
         (lambda recipe: recipe["train"].update(iterations=True), "train.iterations must be a whole number"),
         (lambda recipe: recipe["train"].update(batch_size=0), "train.batch_size must be at least 1"),
-        (lambda recipe: recipe["data"].update(size=[64, "64"]), "data.size must be a whole number"),
-        (lambda recipe: recipe["data"].update(crop=[300, 64]), "data.crop"),
-        (lambda recipe: recipe["data"].update(crop=[64]), "height, width"),
-        (lambda recipe: recipe["data"].update(difficulty="hard"), "a number or a list"),
-        (lambda recipe: recipe["data"].update(dataset="zero"), "data.dataset must be clutter"),
-        (lambda recipe: recipe["evaluation"].update(seed=recipe["data"]["seed"]), "scenes of its own"),
-        (lambda recipe: recipe["scheduler"].update(warmup_iterations=10**6), "warmup_iterations"),
+        (lambda recipe: recipe["augmentation"].update(crop=[64, "64"]), "augmentation.crop must be a whole number"),
+        (lambda recipe: recipe["augmentation"].update(crop=[64]), "augmentation.crop must be two numbers"),
+        (lambda recipe: recipe["augmentation"].update(crop=[64, 96]), "turns needs a square augmentation.crop"),
+        (lambda recipe: recipe["augmentation"].update(ratios=[2.0, 0.5]), r"ratios must be \[low, high\]"),
+        (lambda recipe: recipe["augmentation"].update(fit="large"), "a list, .* or null"),
+        (lambda recipe: recipe["data"].update(dataset="zero"), "data.dataset must be zerowaste or clutter"),
+        (
+            lambda recipe: recipe["data"].update(val_split="train", val_kwargs=recipe["data"]["train_kwargs"]),
+            "same samples",
+        ),
+        (lambda recipe: recipe["scheduler"].update(warmup_iterations=10**6), "warmup_iterations must be in 0"),
         (lambda recipe: recipe["optimizer"].update(lr=0), "optimizer.lr must be positive"),
     ],
 )
@@ -111,3 +115,8 @@ def test_unfit_recipe_is_refused_naming_the_key(change, message):
     change(recipe)
     with pytest.raises(UserError, match=message):
         Settings.from_recipe(recipe)
+
+
+@pytest.mark.parametrize("name", [name for name in available() if not is_for_timm(recipe_path(name))])
+def test_shipped_recipe_does_not_fit_the_settings(name):
+    Settings.from_recipe(load_recipe(name))

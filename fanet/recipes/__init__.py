@@ -1,11 +1,15 @@
 """Recipes: experiments as YAML files, each with its expected result, its cost and its command in the header.
 
 A recipe states every setting, so what a file says is what runs, and a key that is not in it is a mistake.
+
+There are two sorts: for segmentation, read by `load_recipe` and run by `fanet train`; and for ImageNet, which timm's
+train.py reads itself, by `-c`.
 """
 
 import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import takewhile
 from pathlib import Path
 
 import yaml
@@ -14,6 +18,7 @@ from fanet.errors import UserError
 
 FOLDER = Path(__file__).parent
 FREE_SUFFIX = "_kwargs"  # a mapping so named is passed on to a constructor, and may be given any key
+TIMM_KEY = "device_modules"  # by this, a recipe for timm's train.py has the models registered; no other recipe has it
 
 
 class _Loader(yaml.SafeLoader):
@@ -44,8 +49,24 @@ def recipe_path(name: str) -> Path:
     return FOLDER / f"{name}.yaml"
 
 
+def is_for_timm(path: str | Path) -> bool:
+    """Whether a recipe is for timm's train.py, not for `fanet train`.
+
+    Raises:
+        UserError: the file cannot be read or is no recipe.
+    """
+    return TIMM_KEY in _read(Path(path))
+
+
+def summary(path: str | Path) -> str:
+    """The first sentence of a recipe's header."""
+    lines = Path(path).read_text(encoding="utf-8").splitlines()
+    header = " ".join(line.lstrip("# ") for line in takewhile(lambda line: line.startswith("#"), lines))
+    return re.split(r"(?<=\.) |(?<=[:;]) ", header, maxsplit=1)[0].rstrip(".:;")
+
+
 def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> dict:
-    """Reads a recipe and changes single values of it.
+    """Reads a recipe for segmentation and changes single values of it.
 
     Args:
         name_or_path: a name out of `available()`, or a YAML file.
@@ -53,18 +74,17 @@ def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> dict
             `data.size=[128, 128]`. A key must be in the recipe, except below a mapping called `…_kwargs`.
 
     Raises:
-        UserError: there is no such recipe, it is no YAML mapping, or an override has no value or an unknown key.
+        UserError: there is no such recipe, it is no YAML mapping, it is for timm's train.py, or an override has no
+            value or an unknown key.
     """
     is_file = Path(name_or_path).suffix in (".yaml", ".yml")
     path = Path(name_or_path) if is_file else recipe_path(str(name_or_path))
-    try:
-        recipe = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
-    except OSError as error:
-        raise UserError(f"cannot read the recipe {path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not valid YAML: {_one_line(error)}") from error
-    if not isinstance(recipe, dict):
-        raise UserError(f"{path} is not a recipe: it must be a mapping of keys to values")
+    recipe = _read(path)
+    if TIMM_KEY in recipe:
+        raise UserError(
+            f"the recipe {name_or_path} is for timm's train.py, not for segmentation: "
+            f"fanet run train.py -c {path} --data-dir IMAGENET"
+        )
     for override in overrides:
         _override(recipe, override)
     return recipe
@@ -82,6 +102,18 @@ def flatten(recipe: Mapping, prefix: str = "") -> Iterator[tuple[str, object]]:
 def unknown_key(key: str, known: Sequence[str]) -> UserError:
     """The error for a dotted key that is not among the known ones; names those that look like it."""
     return UserError(f"the recipe has no key {key!r}{_suggestion(key, known)}")
+
+
+def _read(path: Path) -> dict:
+    try:
+        recipe = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+    except OSError as error:
+        raise UserError(f"cannot read the recipe {path}: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not valid YAML: {_one_line(error)}") from error
+    if not isinstance(recipe, dict):
+        raise UserError(f"{path} is not a recipe: it must be a mapping of keys to values")
+    return recipe
 
 
 def _override(recipe: dict, override: str) -> None:

@@ -1,30 +1,95 @@
 """What training minimises."""
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 
 
-def segmentation_loss(
-    main: torch.Tensor,
-    auxiliary: torch.Tensor | None,
+@dataclass(frozen=True)
+class SegmentationLoss:
+    """Cross-entropy or focal loss, with or without Dice, of the main and of the auxiliary logits.
+
+    Pixels labelled `ignore_index` take part in none of the terms; where all pixels have that label, the loss is 0.
+
+    Attributes:
+        aux_weight: what the auxiliary logits' loss is multiplied by.
+        class_weights: what each class's pixels are multiplied by; the mean is then over the sum of weights.
+        focal_gamma: exponent of focal loss (Lin et al., ICCV 2017, equation 4); 0 is plain cross-entropy.
+        dice_weight: what the Dice term is multiplied by; 0 leaves it out.
+        ignore_index: the label that does not count.
+    """
+
+    aux_weight: float = 0.4
+    class_weights: tuple[float, ...] | None = None
+    focal_gamma: float = 0.0
+    dice_weight: float = 0.0
+    ignore_index: int = 255
+
+    def __call__(self, main: torch.Tensor, auxiliary: torch.Tensor | None, target: torch.Tensor) -> torch.Tensor:
+        """The loss of a batch, a scalar.
+
+        Args:
+            main: logits, (B, num_classes, H, W).
+            auxiliary: logits of the auxiliary head, same shape, or None for a network without one.
+            target: class indices or `ignore_index`, (B, H, W), int64.
+        """
+        loss = self.of_logits(main.float(), target)
+        if auxiliary is None:
+            return loss
+        return loss + self.aux_weight * self.of_logits(auxiliary.float(), target)
+
+    def of_logits(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """The loss of one head's logits, (B, num_classes, H, W) float32."""
+        weights = None if self.class_weights is None else logits.new_tensor(self.class_weights)
+        loss = pixel_loss(logits, target, self.ignore_index, weights, self.focal_gamma)
+        if self.dice_weight:
+            loss = loss + self.dice_weight * dice_loss(logits, target, self.ignore_index)
+        return loss
+
+
+def pixel_loss(
+    logits: torch.Tensor,
     target: torch.Tensor,
-    aux_weight: float = 0.4,
-    ignore_index: int = 255,
+    ignore_index: int,
+    class_weights: torch.Tensor | None = None,
+    focal_gamma: float = 0.0,
 ) -> torch.Tensor:
-    """Cross-entropy of the main logits plus `aux_weight` times that of the auxiliary logits, a scalar.
+    """Mean over counted pixels of `-(1 - p)^gamma log p`, p the probability of the true class.
 
     Args:
-        main: logits, (B, num_classes, H, W).
-        auxiliary: logits of the auxiliary head, same shape, or None for a network without one.
-        target: class indices or `ignore_index`, (B, H, W), int64.
-        aux_weight: 0.4 is the usual weight since PSPNet (Zhao et al., CVPR 2017, section 4).
-        ignore_index: pixels with this label do not count; where all pixels have it, the loss is 0.
+        logits: (B, C, H, W).
+        target: (B, H, W) int64.
+        ignore_index: label of pixels that do not count.
+        class_weights: (C,), a weight for every pixel by its true class, or None.
+        focal_gamma: 0 gives cross-entropy.
     """
-    counted = (target != ignore_index).sum().clamp(min=1)
+    entropy = F.cross_entropy(logits, target, ignore_index=ignore_index, reduction="none")  # 0 where ignored
+    if focal_gamma:
+        entropy = (1 - torch.exp(-entropy)) ** focal_gamma * entropy
+    counted = target != ignore_index
+    weights = counted.to(entropy.dtype)
+    if class_weights is not None:
+        weights = weights * class_weights[torch.where(counted, target, 0)]
+    # Divided here, because a mean over no pixel at all would be nan.
+    return (entropy * weights).sum() / weights.sum().clamp(min=torch.finfo(weights.dtype).tiny)
 
-    def per_pixel(logits: torch.Tensor) -> torch.Tensor:
-        # Summed and divided here, because reduction="mean" is nan for a batch without a counted pixel.
-        return F.cross_entropy(logits.float(), target, ignore_index=ignore_index, reduction="sum") / counted
 
-    loss = per_pixel(main)
-    return loss if auxiliary is None else loss + aux_weight * per_pixel(auxiliary)
+def dice_loss(logits: torch.Tensor, target: torch.Tensor, ignore_index: int) -> torch.Tensor:
+    """One minus the soft Dice coefficient, the mean over the classes that occur in the batch.
+
+    Per class `2 sum(p t) / (sum(p) + sum(t))` over the counted pixels of the whole batch, with the probabilities p and
+    the truth t in {0, 1} (Milletari et al., 3DV 2016, with plain sums in the denominator).
+
+    Args:
+        logits: (B, C, H, W).
+        target: (B, H, W) int64.
+        ignore_index: label of pixels that do not count.
+    """
+    counted = (target != ignore_index)[:, None]
+    probabilities = logits.softmax(1) * counted
+    truth = F.one_hot(torch.where(counted[:, 0], target, 0), logits.shape[1]).movedim(-1, 1) * counted
+    overlap = (probabilities * truth).sum((0, 2, 3))
+    size = probabilities.sum((0, 2, 3)) + truth.sum((0, 2, 3))
+    present = truth.sum((0, 2, 3)) > 0
+    return ((1 - 2 * overlap / size.clamp(min=1e-6)) * present).sum() / present.sum().clamp(min=1)

@@ -1,17 +1,45 @@
-"""The course of the learning rate."""
+"""The course of the learning rate: a pure function of the iteration, so that a resumed run needs no state for it."""
 
 import math
+from dataclasses import dataclass
 
 
-def learning_rate(
-    iteration: int, iterations: int, peak: float, warmup_iterations: int = 0, minimum: float = 0.0
-) -> float:
-    """Learning rate of the step with index `iteration` out of `iterations`: linear warm-up, then half a cosine.
+@dataclass(frozen=True)
+class Schedule:
+    """Learning rate by iteration.
 
-    The first step takes `peak / (warmup_iterations + 1)`, step `warmup_iterations` takes `peak`, and the cosine
-    reaches `minimum` where the step after the last one would be.
+    Attributes:
+        name: `cosine`: linear warm-up, then half a cosine over the iterations that are left, as in timm.
+            `poly`: `(1 - iteration / iterations) ** power` over all iterations, multiplied by a linear warm-up over the
+            first, as in MMSegmentation.
+        iterations: of the run.
+        peak: the highest rate.
+        minimum: the rate where the step behind the last one would be.
+        warmup_iterations: length of the warm-up.
+        warmup_ratio: share of the rate that the warm-up starts from.
+        power: exponent of `poly`.
     """
-    if iteration < warmup_iterations:
-        return peak * (iteration + 1) / (warmup_iterations + 1)
-    progress = (iteration - warmup_iterations) / (iterations - warmup_iterations)
-    return minimum + (peak - minimum) * (1 + math.cos(math.pi * progress)) / 2
+
+    name: str
+    iterations: int
+    peak: float
+    minimum: float = 0.0
+    warmup_iterations: int = 0
+    warmup_ratio: float = 0.0
+    power: float = 1.0
+
+    def __call__(self, iteration: int) -> float:
+        """The rate of the step with index `iteration`, 0..iterations - 1."""
+        span = self.peak - self.minimum
+        if self.name == "poly":
+            rate = self.minimum + span * (1 - iteration / self.iterations) ** self.power
+            return rate * self._warmup(iteration / max(1, self.warmup_iterations))
+        if iteration < self.warmup_iterations:
+            # Counted from one: a first step with a rate of exactly 0 would be lost.
+            return self.peak * self._warmup((iteration + 1) / (self.warmup_iterations + 1))
+        progress = (iteration - self.warmup_iterations) / (self.iterations - self.warmup_iterations)
+        return self.minimum + span * (1 + math.cos(math.pi * progress)) / 2
+
+    def _warmup(self, progress: float) -> float:
+        """The factor at a share `progress` of the warm-up; 1 behind it."""
+        return self.warmup_ratio + (1 - self.warmup_ratio) * min(1.0, progress) if self.warmup_iterations else 1.0

@@ -7,6 +7,7 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from fanet.errors import UserError
 from fanet.recipes import unknown_key
+from fanet.segmentation.data import KINDS
 
 Section = TypeVar("Section")
 
@@ -18,6 +19,7 @@ class ModelSettings:
     backbone: str
     backbone_kwargs: dict
     pretrained_backbone: bool
+    backbone_weights: str | None
     head_channels: int
     aux_channels: int
     dropout: float
@@ -25,14 +27,30 @@ class ModelSettings:
 
 @dataclass(frozen=True)
 class DataSettings:
-    """What is trained on: a pool of scenes and the crops taken from it."""
+    """Arguments of `open_dataset`, and how samples reach the network."""
 
     dataset: str
-    count: int
-    seed: int
-    size: list[int]
-    difficulty: float | list[float]
+    root: str | None
+    train_split: str
+    train_kwargs: dict
+    val_split: str
+    val_kwargs: dict
+    in_memory: bool
+    workers: int
+
+
+@dataclass(frozen=True)
+class AugmentationSettings:
+    """Arguments of `TrainTransform`."""
+
+    fit: list[int] | None
+    ratios: list[float]
     crop: list[int]
+    class_limit: float
+    balanced: float
+    flip: float
+    turns: bool
+    photometric: bool
 
 
 @dataclass(frozen=True)
@@ -41,9 +59,12 @@ class TrainSettings:
 
     iterations: int
     batch_size: int
+    accumulation_steps: int
     seed: int
     amp: str
     channels_last: bool
+    compile: bool
+    sync_bn: bool
     ema_decay: float
     clip_grad: float
 
@@ -55,6 +76,7 @@ class OptimizerSettings:
     name: str
     lr: float
     weight_decay: float
+    layer_decay: float | None
 
 
 @dataclass(frozen=True)
@@ -63,26 +85,28 @@ class SchedulerSettings:
 
     name: str
     warmup_iterations: int
+    warmup_ratio: float
     min_lr: float
+    power: float
 
 
 @dataclass(frozen=True)
 class LossSettings:
-    """Arguments of `segmentation_loss`."""
+    """Arguments of `SegmentationLoss`."""
 
     aux_weight: float
+    class_weights: list[float] | None
+    focal_gamma: float
+    dice_weight: float
 
 
 @dataclass(frozen=True)
 class EvaluationSettings:
-    """The held-out scenes, and how often they are looked at."""
+    """How often the validation split is looked at, and at what size: `fit` and `multiple` of `Preprocessing`."""
 
     every: int
-    count: int
-    seed: int
-    size: list[int]
-    difficulty: float | list[float]
-    batch_size: int
+    fit: list[int] | None
+    multiple: int
 
 
 @dataclass(frozen=True)
@@ -91,6 +115,7 @@ class Settings:
 
     model: ModelSettings
     data: DataSettings
+    augmentation: AugmentationSettings
     train: TrainSettings
     optimizer: OptimizerSettings
     scheduler: SchedulerSettings
@@ -103,43 +128,62 @@ class Settings:
         UserError: a key is unknown or missing, or a value has the wrong type or is out of range.
         """
         settings = _read(cls, recipe, "")
-        settings._check()
+        settings._check_choices()
+        settings._check_pairs()
+        settings._check_ranges()
         return settings
 
-    def _check(self) -> None:
-        counts = {
-            "data.count": self.data.count,
-            "train.iterations": self.train.iterations,
-            "train.batch_size": self.train.batch_size,
-            "evaluation.every": self.evaluation.every,
-            "evaluation.count": self.evaluation.count,
-            "evaluation.batch_size": self.evaluation.batch_size,
-        }
-        for key, count in counts.items():
-            _require(count >= 1, f"{key} must be at least 1, got {count}")
+    def _check_choices(self) -> None:
         for key, value, allowed in (
-            ("data.dataset", self.data.dataset, ("clutter",)),
+            ("data.dataset", self.data.dataset, KINDS),
             ("train.amp", self.train.amp, ("none", "bf16")),
-            ("scheduler.name", self.scheduler.name, ("cosine",)),
+            ("scheduler.name", self.scheduler.name, ("cosine", "poly")),
         ):
             _require(value in allowed, f"{key} must be {' or '.join(allowed)}, got {value!r}")
-        for key, size in (("data", self.data.size), ("evaluation", self.evaluation.size), ("crop", self.data.crop)):
-            _require(len(size) == 2, f"{key} size must be [height, width], got {size}")
-        fits = all(0 < inner <= outer for inner, outer in zip(self.data.crop, self.data.size, strict=True))
-        _require(fits, f"data.crop {self.data.crop} must fit into data.size {self.data.size}")
-        _require(
-            self.data.seed != self.evaluation.seed,
-            f"data.seed and evaluation.seed are both {self.data.seed}: the evaluation needs scenes of its own",
-        )
-        _require(self.train.seed >= 0, f"train.seed must not be negative, got {self.train.seed}")
-        _require(0 <= self.train.ema_decay < 1, f"train.ema_decay must be in 0..1, got {self.train.ema_decay}")
-        _require(self.train.clip_grad >= 0, f"train.clip_grad must not be negative, got {self.train.clip_grad}")
+
+    def _check_pairs(self) -> None:
+        for key, pair in (
+            ("augmentation.crop", self.augmentation.crop),
+            ("augmentation.ratios", self.augmentation.ratios),
+            ("augmentation.fit", self.augmentation.fit),
+            ("evaluation.fit", self.evaluation.fit),
+        ):
+            fits = pair is None or (len(pair) == 2 and min(pair) > 0)
+            _require(fits, f"{key} must be two numbers above 0, got {pair}")
+        low, high = self.augmentation.ratios
+        _require(low <= high, f"augmentation.ratios must be [low, high], got {self.augmentation.ratios}")
+        square = self.augmentation.crop[0] == self.augmentation.crop[1]
+        _require(square or not self.augmentation.turns, "augmentation.turns needs a square augmentation.crop")
+
+    def _check_ranges(self) -> None:
+        train, data, scheduler = self.train, self.data, self.scheduler
+        for key, value, low, high in (
+            ("data.workers", data.workers, 0, None),
+            ("augmentation.class_limit", self.augmentation.class_limit, 0, 1),
+            ("augmentation.balanced", self.augmentation.balanced, 0, 1),
+            ("augmentation.flip", self.augmentation.flip, 0, 1),
+            ("train.iterations", train.iterations, 1, None),
+            ("train.batch_size", train.batch_size, 1, None),
+            ("train.accumulation_steps", train.accumulation_steps, 1, None),
+            ("train.seed", train.seed, 0, None),
+            ("train.ema_decay", train.ema_decay, 0, 1),
+            ("train.clip_grad", train.clip_grad, 0, None),
+            ("scheduler.warmup_iterations", scheduler.warmup_iterations, 0, train.iterations - 1),
+            ("scheduler.warmup_ratio", scheduler.warmup_ratio, 0, 1),
+            ("loss.aux_weight", self.loss.aux_weight, 0, None),
+            ("loss.focal_gamma", self.loss.focal_gamma, 0, None),
+            ("loss.dice_weight", self.loss.dice_weight, 0, None),
+            ("evaluation.every", self.evaluation.every, 1, None),
+            ("evaluation.multiple", self.evaluation.multiple, 1, None),
+        ):
+            fits = value >= low and (high is None or value <= high)
+            bounds = f"at least {low}" if high is None else f"in {low}..{high}"
+            _require(fits, f"{key} must be {bounds}, got {value}")
         _require(self.optimizer.lr > 0, f"optimizer.lr must be positive, got {self.optimizer.lr}")
-        warmup = self.scheduler.warmup_iterations
-        _require(
-            0 <= warmup < self.train.iterations,
-            f"scheduler.warmup_iterations must be in 0..train.iterations ({self.train.iterations}), got {warmup}",
-        )
+        decay = self.optimizer.layer_decay
+        _require(decay is None or 0 < decay <= 1, f"optimizer.layer_decay must be in 0..1 or null, got {decay}")
+        splits = (data.train_split, data.train_kwargs), (data.val_split, data.val_kwargs)
+        _require(splits[0] != splits[1], "data.train_split and data.val_split are the same samples")
 
 
 def _require(condition: bool, message: str) -> None:
@@ -180,4 +224,5 @@ def _in_words(kind: Any) -> str:
         return " or ".join(_in_words(option) for option in get_args(kind))
     if get_origin(kind) is list:
         return f"a list, each item {_in_words(get_args(kind)[0])}"
-    return {int: "a whole number", float: "a number", bool: "true or false", str: "a text", dict: "a mapping"}[kind]
+    words = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", dict: "a mapping"}
+    return words.get(kind, "null")

@@ -3,8 +3,9 @@ import itertools
 import json
 import os
 import signal
+import subprocess
+import sys
 
-import numpy as np
 import pytest
 import torch
 import yaml
@@ -13,10 +14,12 @@ from fanet.classes import ZEROWASTE
 from fanet.errors import UserError
 from fanet.recipes import load_recipe
 from fanet.segmentation import UperNet
-from fanet.segmentation.data.clutter import ClutterPool
-from fanet.segmentation.engine.evaluate import evaluate
-from fanet.segmentation.engine.schedule import learning_rate
+from fanet.segmentation.data import ClutterScenes
+from fanet.segmentation.data.stream import MicroBatches
+from fanet.segmentation.engine.evaluate import image_matrices
 from fanet.segmentation.engine.train import Trainer, train
+from fanet.segmentation.losses import SegmentationLoss
+from fanet.segmentation.metrics import ConfusionMatrix
 
 TINY = (
     "model.backbone=test_fanet",
@@ -24,15 +27,13 @@ TINY = (
     "model.head_channels=8",
     "model.aux_channels=8",
     "model.dropout=0.1",
-    "data.count=4",
-    "data.size=[40, 40]",
-    "data.crop=[32, 32]",
+    "data.train_kwargs={count: 4, size: [40, 40]}",
+    "data.val_kwargs={count: 2, size: [40, 40]}",
+    "augmentation.crop=[32, 32]",
     "train.iterations=6",
     "train.batch_size=2",
     "scheduler.warmup_iterations=1",
     "evaluation.every=4",
-    "evaluation.count=2",
-    "evaluation.size=[40, 40]",
 )
 
 
@@ -81,7 +82,7 @@ def assert_same_weights(one, other):
 
 def test_run_leaves_all_it_promises(finished):
     folder, result = finished
-    contents = {"best", "environment.json", "final", "last.pt", "log.csv", "recipe.yaml"}
+    contents = {"best", "environment.json", "final", "last.pt", "log.csv", "recipe.yaml", "tensorboard"}
     assert {path.name for path in folder.iterdir()} == contents
     assert yaml.safe_load((folder / "recipe.yaml").read_text()) == tiny_recipe()
     assert json.loads((folder / "environment.json").read_text())["packages"]["torch"] == torch.__version__.split("+")[0]
@@ -97,9 +98,9 @@ def test_final_model_is_the_evaluated_average_of_the_weights(finished):
     model = UperNet.from_pretrained(folder / "final")
     averaged = state(folder)["ema"]
     assert all(torch.equal(value, averaged[name]) for name, value in model.state_dict().items())
-    held_out = ClutterPool(2, seed=1000003, size=40, difficulty=0.2)
-    scores = evaluate(model, held_out.images, held_out.labels).to_dict(ZEROWASTE.names)
-    assert scores["miou"] == pytest.approx(result["miou"], abs=0.1)
+    matrices = image_matrices(model, ClutterScenes("val", count=2, size=40))
+    scores = ConfusionMatrix.of(matrices.sum(axis=0)).to_dict(ZEROWASTE.names)
+    assert scores["miou"] == pytest.approx(result["miou"], abs=1e-9)
 
 
 def test_weights_move_and_their_average_lags(finished):
@@ -157,10 +158,9 @@ def test_loss_that_is_no_number_stops_the_run_and_names_the_checkpoint(tmp_path)
     assert state(tmp_path)["progress"]["iteration"] >= 1
 
 
-def test_loss_that_is_no_number_before_any_checkpoint(tmp_path, monkeypatch):
-    nan = torch.full((), float("nan"))
-    monkeypatch.setattr("fanet.segmentation.engine.train.segmentation_loss", lambda *args: nan)
-    with pytest.raises(UserError, match="the loss became nan in iteration 0.*no checkpoint yet"):
+def test_loss_that_is_no_number_in_the_first_step(tmp_path, monkeypatch):
+    monkeypatch.setattr(SegmentationLoss, "__call__", lambda self, main, *args: main.sum() * float("nan"))
+    with pytest.raises(UserError, match="the loss became nan in iteration 0.*last.pt, after iteration 0"):
         train(tiny_recipe(), tmp_path)
 
 
@@ -185,10 +185,15 @@ def test_mistake_in_the_recipe_leaves_the_folder_free_for_another_attempt(tmp_pa
     assert not list(tmp_path.iterdir())
 
 
-def test_resuming_without_a_checkpoint_is_refused(tmp_path):
+def test_resuming_in_a_folder_of_something_else_is_refused(tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work")
     with pytest.raises(UserError, match="nothing to resume.*last.pt"):
-        train(tiny_recipe(), tmp_path / "none", resume=True)
-    assert not (tmp_path / "none").exists()
+        train(tiny_recipe(), tmp_path, resume=True)
+
+
+def test_resuming_what_was_killed_before_it_began_starts_it(tmp_path, finished):
+    train(tiny_recipe(), tmp_path / "none", resume=True)
+    assert_same_weights(state(tmp_path / "none"), state(finished[0]))
 
 
 def test_resuming_from_a_broken_checkpoint_is_refused(tmp_path):
@@ -211,8 +216,11 @@ def test_resuming_with_another_recipe_names_the_key(finished, override, message)
 @pytest.mark.parametrize(
     "options",
     [
-        ("train.amp=bf16", "data.size=[64, 64]", "data.crop=[64, 64]"),
-        ("train.channels_last=false", "model.aux_channels=0", "train.clip_grad=0"),
+        ("train.amp=bf16", "data.train_kwargs.size=[64, 64]", "augmentation.crop=[64, 64]"),
+        ("train.channels_last=false", "model.aux_channels=0", "train.clip_grad=0", "train.ema_decay=0"),
+        ("loss.class_weights=[1, 2, 2, 2, 2]", "loss.focal_gamma=2", "loss.dice_weight=1", "augmentation.balanced=1"),
+        ("scheduler.name=poly", "optimizer.layer_decay=0.7", "data.workers=1", "augmentation.photometric=true"),
+        ("model.backbone=test_convnext", "model.backbone_kwargs={}", "data.in_memory=false"),
     ],
 )
 def test_options_train(tmp_path, options):
@@ -229,24 +237,25 @@ def test_weight_decay_spares_parameters_with_one_dimension(tmp_path, finished):
     assert len(spared) == sum(parameter.ndim <= 1 for parameter in model.parameters())
 
 
-def test_learning_rate_warms_up_and_falls_to_its_minimum():
-    rates = [learning_rate(i, 100, peak=1.0, warmup_iterations=10, minimum=0.01) for i in range(101)]
-    assert rates[0] == pytest.approx(1 / 11)
-    assert max(rates) == rates[10] == 1
-    assert rates[55] == pytest.approx(0.505)
-    assert rates[100] == pytest.approx(0.01)
-    assert (np.diff(rates[:11]) > 0).all()
-    assert (np.diff(rates[10:]) < 0).all()
-    assert learning_rate(0, 100, peak=1.0) == 1, "without warm-up the first step is a full one"
+def test_accumulated_micro_batches_are_not_those_of_two_processes():
+    whole = list(MicroBatches(3, 5, batch_size=8, accumulation_steps=2))
+    ranks = [list(MicroBatches(3, 5, batch_size=8, accumulation_steps=1, rank=rank, processes=2)) for rank in (0, 1)]
+    assert whole == [batch for pair in zip(*ranks, strict=True) for batch in pair]
+    assert sorted(number for batch in whole for number in batch) == list(range(24, 40))
 
 
-def test_evaluation_counts_every_pixel_once_and_keeps_the_mode():
-    model = UperNet("test_fanet", num_classes=5, head_channels=8, aux_channels=8).train()
-    pool = ClutterPool(3, seed=1, size=40)
-    matrix = evaluate(model, pool.images, pool.labels, batch_size=2)
-    assert model.training
-    assert matrix.matrix.sum(axis=1).tolist() == np.bincount(pool.labels.ravel(), minlength=5).tolist()
-    model.eval()
-    predicted = model.predict(pool.images[2])
-    alone = evaluate(model, pool.images[2:], pool.labels[2:])
-    assert alone.matrix.sum(axis=0).tolist() == np.bincount(predicted.ravel(), minlength=5).tolist()
+def test_layer_decay_slows_the_stem_most(tmp_path):
+    train(tiny_recipe("optimizer.layer_decay=0.5", "train.iterations=2"), tmp_path)
+    scales = sorted({group["lr_scale"] for group in state(tmp_path)["optimizer"]["param_groups"]})
+    assert scales[-1] == 1 and scales[0] == 0.5 ** (len(scales) - 1) and len(scales) > 5
+
+
+def test_two_processes_follow_the_loss_of_one(tmp_path):
+    recipe = ["train.iterations=4", "evaluation.every=1", "train.ema_decay=0", "model.backbone_kwargs={}"]
+    train(tiny_recipe(*recipe, "train.accumulation_steps=2"), tmp_path / "one")
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    arguments = ["-m", "fanet", "train", "clutter", *TINY, *recipe, "-o", str(tmp_path / "two")]
+    subprocess.run([*command, *arguments], env=environment, check=True, capture_output=True, timeout=300)
+    one, two = ([float(row["loss"]) for row in read_log(tmp_path / name)] for name in ("one", "two"))
+    assert two == pytest.approx(one, rel=1e-4)
