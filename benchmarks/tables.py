@@ -177,8 +177,23 @@ def throughput(stem: str) -> Rows:
     return rows
 
 
+def clutter() -> Rows:
+    """The files of clutter.py for the model inside the package: a row a difficulty and method, scores in %."""
+    rows: Rows = []
+    for difficulty in ("0.2", "0.5", "1"):
+        for row in read(f"clutter-fanet_pico_clutter-test200-256x256-difficulty{difficulty}"):
+            classes = [key for key in row if key.startswith("iou_")]
+            names = [key.removeprefix("iou_").removesuffix("_percent") for key in classes]
+            rows = rows or [["difficulty", "", "mIoU (%)", "pixel accuracy (%)", *(f"{name} (%)" for name in names)]]
+            low, high = float(row["miou_low_percent"]), float(row["miou_high_percent"])
+            interval = f"{float(row['miou_percent']):.1f} ({low:.1f} to {high:.1f})"
+            scores = [f"{float(row[key]):.1f}" for key in ("pixel_accuracy_percent", *classes)]
+            rows.append([difficulty, row["method"].replace("fanet_pico_clutter", "the model"), interval, *scores])
+    return rows
+
+
 TABLES: dict[str, Callable[..., Rows]] = {
-    function.__name__: function for function in (zoo, published, ablation, complexity, throughput)
+    function.__name__: function for function in (zoo, published, ablation, complexity, throughput, clutter)
 }
 
 

@@ -1,0 +1,52 @@
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fanet.cli import build_parser
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
+
+
+def commands() -> list[str]:
+    lines = [line for page in PAGES for block in blocks(page, "sh") for line in block.replace("\\\n", " ").splitlines()]
+    return sorted({line.split("#")[0].strip() for line in lines if line.startswith("fanet ")})
+
+
+def with_checks(snippet: str) -> str:
+    """The snippet with an assertion behind each line whose comment states shapes."""
+    lines = []
+    for line in snippet.splitlines():
+        lines.append(line)
+        if match := re.match(r"(\w+) = .*# ((?:\([\d, ]+\) ?)+)", line):
+            value, shapes = match[1], re.findall(r"\([\d, ]+\)", match[2])
+            maps = value if len(shapes) > 1 else f"[{value}]"
+            lines.append(f"assert [tuple(x.shape) for x in {maps}] == [{', '.join(shapes)}], {value}")
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize("snippet", blocks(ROOT / "README.md", "python"))
+def test_a_snippet_of_the_readme_fails_or_states_wrong_shapes(snippet, tmp_path):
+    checked = with_checks(snippet)
+    assert "assert" in checked
+    result = subprocess.run([sys.executable, "-c", checked], cwd=tmp_path, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize("command", commands())
+def test_a_command_in_the_documentation_does_not_parse(command):
+    build_parser().parse_known_args(shlex.split(command)[1:])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_link_leads_nowhere(page):
+    links = re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text())
+    assert not [link for link in links if "://" not in link and not (page.parent / link).exists()]
