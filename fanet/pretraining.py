@@ -1,20 +1,15 @@
 """From a training's checkpoint to a model for others: files, model card, Hub."""
 
-from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Any
-
-from huggingface_hub import EvalResult, HfApi, ModelCardData
 
 from .files import atomic_path
 from .segmentation.model import UperNet
-from .weights.card import CARD_NAME, PAPER
+from .weights.card import CARD_NAME, classifier_card
 from .weights.conversion import Report
 from .weights.conversion import convert as convert_weights
-from .weights.failures import hub_failure
 from .weights.files import load_checkpoint
-from .weights.train_script import top1, training_facts
+from .weights.hub import upload_folder
 
 
 def publish(
@@ -56,65 +51,4 @@ def publish(
         path.write_text(card, encoding="utf-8")
     if repo_id is None:
         return report, None
-    api = HfApi(token=token, library_name="fanet")
-    try:
-        repo_id = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
-        kept = [CARD_NAME] if api.file_exists(repo_id, CARD_NAME) else []  # somebody may have edited it
-        commit = api.upload_folder(
-            repo_id=repo_id, folder_path=report.target, ignore_patterns=kept, commit_message="Upload model"
-        )
-    except Exception as error:  # the client's HTTP library has changed twice, and its exceptions with it
-        raise hub_failure("push to", repo_id, error) from error
-    return report, str(commit)
-
-
-def classifier_card(
-    name: str, report: Report, checkpoint: Mapping[str, Any], dataset: str | None = None, license: str | None = None
-) -> str:
-    """The text of a card for a classifier: header, snippets, result, training, licence.
-
-    Args:
-        name: The repository on the Hub, or the folder.
-        report: What the conversion did.
-        checkpoint: What the source held; from train.py's come the accuracy and the settings.
-        dataset: What it was trained on.
-        license: The licence of the weights.
-    """
-    accuracy, facts = top1(checkpoint), training_facts(checkpoint)
-    title = name.rstrip("/").split("/")[-1]
-    place = f"local-dir:{name}" if Path(name).is_dir() else f"hf-hub:{name}"
-    result = EvalResult(
-        task_type="image-classification",
-        dataset_type="image-classification",
-        dataset_name=dataset or "not stated",
-        metric_type="accuracy",
-        metric_name="top-1 (%)",
-        metric_value=round(accuracy or 0.0, 2),
-    )
-    header = ModelCardData(
-        library_name="fanet",
-        pipeline_tag="image-classification",
-        license=license,
-        tags=["image-classification", "timm", "fanet"],
-        model_name=title,
-        eval_results=[result] if accuracy is not None else None,
-    )
-    parts = [
-        f"# {title}",
-        f"`{report.model}`, {report.parameters / 1e6:.2f} M parameters: a FANet ([paper]({PAPER})) for timm. "
-        "`import fanet` registers the model.",
-        "## Use",
-        "```python\nimport timm, fanet\n\n"
-        f'model = timm.create_model("{place}", pretrained=True)  # a classifier\n'
-        f'body = timm.create_model("{place}", pretrained=True, features_only=True)  # four feature maps\n```',
-    ]
-    if accuracy is not None:
-        parts += ["## Result", f"Top-1 {accuracy:.2f} % on {dataset or 'the evaluation set of the training'}."]
-    if facts:
-        rows = "\n".join(f"| {key.replace('_', ' ')} | {value} |" for key, value in facts.items())
-        parts += ["## Training", f"By timm's train.py:\n\n| setting | value |\n| --- | --- |\n{rows}"]
-    parts += [
-        "## Data and licence",
-        f"- Trained on: {dataset or 'not stated'}\n- Licence of the weights: {license or 'not stated'}",
-    ]
-    return f"---\n{header.to_yaml()}\n---\n\n" + "\n\n".join(parts) + "\n"
+    return report, upload_folder(report.target, repo_id, private, token)

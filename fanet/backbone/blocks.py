@@ -19,6 +19,7 @@ from torch import nn
 Device = torch.device | str | None
 Dtype = torch.dtype | None
 
+STEM_STRIDE = 4
 CONTEXT_KERNEL_SIZE = 7  # SCM: authors' `ctx_conv`
 CONTEXT_GROUPS = 4  # SCM: authors' `ctx_conv`; half the width of a stage must be divisible by it
 
@@ -29,6 +30,21 @@ def depthwise_conv(
     """A convolution of each channel by itself, padded so that stride 1 keeps the size of the map."""
     padding = dilation * (kernel_size // 2)
     return nn.Conv2d(dim, dim, kernel_size, stride, padding, dilation, groups=dim, device=device, dtype=dtype)
+
+
+class Stem(nn.Conv2d):
+    """Convolution 5x5 with stride 4, after which maps lie channels-last in memory and stay so.
+
+    Without the one copy here, every layer norm behind would make its own. (B, C_in, H, W) -> (B, C, H/4, W/4), sizes
+    rounded up
+    """
+
+    def __init__(self, in_chs: int, out_chs: int, device: Device = None, dtype: Dtype = None) -> None:
+        super().__init__(in_chs, out_chs, 5, STEM_STRIDE, padding=2, device=device, dtype=dtype)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self._conv_forward(x, self.weight, self.bias)
+        return x.contiguous(memory_format=torch.channels_last)
 
 
 class ConvActNorm(nn.Module):

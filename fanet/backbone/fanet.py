@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
-from timm.layers import NormMlpClassifierHead, get_act_layer, get_norm_layer, trunc_normal_
+from timm.layers import NormMlpClassifierHead, calculate_drop_path_rates, get_act_layer, get_norm_layer, trunc_normal_
 from timm.models import (
     build_model_with_cfg,
     checkpoint_seq,
@@ -32,28 +32,12 @@ from ..weights.files import allow_in_timm
 from ..weights.fitting import complete_head, fit_backbone
 from ..weights.names import backbone_state_dict, unwrap
 from ..weights.pretrained import build_pretrained
-from .blocks import CONTEXT_GROUPS, Device, Dtype, FANetBlock
+from .blocks import CONTEXT_GROUPS, STEM_STRIDE, Device, Dtype, FANetBlock, Stem
 from .timm_private import CheckpointingFeatureGetter, feature_take_indices
 
 __all__ = ["FANet", "FANetStage"]
 
-STEM_STRIDE = 4
 FRM_CHOICES = ("both", "high", "low", "none", None)
-
-
-class Stem(nn.Conv2d):
-    """Convolution 5x5 with stride 4, after which maps lie channels-last in memory and stay so.
-
-    Without the one copy here, every layer norm behind would make its own. (B, C_in, H, W) -> (B, C, H/4, W/4), sizes
-    rounded up
-    """
-
-    def __init__(self, in_chs: int, out_chs: int, device: Device = None, dtype: Dtype = None) -> None:
-        super().__init__(in_chs, out_chs, 5, STEM_STRIDE, padding=2, device=device, dtype=dtype)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = self._conv_forward(x, self.weight, self.bias)
-        return x.contiguous(memory_format=torch.channels_last)
 
 
 class FANetStage(nn.Module):
@@ -162,7 +146,7 @@ class FANet(nn.Module):
         self.stem = Stem(in_chans, dims[0], **dd)
         stages = []
         feature_info: list[dict[str, Any]] = []
-        drop_path_rates = _drop_path_rates(drop_path_rate, depths)
+        drop_path_rates: Any = calculate_drop_path_rates(drop_path_rate, list(depths), stagewise=True)
         in_chs, reduction, dilation = dims[0], STEM_STRIDE, 1
         for i, (depth, dim) in enumerate(zip(depths, dims, strict=True)):
             stride = 1 if i == 0 else 2
@@ -322,13 +306,6 @@ def _check_sizes(depths: tuple[int, ...], dims: tuple[int, ...], kernel_sizes: t
         raise ValueError(f"dims must be multiples of {2 * CONTEXT_GROUPS}, got {tuple(dims)}")
     if any(size % 2 == 0 for size in kernel_sizes):
         raise ValueError(f"kernel_sizes must be odd, got {tuple(kernel_sizes)}")
-
-
-def _drop_path_rates(last: float, depths: tuple[int, ...]) -> list[list[float]]:
-    """Rates that rise linearly over all blocks from 0 to `last`, by stage."""
-    total = sum(depths)
-    rates = [last * i / max(1, total - 1) for i in range(total)]
-    return [rates[sum(depths[:i]) : sum(depths[: i + 1])] for i in range(len(depths))]
 
 
 def _init_weights(module: nn.Module, name: str = "") -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
-from huggingface_hub import HfApi
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -15,9 +14,9 @@ from ..classes import ClassScheme
 from ..errors import UserError
 from ..files import atomic_path, make_folder
 from ..weights.card import CARD_NAME, segmentation_card
-from ..weights.failures import WeightsError, hub_failure, one_line
+from ..weights.failures import WeightsError, one_line
 from ..weights.files import load_checkpoint
-from ..weights.hub import Repository
+from ..weights.hub import Repository, upload_folder
 from ..weights.names import segmentation_state_dict
 from ..weights.sources import CONFIG_NAME, WEIGHTS_NAME, Folder, Source, find_checkpoint
 from .checkpoints import describe_checkpoint
@@ -139,19 +138,10 @@ class PretrainedModel(nn.Module):
             UserError: the metrics cannot be read, or the Hub refuses.
         """
         card = segmentation_card(repo_id, self.config, self.classes, metrics, dataset, license)
-        api = HfApi(token=token, library_name="fanet")
         with TemporaryDirectory() as folder:
             self.save_pretrained(folder)
-            try:
-                repo_id = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
-                if not api.file_exists(repo_id, CARD_NAME, revision=revision):
-                    (Path(folder) / CARD_NAME).write_text(card, encoding="utf-8")
-                commit = api.upload_folder(
-                    repo_id=repo_id, folder_path=folder, revision=revision, commit_message=commit_message
-                )
-            except Exception as error:  # the client's HTTP library has changed twice, and its exceptions with it
-                raise hub_failure("push to", repo_id, error) from error
-        return str(commit)
+            (Path(folder) / CARD_NAME).write_text(card, encoding="utf-8")
+            return upload_folder(folder, repo_id, private, token, revision, commit_message)
 
     @classmethod
     def _from_source(cls: type[ModelT], source: Source) -> ModelT:

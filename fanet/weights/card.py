@@ -4,13 +4,17 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from huggingface_hub import EvalResult, ModelCardData
 
 from ..classes import ClassScheme
 from ..errors import UserError
 from .failures import one_line
+from .train_script import top1, training_facts
+
+if TYPE_CHECKING:
+    from .conversion import Report
 
 CARD_NAME = "README.md"
 METRICS_NAME = "metrics.json"
@@ -74,6 +78,58 @@ def segmentation_card(
         "## Use",
         _snippet(repo_id),
         *_results(scores, results.get("iou"), dataset),
+        "## Data and licence",
+        f"- Trained on: {dataset or 'not stated'}\n- Licence of the weights: {license or 'not stated'}",
+    ]
+    return f"---\n{header.to_yaml()}\n---\n\n" + "\n\n".join(parts) + "\n"
+
+
+def classifier_card(
+    name: str, report: "Report", checkpoint: Mapping[str, Any], dataset: str | None = None, license: str | None = None
+) -> str:
+    """The text of a card for a classifier: header, snippets, result, training, licence.
+
+    Args:
+        name: The repository on the Hub, or the folder.
+        report: What the conversion did.
+        checkpoint: What the source held; from train.py's come the accuracy and the settings.
+        dataset: What it was trained on.
+        license: The licence of the weights.
+    """
+    accuracy, facts = top1(checkpoint), training_facts(checkpoint)
+    title = name.rstrip("/").split("/")[-1]
+    place = f"local-dir:{name}" if Path(name).is_dir() else f"hf-hub:{name}"
+    result = EvalResult(
+        task_type="image-classification",
+        dataset_type="image-classification",
+        dataset_name=dataset or "not stated",
+        metric_type="accuracy",
+        metric_name="top-1 (%)",
+        metric_value=round(accuracy or 0.0, 2),
+    )
+    header = ModelCardData(
+        library_name="fanet",
+        pipeline_tag="image-classification",
+        license=license,
+        tags=["image-classification", "timm", "fanet"],
+        model_name=title,
+        eval_results=[result] if accuracy is not None else None,
+    )
+    parts = [
+        f"# {title}",
+        f"`{report.model}`, {report.parameters / 1e6:.2f} M parameters: a FANet ([paper]({PAPER})) for timm. "
+        "`import fanet` registers the model.",
+        "## Use",
+        "```python\nimport timm, fanet\n\n"
+        f'model = timm.create_model("{place}", pretrained=True)  # a classifier\n'
+        f'body = timm.create_model("{place}", pretrained=True, features_only=True)  # four feature maps\n```',
+    ]
+    if accuracy is not None:
+        parts += ["## Result", f"Top-1 {accuracy:.2f} % on {dataset or 'the evaluation set of the training'}."]
+    if facts:
+        rows = "\n".join(f"| {key.replace('_', ' ')} | {value} |" for key, value in facts.items())
+        parts += ["## Training", f"By timm's train.py:\n\n| setting | value |\n| --- | --- |\n{rows}"]
+    parts += [
         "## Data and licence",
         f"- Trained on: {dataset or 'not stated'}\n- Licence of the weights: {license or 'not stated'}",
     ]

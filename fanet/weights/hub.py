@@ -17,6 +17,7 @@ from huggingface_hub.errors import FileMetadataError, OfflineModeIsEnabled
 
 from ..errors import UserError
 from ..files import atomic_path
+from .card import CARD_NAME
 from .failures import WeightsError, hub_failure
 from .sources import CONFIG_NAME, WEIGHTS_NAME, checkpoint_names
 
@@ -227,6 +228,47 @@ class Repository:
                 path.write_text(json.dumps(record, indent=1), encoding="utf-8")
         except (OSError, UserError):
             pass  # a cache that is read-only still serves
+
+
+def upload_folder(
+    folder: str | Path,
+    repo_id: str,
+    private: bool = False,
+    token: str | bool | None = None,
+    revision: str | None = None,
+    commit_message: str = "Upload model",
+) -> str:
+    """Share the files of a folder as a repository on the Hub, where an older model card stays.
+
+    Args:
+        folder: What to share.
+        repo_id: `ORG/NAME`; made where it does not exist.
+        private: Make it a private one.
+        token: With the right to write; the stored one by default.
+        revision: The branch to write to.
+        commit_message: What the commit says.
+
+    Returns:
+        The address of the commit.
+
+    Raises:
+        UserError: the Hub refuses.
+    """
+    api = HfApi(token=token, library_name="fanet")
+    try:
+        repo_id = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
+        # somebody may have edited the card
+        kept = [CARD_NAME] if api.file_exists(repo_id, CARD_NAME, revision=revision) else []
+        commit = api.upload_folder(
+            repo_id=repo_id,
+            folder_path=folder,
+            ignore_patterns=kept,
+            revision=revision,
+            commit_message=commit_message,
+        )
+    except Exception as error:  # the client's HTTP library has changed twice, and its exceptions with it
+        raise hub_failure("push to", repo_id, error) from error
+    return str(commit)
 
 
 def _blob_digest(path: Path) -> str:
