@@ -11,8 +11,11 @@ from types import ModuleType
 
 import pytest
 import timm
+from safetensors.torch import save_file
 
 import fanet  # noqa: F401  registers the models
+
+from ..weights.hub_stand_in import Hub
 
 MODELS = sorted([*timm.list_models("fanet_*"), "test_fanet"])
 
@@ -73,8 +76,8 @@ def input_suite(timm_tests: Path) -> ModuleType:
     return load_module(timm_tests, "test_model_input")
 
 
-def run_family_tests(timm_tests: Path, folder: Path, model: str) -> ElementTree.Element:
-    """Run timm's test_models.py on one model in a process of its own; returns the root of the JUnit report."""
+def run_family_tests(timm_tests: Path, folder: Path, selection: str, **environment: str) -> Counter:
+    """Run timm's test_models.py in a process of its own; how often each test ran. None may fail or be skipped."""
     source = (timm_tests / "test_models.py").read_text()
     # The three tests of forward_intermediates go by module, and the list of modules is timm's own.
     opening = "FEAT_INTER_FILTERS = ["
@@ -82,27 +85,37 @@ def run_family_tests(timm_tests: Path, folder: Path, model: str) -> ElementTree.
     (folder / "test_models.py").write_text(source.replace(opening, f"{opening}'fanet', "))
     report = folder / "report.xml"
     command = [sys.executable, "-m", "pytest", "-q", "-p", "fanet", "-p", "no:cacheprovider", "test_models.py"]
-    selection = f"({model}- or {model}] or {model}.) and not pretrained"
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    environment.pop("GITHUB_ACTIONS", None)  # timm leaves tests out where it is set
+    variables = os.environ | {"OMP_NUM_THREADS": "1"} | environment
+    variables.pop("GITHUB_ACTIONS", None)  # timm leaves tests out where it is set
     subprocess.run(
         [*command, "-k", selection, f"--junit-xml={report}", "-c", os.devnull, f"--rootdir={folder}"],
         cwd=folder,
-        env=environment,
+        env=variables,
         capture_output=True,
         timeout=900,
     )
-    return ElementTree.parse(report).getroot()
+    cases = ElementTree.parse(report).getroot().findall(".//testcase")
+    bad = [
+        case.get("name") for case in cases for kind in ("failure", "error", "skipped") if case.find(kind) is not None
+    ]
+    assert not bad
+    return Counter(case.get("name").split("[")[0] for case in cases)
 
 
 @pytest.mark.parametrize("model", MODELS)
 def test_a_family_test_of_timm_fails_or_is_left_out(timm_tests, tmp_path, model):
-    cases = run_family_tests(timm_tests, tmp_path, model).findall(".//testcase")
-    bad = [case.get("name") for case in cases if case.find("failure") is not None or case.find("error") is not None]
-    assert not bad
-    assert not [case.get("name") for case in cases if case.find("skipped") is not None]
-    ran = Counter(case.get("name").split("[")[0] for case in cases)
-    assert ran == Counter(FAMILY_TESTS)
+    selection = f"({model}- or {model}] or {model}.) and not pretrained"
+    assert run_family_tests(timm_tests, tmp_path, selection) == Counter(FAMILY_TESTS)
+
+
+def test_a_test_of_timm_with_pretrained_weights_fails_or_is_left_out(timm_tests, tmp_path):
+    repository = tmp_path / "hub" / "mubashir04" / "fanet_zerowaste_segmentation"
+    repository.mkdir(parents=True)
+    save_file(timm.create_model("fanet_base").state_dict(), repository / "weights.safetensors")
+    with Hub(tmp_path / "hub") as hub:
+        environment = {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "home"), "HF_HUB_DISABLE_XET": "1"}
+        ran = run_family_tests(timm_tests, tmp_path, "fanet_base and pretrained", **environment)
+    assert ran == Counter(["test_model_load_pretrained", "test_model_features_pretrained"])
 
 
 @pytest.mark.parametrize("name, arguments", [(name, arguments) for name, *arguments in FIXED_TESTS])
