@@ -1,5 +1,6 @@
 """timm's own tests, out of the source archive of the installed timm: the wheel does not hold them."""
 
+import re
 import subprocess
 import sys
 import tarfile
@@ -7,13 +8,6 @@ from pathlib import Path
 
 import pytest
 import timm
-
-TIMM_MARKERS = ("backward", "base", "cfg", "features", "forward", "fxbackward", "fxforward", "timeout", "torchscript")
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    for marker in TIMM_MARKERS:
-        config.addinivalue_line("markers", f"{marker}: of timm's own tests")
 
 
 @pytest.fixture(scope="session")
@@ -29,4 +23,9 @@ def timm_tests(pytestconfig: pytest.Config) -> Path:
     if not source.exists():
         with tarfile.open(archive) as file:
             file.extractall(cache, filter="data")
-    return source / "tests"
+    tests = source / "tests"
+    for marker in {
+        name for path in tests.glob("*.py") for name in re.findall(r"pytest\.mark\.(\w+)", path.read_text())
+    }:
+        pytestconfig.addinivalue_line("markers", f"{marker}: of timm's own tests")
+    return tests
