@@ -1,9 +1,11 @@
 """timm's own tests, out of the source archive of the installed timm: the wheel does not hold them."""
 
+import contextlib
 import re
 import subprocess
 import sys
 import tarfile
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -14,15 +16,26 @@ import timm
 def timm_tests(pytestconfig: pytest.Config) -> Path:
     """The folder with timm's test modules; downloaded once a version, into pytest's cache."""
     cache = pytestconfig.cache.mkdir("timm-sdist")
-    archive = cache / f"timm-{timm.__version__}.tar.gz"
     source = cache / f"timm-{timm.__version__}"
-    if not archive.exists():
-        requirement = f"timm=={timm.__version__}"
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary=:all:", requirement]
-        subprocess.run([*command, "--dest", str(cache)], check=True, timeout=300)
     if not source.exists():
-        with tarfile.open(archive) as file:
-            file.extractall(cache, filter="data")
+        # Several processes may be at it at once: each works in a folder of its own, and the first to finish wins.
+        with tempfile.TemporaryDirectory(dir=cache) as folder:
+            requirement = f"timm=={timm.__version__}"
+            command = [
+                sys.executable,
+                "-m",
+                "pip",
+                "download",
+                "--quiet",
+                "--no-deps",
+                "--no-binary=:all:",
+                requirement,
+            ]
+            subprocess.run([*command, "--dest", folder], check=True, timeout=300)
+            with tarfile.open(Path(folder) / f"{source.name}.tar.gz") as file:
+                file.extractall(folder, filter="data")
+            with contextlib.suppress(OSError):
+                (Path(folder) / source.name).rename(source)
     tests = source / "tests"
     for marker in {
         name for path in tests.glob("*.py") for name in re.findall(r"pytest\.mark\.(\w+)", path.read_text())
