@@ -2,9 +2,11 @@ import csv
 import itertools
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 import torch
@@ -124,6 +126,30 @@ def test_run_resumed_after_a_crash_ends_bit_for_bit_like_an_undisturbed_one(tmp_
     assert result["miou"] == finished[1]["miou"]
     loss = [[row["loss"] for row in read_log(folder)] for folder in (tmp_path, finished[0])]
     assert loss[0] == loss[1]
+
+
+def test_run_killed_at_five_random_moments_ends_bit_for_bit_like_an_undisturbed_one(tmp_path):
+    options = ["train.iterations=100", "evaluation.every=9"]
+    arguments = ["train", "clutter", *TINY, *options, "--resume", "-o", str(tmp_path / "killed")]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    checkpoint, moments = tmp_path / "killed" / "last.pt", random.Random(0)
+    for _ in range(5):
+        before = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
+        process = subprocess.Popen([sys.executable, "-m", "fanet", *arguments], env=environment, stderr=subprocess.PIPE)
+        while process.poll() is None and (not checkpoint.exists() or checkpoint.stat().st_mtime_ns == before):
+            time.sleep(0.01)
+        time.sleep(moments.uniform(0, 0.3))
+        process.kill()
+        process.communicate()
+        assert process.returncode == -signal.SIGKILL, "the run was over before it could be killed"
+    subprocess.run([sys.executable, "-m", "fanet", *arguments], env=environment, check=True, capture_output=True)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        train(tiny_recipe(*options), tmp_path / "whole")
+    finally:
+        torch.set_num_threads(threads)
+    assert_same_weights(state(tmp_path / "killed"), state(tmp_path / "whole"))
 
 
 def test_interrupt_finishes_the_step_and_the_run_can_go_on(tmp_path, finished, at_step):
