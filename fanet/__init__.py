@@ -5,6 +5,6 @@ Importing the package registers the models: `timm.create_model("fanet_base")`.
 
 __version__ = "0.1.0"
 
-from .backbone import FANet
+from fanet.backbone import FANet
 
 __all__ = ["FANet", "__version__"]

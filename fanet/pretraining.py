@@ -3,13 +3,13 @@
 from os import PathLike
 from pathlib import Path
 
-from .files import atomic_path
-from .segmentation.model import UperNet
-from .weights.card import CARD_NAME, classifier_card
-from .weights.conversion import Report
-from .weights.conversion import convert as convert_weights
-from .weights.files import load_checkpoint
-from .weights.hub import upload_folder
+from fanet.files import atomic_path
+from fanet.segmentation.model import UperNet
+from fanet.weights.card import CARD_NAME, classifier_card
+from fanet.weights.conversion import Report
+from fanet.weights.conversion import convert as convert_weights
+from fanet.weights.files import load_checkpoint
+from fanet.weights.hub import upload_folder
 
 
 def publish(

@@ -1,14 +1,15 @@
 """The FANet backbone: its building blocks and the registered models."""
 
-from .blocks import (
+from fanet.backbone.blocks import (
     AdaptiveFeatureEnhancement,
     ConvEmbedding,
     ConvMlp,
     FANetBlock,
+    FANetStage,
     FeatureRefinementModule,
     SpatialContextModule,
 )
-from .fanet import FANet, FANetStage
+from fanet.backbone.fanet import FANet
 
 __all__ = [
     "AdaptiveFeatureEnhancement",

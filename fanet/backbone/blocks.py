@@ -14,6 +14,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from timm.layers import DropPath
+from timm.models import checkpoint_seq
 from torch import nn
 
 Device = torch.device | str | None
@@ -290,3 +291,46 @@ class FANetBlock(nn.Module):
         x = x + self.drop_path1(self.afe(self.norm1(x)))
         x = x + self.drop_path2(self.mlp(self.norm2(x)))
         return x
+
+
+class FANetStage(nn.Module):
+    """The convolution that enters a stage (none in the first) and the stage's blocks.
+
+    (B, C_in, H, W) -> (B, C_out, H/stride, W/stride), sizes rounded up
+    """
+
+    def __init__(
+        self,
+        in_chs: int,
+        out_chs: int,
+        depth: int,
+        stride: int,
+        dilation: tuple[int, int],
+        is_first: bool,
+        drop_path_rates: list[float],
+        block_args: dict[str, Any],
+        device: Device = None,
+        dtype: Dtype = None,
+    ) -> None:
+        super().__init__()
+        self.grad_checkpointing = False
+        entry, inner = dilation  # of the convolution that enters the stage, and of everything behind it
+        self.downsample: nn.Module = nn.Identity()
+        if not is_first:
+            self.downsample = nn.Conv2d(
+                in_chs, out_chs, 3, stride, padding=entry, dilation=entry, device=device, dtype=dtype
+            )
+        self.blocks = nn.Sequential(
+            *[
+                FANetBlock(
+                    out_chs, drop_path=drop_path_rates[i], dilation=inner, device=device, dtype=dtype, **block_args
+                )
+                for i in range(depth)
+            ]
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.downsample(x)
+        if self.grad_checkpointing and not torch.jit.is_scripting():
+            return checkpoint_seq(self.blocks, x)
+        return self.blocks(x)

@@ -1,4 +1,4 @@
-"""FANet, Feature Amplification Network: stages, network, checkpoint filter, and one function a variant.
+"""FANet, Feature Amplification Network: network, checkpoint filter, and one function a variant.
 
 Paper: "FANet: Feature Amplification Network for Semantic Segmentation in Cluttered Background" (Ali, Javaid, Noman,
 Fiaz, Khan; ICIP 2024; https://arxiv.org/abs/2407.09379). Weights of the authors: Apache-2.0, in the Hub repository
@@ -20,7 +20,6 @@ from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from timm.layers import NormMlpClassifierHead, calculate_drop_path_rates, get_act_layer, get_norm_layer, trunc_normal_
 from timm.models import (
     build_model_with_cfg,
-    checkpoint_seq,
     generate_default_cfgs,
     named_apply,
     register_model,
@@ -28,58 +27,16 @@ from timm.models import (
 )
 from torch import nn
 
-from ..weights.files import allow_in_timm
-from ..weights.fitting import complete_head, fit_backbone
-from ..weights.names import backbone_state_dict, unwrap
-from ..weights.pretrained import build_pretrained
-from .blocks import CONTEXT_GROUPS, STEM_STRIDE, Device, Dtype, FANetBlock, Stem
-from .timm_private import CheckpointingFeatureGetter, feature_take_indices
+from fanet.backbone.blocks import CONTEXT_GROUPS, STEM_STRIDE, Device, Dtype, FANetStage, Stem
+from fanet.backbone.timm_private import CheckpointingFeatureGetter, feature_take_indices
+from fanet.weights.files import allow_in_timm
+from fanet.weights.fitting import complete_head, fit_backbone
+from fanet.weights.names import backbone_state_dict, unwrap
+from fanet.weights.pretrained import build_pretrained
 
 __all__ = ["FANet", "FANetStage"]
 
 FRM_CHOICES = ("both", "high", "low", "none", None)
-
-
-class FANetStage(nn.Module):
-    """The convolution that enters a stage (none in the first) and the stage's blocks.
-
-    (B, C_in, H, W) -> (B, C_out, H/stride, W/stride), sizes rounded up
-    """
-
-    def __init__(
-        self,
-        in_chs: int,
-        out_chs: int,
-        depth: int,
-        stride: int,
-        dilation: tuple[int, int],
-        drop_path_rates: list[float],
-        block_args: dict[str, Any],
-        device: Device = None,
-        dtype: Dtype = None,
-    ) -> None:
-        super().__init__()
-        self.grad_checkpointing = False
-        entry, inner = dilation  # of the convolution that enters the stage, and of everything behind it
-        self.downsample: nn.Module = nn.Identity()
-        if in_chs != out_chs or stride != 1:
-            self.downsample = nn.Conv2d(
-                in_chs, out_chs, 3, stride, padding=entry, dilation=entry, device=device, dtype=dtype
-            )
-        self.blocks = nn.Sequential(
-            *[
-                FANetBlock(
-                    out_chs, drop_path=drop_path_rates[i], dilation=inner, device=device, dtype=dtype, **block_args
-                )
-                for i in range(depth)
-            ]
-        )
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = self.downsample(x)
-        if self.grad_checkpointing and not torch.jit.is_scripting():
-            return checkpoint_seq(self.blocks, x)
-        return self.blocks(x)
 
 
 class FANet(nn.Module):
@@ -163,7 +120,9 @@ class FANet(nn.Module):
                 norm_layer=norm_layer,
             )
             stages.append(
-                FANetStage(in_chs, dim, depth, stride, (entry_dilation, dilation), drop_path_rates[i], block_args, **dd)
+                FANetStage(
+                    in_chs, dim, depth, stride, (entry_dilation, dilation), i == 0, drop_path_rates[i], block_args, **dd
+                )
             )
             feature_info.append(dict(num_chs=dim, reduction=reduction, module=f"stages.{i}"))
             in_chs = dim

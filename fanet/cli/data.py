@@ -116,7 +116,12 @@ def _add_clutter(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--difficulty", metavar="D", type=share, default=0.2, help="from 0, easy, to 1 (default: %(default)s)"
     )
-    parser.add_argument("--split", metavar="NAME", default="test", help="train, val or test (default: %(default)s)")
+    parser.add_argument(
+        "--split",
+        metavar="NAME",
+        default="test",
+        help="folder name of the split; train, val and test in ZeroWaste-f (default: %(default)s)",
+    )
     parser.set_defaults(run=run_clutter)
 
 

@@ -24,7 +24,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "overrides", metavar="KEY=VALUE", nargs="*", default=[], help="settings that differ from the recipe's"
     )
     parser.add_argument("-o", "--output", metavar="DIR", required=True, help="folder for checkpoints, log and model")
-    parser.add_argument("--resume", action="store_true", help="continue the run in DIR")
+    parser.add_argument(
+        "--resume", action="store_true", help="continue the run in DIR; where DIR is empty or missing, start one"
+    )
     parser.set_defaults(run=run)
 
 

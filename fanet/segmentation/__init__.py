@@ -1,7 +1,7 @@
 """Semantic segmentation: UperNet around a backbone, its data, training, evaluation and prediction."""
 
-from .engine.predictor import BatchPredictor
-from .model import UperNet, load_model
-from .preprocessing import Preprocessing
+from fanet.segmentation.engine.predictor import BatchPredictor
+from fanet.segmentation.model import UperNet, load_model
+from fanet.segmentation.preprocessing import Preprocessing
 
 __all__ = ["BatchPredictor", "Preprocessing", "UperNet", "load_model"]

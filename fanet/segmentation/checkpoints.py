@@ -5,11 +5,11 @@ from typing import Any
 
 from torch import Tensor
 
-from ..classes import ZEROWASTE, ClassScheme
-from ..weights.failures import WeightsError
-from ..weights.names import backbone_state_dict, is_segmentation, unwrap
-from ..weights.variants import find_variant
-from .preprocessing import Preprocessing
+from fanet.classes import ZEROWASTE, ClassScheme
+from fanet.segmentation.preprocessing import Preprocessing
+from fanet.weights.failures import WeightsError
+from fanet.weights.names import backbone_state_dict, is_segmentation, unwrap
+from fanet.weights.variants import find_variant
 
 POOL_SCALES = (1, 2, 3, 6)  # UperNet's; checkpoints hold only how many there are
 

@@ -1,6 +1,7 @@
 """UperNet around any timm backbone: build, run, predict; `pretrained` has saving, loading and sharing."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -9,17 +10,24 @@ import numpy as np
 import PIL.Image
 import timm
 import torch
+import torch.nn.functional as F
 from torch import nn
 
-from ..classes import ZEROWASTE, ClassScheme
-from ..errors import UserError
-from ..images import read_image
-from .preprocessing import Preprocessing
-from .pretrained import PretrainedModel
-from .upernet import AuxiliaryHead, UperHead, resize
-from .windows import check_window, label_map
+from fanet.classes import ZEROWASTE, ClassScheme
+from fanet.errors import UserError
+from fanet.images import read_image
+from fanet.segmentation.preprocessing import Preprocessing
+from fanet.segmentation.pretrained import PretrainedModel
+from fanet.segmentation.upernet import AuxiliaryHead, UperHead, resize
+from fanet.segmentation.windows import check_window, label_map
+from fanet.weights.failures import one_line
 
 LEVELS = 4  # UperNet takes the last four maps of a backbone, [1/4, 1/8, 1/16, 1/32] for most
+
+MOST_CLASSES = 256  # label maps are uint8
+
+# How models that timm builds for one size are talked into others: its vision transformers, its Swins.
+_ANY_SIZE: tuple[dict[str, Any], ...] = ({"dynamic_img_size": True}, {"strict_img_size": False})
 
 # The constructor's own arguments say where weights come from; a config.json must not be able to.
 _RESERVED = ("pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "features_only")
@@ -29,7 +37,8 @@ class UperNet(PretrainedModel):
     """Semantic segmentation with a timm backbone, UperNet's head, and an auxiliary head in training.
 
     In evaluation (B, 3, H, W) -> (B, num_classes, H, W) for any H and W; in training a pair of such logits, from the
-    main and from the auxiliary head (None without one).
+    main and from the auxiliary head (None without one). Backbones that timm builds for one size take others where they
+    can (vision transformers, Swin), on images padded to what their maps divide.
     """
 
     def __init__(
@@ -61,14 +70,22 @@ class UperNet(PretrainedModel):
             preprocessing: Resizing and normalisation for `predict`; by default none and the backbone's own.
 
         Raises:
-            UserError: timm does not know the backbone, or it offers no feature maps.
+            UserError: timm does not know the backbone, or it offers no feature maps or too few, or there are too many
+                classes for 8 bits.
             ValueError: `classes` does not have `num_classes` names.
         """
         super().__init__()
+        if not 1 <= num_classes <= MOST_CLASSES:
+            raise UserError(f"num_classes must be in 1..{MOST_CLASSES}, as labels have 8 bits, got {num_classes}")
         if classes is None:
             classes = ZEROWASTE if num_classes == len(ZEROWASTE) else ClassScheme.numbered(num_classes)
         if len(classes) != num_classes:
             raise ValueError(f"num_classes is {num_classes}, but {len(classes)} classes are named")
+        backbone_kwargs = _for_any_size(backbone, backbone_kwargs or {})
+        self.backbone = _create_backbone(backbone, backbone_kwargs, pretrained_backbone, backbone_weights)
+        cfg: dict[str, Any] = getattr(self.backbone, "pretrained_cfg", {})
+        if cfg["architecture"] != backbone.split(".")[0]:
+            backbone = cfg["architecture"]  # what timm calls a renamed model today
         self.config = dict(
             backbone=backbone,
             num_classes=num_classes,
@@ -76,13 +93,17 @@ class UperNet(PretrainedModel):
             aux_channels=aux_channels,
             pool_scales=list(pool_scales),
             dropout=dropout,
-            backbone_kwargs=dict(backbone_kwargs or {}),
+            backbone_kwargs=backbone_kwargs,
         )
-        self.backbone = _create_backbone(backbone, backbone_kwargs or {}, pretrained_backbone, backbone_weights)
         self.classes = classes
-        cfg: dict[str, Any] = getattr(self.backbone, "pretrained_cfg", {})
         self.preprocessing = preprocessing or Preprocessing(mean=tuple(cfg["mean"]), std=tuple(cfg["std"]))
         in_chs = _channels(self.backbone)
+        if aux_channels and len(in_chs) < 2:
+            raise UserError(
+                "the auxiliary head needs a second feature map: set aux_channels to 0, or other out_indices"
+            )
+        # Networks that timm builds for one size need sides that their maps divide, even where they take others.
+        self.multiple = max(_reductions(self.backbone)) if cfg.get("fixed_input_size") else 1
         self.decode_head = UperHead(in_chs, num_classes, head_channels, pool_scales, dropout)
         self.auxiliary_head = AuxiliaryHead(in_chs[-2], num_classes, aux_channels, dropout) if aux_channels else None
 
@@ -111,14 +132,16 @@ class UperNet(PretrainedModel):
         return features
 
     def forward(self, x: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor | None]:
-        size = x.shape[-2:]
+        height, width = x.shape[-2:]
+        if self.multiple > 1:
+            x = F.pad(x, (0, -width % self.multiple, 0, -height % self.multiple))
         features = self.forward_features(x)
-        logits = resize(self.decode_head(features), size)
+        logits = resize(self.decode_head(features), x.shape[-2:])[..., :height, :width]
         if not self.training:
             return logits
         if self.auxiliary_head is None:
             return logits, None
-        return logits, resize(self.auxiliary_head(features[-2]), size)
+        return logits, resize(self.auxiliary_head(features[-2]), x.shape[-2:])[..., :height, :width]
 
     @torch.inference_mode()
     def predict(
@@ -139,7 +162,7 @@ class UperNet(PretrainedModel):
                 blended there.
 
         Raises:
-            UserError: the picture cannot be read, or the window makes no sense.
+            UserError: the picture cannot be read, the window makes no sense, or the backbone is built for another size.
         """
         if window is not None:
             check_window(window, overlap)
@@ -150,12 +173,17 @@ class UperNet(PretrainedModel):
             picture = self.preprocessing.resized(pixels, self.decode_head.conv_seg.weight.device)
             height, width = pixels.shape[:2]
             return label_map(self._coarse_logits, picture, (height, width), window, overlap).cpu().numpy()
+        except AssertionError as error:  # timm's answer to a size that a backbone is not built for
+            raise UserError(f"{self.config['backbone']} takes no picture of this size: {one_line(error)}") from error
         finally:
             self.train(training)
 
     def _coarse_logits(self, picture: torch.Tensor) -> torch.Tensor:
-        """(1, 3, H, W) of 0..255 -> logits of the main head at the size of the backbone's first map"""
-        return self.decode_head(self.forward_features(self.preprocessing.normalize(picture)))
+        """(1, 3, H, W) of 0..255 -> logits of the main head, at the size of the first map or of the picture"""
+        x = self.preprocessing.normalize(picture)
+        if self.multiple > 1:
+            return self(x)
+        return self.decode_head(self.forward_features(x))
 
 
 def load_model(name: str | Path | None = None) -> UperNet:
@@ -171,19 +199,49 @@ def load_model(name: str | Path | None = None) -> UperNet:
 
 def _create_backbone(name: str, kwargs: Mapping[str, Any], pretrained: bool, weights: str | Path | None) -> nn.Module:
     """The last four feature maps of a timm model; fewer where it has fewer."""
-    if not timm.is_model(name.split(".")[0]):
+    overlay = {"pretrained_cfg_overlay": {"file": str(weights)}} if weights is not None else {}
+    options = {"features_only": True, "pretrained": pretrained or weights is not None} | overlay | dict(kwargs)
+    if "out_indices" not in options:
+        levels = len(_channels(_build(name, {**kwargs, "features_only": True, "device": "meta"})))
+        options["out_indices"] = tuple(range(max(0, levels - LEVELS), levels))
+    return _build(name, options)
+
+
+def _for_any_size(name: str, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments with which a backbone takes images of any size: more than those given where timm fixes its size.
+
+    Raises:
+        UserError: timm does not know the backbone, or the arguments are not the caller's to give.
+    """
+    architecture = name.split(".")[0]
+    if not timm.is_model(architecture):
         raise UserError(f"unknown backbone {name!r}; `timm.list_models()` names those that exist")
     if reserved := [key for key in _RESERVED if key in kwargs]:
         raise UserError(
             f"backbone_kwargs must not hold {', '.join(reserved)}: use pretrained_backbone or backbone_weights instead"
         )
-    overlay = {"pretrained_cfg_overlay": {"file": str(weights)}} if weights is not None else {}
-    options = {"features_only": True, "pretrained": pretrained or weights is not None} | overlay | dict(kwargs)
-    if "out_indices" not in options:
-        probe = timm.create_model(name, **{**kwargs, "features_only": True, "device": "meta"})
-        levels = len(_channels(probe))
-        options["out_indices"] = tuple(range(max(0, levels - LEVELS), levels))
-    return timm.create_model(name, **options)
+    if getattr(timm.get_pretrained_cfg(architecture), "fixed_input_size", False):
+        for flexible in _ANY_SIZE:
+            if not flexible.keys() & kwargs.keys():
+                with suppress(TypeError):  # timm's answer to an argument that the backbone does not have
+                    _build(name, {**kwargs, **flexible, "features_only": True, "device": "meta"})
+                    return {**kwargs, **flexible}
+    return dict(kwargs)
+
+
+def _build(name: str, options: Mapping[str, Any]) -> nn.Module:
+    try:
+        return timm.create_model(name, **options)
+    except UserError:
+        raise
+    except (AssertionError, AttributeError, RuntimeError) as error:
+        raise UserError(f"the backbone {name!r} cannot be built for feature maps: {one_line(error)}") from error
+
+
+def _reductions(backbone: nn.Module) -> list[int]:
+    """How many pixels of the image each map's pixel spans to a side."""
+    info: Any = backbone.feature_info
+    return info.reduction()
 
 
 def _channels(backbone: nn.Module) -> list[int]:

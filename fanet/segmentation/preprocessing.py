@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
-from .upernet import resize
+from fanet.segmentation.upernet import resize
 
 
 def _round_up(value: int, multiple: int) -> int:

@@ -10,17 +10,17 @@ from typing import Any, TypeVar
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from ..classes import ClassScheme
-from ..errors import UserError
-from ..files import atomic_path, make_folder
-from ..weights.card import CARD_NAME, segmentation_card
-from ..weights.failures import WeightsError, one_line
-from ..weights.files import load_checkpoint
-from ..weights.hub import Repository, upload_folder
-from ..weights.names import segmentation_state_dict
-from ..weights.sources import CONFIG_NAME, WEIGHTS_NAME, Folder, Source, find_checkpoint
-from .checkpoints import describe_checkpoint
-from .preprocessing import Preprocessing
+from fanet.classes import ClassScheme
+from fanet.errors import UserError
+from fanet.files import atomic_path, make_folder
+from fanet.segmentation.checkpoints import describe_checkpoint
+from fanet.segmentation.preprocessing import Preprocessing
+from fanet.weights.card import CARD_NAME, segmentation_card
+from fanet.weights.failures import WeightsError, one_line
+from fanet.weights.files import load_checkpoint
+from fanet.weights.hub import Repository, upload_folder
+from fanet.weights.names import segmentation_state_dict
+from fanet.weights.sources import CONFIG_NAME, WEIGHTS_NAME, Folder, Source, find_checkpoint
 
 # What the constructor takes and config.json repeats.
 ARGUMENTS = ("backbone", "num_classes", "head_channels", "aux_channels", "pool_scales", "dropout", "backbone_kwargs")

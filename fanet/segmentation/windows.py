@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 import torch.nn.functional as F
 
-from ..errors import UserError
-from .upernet import resize
+from fanet.errors import UserError
+from fanet.segmentation.upernet import resize
 
 #: The smallest side of a window: the coarsest maps of most backbones have a single value on so many pixels.
 SMALLEST_WINDOW = 32

@@ -3,10 +3,10 @@
 from os import PathLike
 from typing import TYPE_CHECKING
 
-from .failures import WeightsError
+from fanet.weights.failures import WeightsError
 
 if TYPE_CHECKING:
-    from .conversion import Report
+    from fanet.weights.conversion import Report
 
 __all__ = ["WeightsError", "convert"]
 
@@ -27,6 +27,6 @@ def convert(source: str | PathLike[str], target: str | PathLike[str]) -> "Report
     Raises:
         UserError: the source cannot be used, or the target holds something.
     """
-    from .conversion import convert as run  # it builds models, and building models imports this package
+    from fanet.weights.conversion import convert as run  # it builds models, and building models imports this package
 
     return run(source, target)

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from huggingface_hub import EvalResult, ModelCardData
 
-from ..classes import ClassScheme
-from ..errors import UserError
-from .failures import one_line
-from .train_script import top1, training_facts
+from fanet.classes import ClassScheme
+from fanet.errors import UserError
+from fanet.weights.failures import one_line
+from fanet.weights.train_script import top1, training_facts
 
 if TYPE_CHECKING:
-    from .conversion import Report
+    from fanet.weights.conversion import Report
 
 CARD_NAME = "README.md"
 METRICS_NAME = "metrics.json"

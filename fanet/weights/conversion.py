@@ -15,14 +15,14 @@ import torch
 from timm.models import save_for_hf
 from torch import nn
 
-from ..errors import UserError
-from ..files import make_folder
-from ..segmentation.model import UperNet
-from ..segmentation.pretrained import HUB_ID
-from .failures import WeightsError, one_line
-from .files import load_checkpoint
-from .hub import Repository
-from .names import (
+from fanet.errors import UserError
+from fanet.files import make_folder
+from fanet.segmentation.model import UperNet
+from fanet.segmentation.pretrained import HUB_ID
+from fanet.weights.failures import WeightsError, one_line
+from fanet.weights.files import load_checkpoint
+from fanet.weights.hub import Repository
+from fanet.weights.names import (
     backbone_names,
     backbone_state_dict,
     bare_name,
@@ -31,9 +31,9 @@ from .names import (
     segmentation_names,
     unwrap,
 )
-from .sources import CONFIG_NAME, WEIGHTS_NAME, Folder, Source, find_checkpoint
-from .train_script import evaluation_cfg
-from .variants import find_variant, num_classes
+from fanet.weights.sources import CONFIG_NAME, WEIGHTS_NAME, Folder, Source, find_checkpoint
+from fanet.weights.train_script import evaluation_cfg
+from fanet.weights.variants import find_variant, num_classes
 
 TRIAL_SIZE = 64  # pixels; two cells in the coarsest map
 

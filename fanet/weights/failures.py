@@ -11,7 +11,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from ..errors import UserError
+from fanet.errors import UserError
 
 LOG_IN = "log in with `hf auth login` or pass a token"
 TRY_LATER = "try again later, or load a local file"

@@ -22,8 +22,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from .failures import WeightsError, one_line
-from .names import raw_tensors
+from fanet.weights.failures import WeightsError, one_line
+from fanet.weights.names import raw_tensors
 
 SAFETENSORS = ".safetensors"
 
@@ -135,7 +135,7 @@ def _load_pickle(path: Path) -> Any:
                     f"{path} was not loaded, because it wants to run code ({', '.join(blocked)}): "
                     "ask for a safetensors file or a plain state dict"
                 ) from error
-            reason = one_line(error, 120)
+            reason = one_line(f"{type(error).__name__}: {error}", 120)
             raise WeightsError(
                 f"{path} is broken or no checkpoint ({reason}): copy, download or save it again"
             ) from error

@@ -6,8 +6,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from .failures import WeightsError
-from .names import backbone_state_dict, unwrap
+from fanet.weights.failures import WeightsError
+from fanet.weights.names import backbone_state_dict, unwrap
 
 STEM = "stem.weight"
 CLASSIFIER = ("head.fc.weight", "head.fc.bias")

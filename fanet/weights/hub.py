@@ -15,11 +15,11 @@ from typing import Any
 from huggingface_hub import HfApi, constants, hf_hub_download, try_to_load_from_cache
 from huggingface_hub.errors import FileMetadataError, OfflineModeIsEnabled
 
-from ..errors import UserError
-from ..files import atomic_path
-from .card import CARD_NAME
-from .failures import WeightsError, hub_failure
-from .sources import CONFIG_NAME, WEIGHTS_NAME, checkpoint_names
+from fanet.errors import UserError
+from fanet.files import atomic_path
+from fanet.weights.card import CARD_NAME
+from fanet.weights.failures import WeightsError, hub_failure
+from fanet.weights.sources import CONFIG_NAME, WEIGHTS_NAME, checkpoint_names
 
 RECORD_NAME = ".fanet.json"  # in the repository's folder of the cache, so that deleting that deletes it too
 RETRIED_STATUS = (429, 500, 502, 503, 504)

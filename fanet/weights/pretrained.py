@@ -12,17 +12,16 @@ from timm.models import PretrainedCfg, resolve_pretrained_cfg
 from torch import Tensor, nn
 from torch.hub import download_url_to_file, get_dir
 
-from .failures import WeightsError, one_line
-from .files import load_checkpoint
-from .fitting import fit_backbone, fit_published
-from .hub import Repository
-from .sources import Folder, find_checkpoint
+from fanet.weights.failures import WeightsError, one_line
+from fanet.weights.files import load_checkpoint
+from fanet.weights.fitting import fit_backbone, fit_published
+from fanet.weights.hub import Repository
+from fanet.weights.sources import Folder, find_checkpoint
 
 # timm asks the filter function for the tensors behind this: then the file need not be read before the network stands.
 _LATER = {"read by": "the filter function"}
 
 ModelT = TypeVar("ModelT", bound=nn.Module)
-Fit = Callable[[Mapping[str, Any], nn.Module], dict[str, Tensor]]
 
 
 def build_pretrained(

@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from .failures import WeightsError
-from .files import SAFETENSORS, load_checkpoint
+from fanet.weights.failures import WeightsError
+from fanet.weights.files import SAFETENSORS, load_checkpoint
 
 WEIGHTS_NAME = "model.safetensors"
 CONFIG_NAME = "config.json"

@@ -8,7 +8,7 @@ from typing import Any
 import timm
 from torch import Tensor
 
-from .failures import WeightsError
+from fanet.weights.failures import WeightsError
 
 _BLOCK = re.compile(r"stages\.(\d+)\.blocks\.(\d+)\.")
 

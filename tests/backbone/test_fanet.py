@@ -68,6 +68,12 @@ def test_output_stride_gives_maps_of_another_size(output_stride, sizes):
     assert [feature.shape[-1] for feature in body(torch.randn(1, 3, 96, 96))] == sizes
 
 
+@pytest.mark.parametrize("dims", [(16, 32, 64, 128), (16, 16, 16, 16)])
+def test_output_stride_changes_the_parameters(dims):
+    names = [set(FANet(dims=dims, output_stride=stride, device="meta").state_dict()) for stride in (8, 16, 32)]
+    assert names[0] == names[1] == names[2]
+
+
 def test_dilation_changes_what_a_constant_image_gives():
     # Far from the borders a constant image looks the same at every stride, so the centre pixel must agree.
     plain = timm.create_model("test_fanet", features_only=True).eval()

@@ -5,7 +5,6 @@ import pytest
 import torch
 
 from fanet.classes import ZEROWASTE, ClassScheme
-from fanet.errors import UserError
 from fanet.segmentation import Preprocessing, UperNet
 
 NARROW = dict(head_channels=8, aux_channels=8)
@@ -73,8 +72,3 @@ def test_classes_are_not_named_by_default():
 def test_a_wrong_number_of_names_is_accepted():
     with pytest.raises(ValueError, match="num_classes is 3, but 2 classes are named"):
         UperNet("test_fanet", num_classes=3, classes=SCHEME, **NARROW)
-
-
-def test_an_unknown_backbone_gives_more_than_a_line():
-    with pytest.raises(UserError, match="unknown backbone 'fanet_enormous'"):
-        UperNet("fanet_enormous", num_classes=2)

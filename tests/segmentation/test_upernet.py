@@ -1,7 +1,9 @@
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from fanet.errors import UserError
 from fanet.segmentation import UperNet
 from fanet.segmentation.upernet import BatchNorm
 
@@ -62,14 +64,43 @@ def test_several_values_are_normalised_unlike_torch_does():
         ("test_resnet", {}),  # five maps, of which UperNet takes four
         ("test_convnext", {}),
         ("test_efficientnet", {}),
-        ("test_vit", {"img_size": 64}),  # maps of one size
-        ("swin_tiny_patch4_window7_224", dict(img_size=64, embed_dim=8, depths=(1,) * 4, num_heads=(1,) * 4)),  # NHWC
+        ("test_vit", {}),  # maps of one size, built for one size of image
+        ("swin_tiny_patch4_window7_224", dict(embed_dim=8, depths=(1,) * 4, num_heads=(1,) * 4)),  # the same, NHWC
     ],
 )
-def test_another_backbone_of_timm_does_not_fit(backbone, kwargs):
+def test_another_backbone_of_timm_does_not_fit_or_takes_one_size_only(backbone, kwargs):
     net = UperNet(backbone, num_classes=3, backbone_kwargs=kwargs, **NARROW).eval()
+    again = UperNet(**net.config).eval()
+    again.load_state_dict(net.state_dict())
+    image = torch.randn(1, 3, 90, 131)
     with torch.no_grad():
-        assert net(torch.randn(1, 3, 64, 64)).shape == (1, 3, 64, 64)
+        assert net(image).shape == (1, 3, 90, 131)
+        torch.testing.assert_close(again(image), net(image))
+    assert net.predict(np.zeros((50, 70, 3), np.uint8)).shape == (50, 70)
+    main, auxiliary = net.train()(torch.randn(2, 3, 90, 131))
+    assert main.shape == auxiliary.shape == (2, 3, 90, 131)
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (dict(backbone="fanet_enormous"), "unknown backbone 'fanet_enormous'"),
+        (dict(backbone="tresnet_m"), "'tresnet_m' cannot be built for feature maps"),
+        (dict(backbone="resnet18.bad"), "Invalid pretrained tag"),
+        (dict(num_classes=300), r"1\.\.256"),
+        (dict(backbone_kwargs={"out_indices": (3,)}), "aux_channels"),
+        (dict(backbone_kwargs={"checkpoint_path": "x"}), "must not hold checkpoint_path"),
+    ],
+)
+def test_a_wrong_argument_gives_more_than_a_line(arguments, message):
+    with pytest.raises(UserError, match=message):
+        UperNet(**{"backbone": "test_fanet", "num_classes": 2, **NARROW, **arguments})
+
+
+def test_a_renamed_backbone_keeps_its_old_name():
+    with pytest.warns(UserWarning, match="fanet_tiny"):
+        net = UperNet("fanet_tiny", 2, backbone_kwargs={"dims": (8, 16, 24, 32), "depths": (1, 1, 1, 1)}, **NARROW)
+    assert net.config["backbone"] == "fanet_base"
 
 
 def test_the_heads_leave_their_published_sizes():

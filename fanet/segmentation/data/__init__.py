@@ -5,11 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from fanet.errors import UserError
-
-from .clutter import ClutterScenes
-from .dataset import Sample, SegmentationDataset, UnknownLabelError
-from .folder import Folder
-from .zerowaste import ZeroWaste
+from fanet.segmentation.data.clutter import ClutterScenes
+from fanet.segmentation.data.dataset import Sample, SegmentationDataset, UnknownLabelError
+from fanet.segmentation.data.folder import Folder
+from fanet.segmentation.data.zerowaste import ZeroWaste
 
 KINDS = ("zerowaste", "clutter", "folder")
 

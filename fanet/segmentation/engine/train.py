@@ -115,9 +115,9 @@ class Trainer:
             raise UserError(
                 f"train.batch_size {train.batch_size} must be a multiple of {parts}: processes times accumulation_steps"
             )
-        training, self.validation = _open_data(settings)
+        training, validation = _open_data(settings)
         self.classes = training.classes
-        self.network = self._build_network()
+        self.network = self._build_network()  # before data is read: a mistake in the recipe is then told at once
         self.ema = ModelEmaV3(self.network, decay=train.ema_decay, use_warmup=True)
         self.optimizer = _build_optimizer(self.network, settings)
         model: nn.Module = accelerator.prepare(self.network)  # wrapped where there are several processes
@@ -134,6 +134,10 @@ class Trainer:
         scheduler = asdict(settings.scheduler)
         minimum = scheduler.pop("min_lr")
         self.schedule = Schedule(iterations=train.iterations, peak=settings.optimizer.lr, minimum=minimum, **scheduler)
+        if settings.data.in_memory:
+            training = InMemory(training, title=f"reading {settings.data.train_split}")
+            validation = InMemory(validation, title=f"reading {settings.data.val_split}")
+        self.validation = validation
         self.samples = TrainSamples(training, self._transform(), train.seed)
 
     def _build_network(self) -> UperNet:
@@ -326,11 +330,10 @@ class Trainer:
 def _open_data(settings: Settings) -> tuple[SegmentationDataset, SegmentationDataset]:
     """The training and the validation split."""
     data = settings.data
-    splits = []
-    for split, options in ((data.train_split, data.train_kwargs), (data.val_split, data.val_kwargs)):
-        dataset = open_dataset(data.dataset, data.root, split, **options)
-        splits.append(InMemory(dataset, title=f"reading {split}") if data.in_memory else dataset)
-    return splits[0], splits[1]
+    return (
+        open_dataset(data.dataset, data.root, data.train_split, **data.train_kwargs),
+        open_dataset(data.dataset, data.root, data.val_split, **data.val_kwargs),
+    )
 
 
 def _build_optimizer(network: UperNet, settings: Settings) -> torch.optim.Optimizer:
