@@ -192,8 +192,24 @@ def clutter() -> Rows:
     return rows
 
 
+def miniature() -> Rows:
+    """The files of imagenet_miniature.py: a row a seed."""
+    stem = "fanet_pico-4800x64px-15epochs-2x32"
+    steps = {row["seed"]: row for row in read(f"imagenet_miniature_steps-{stem}")}
+    rows: Rows = [
+        ["seed", "top-1 (%)", "colour floor (%)", "chance (%)", "step: data (ms)", "forward", "backward", "optimiser"]
+    ]
+    for row in read(f"imagenet_miniature-{stem}"):
+        if row["difficulty"] == "all":
+            step = steps[row["seed"]]
+            scores = [f"{float(row[key]):.1f}" for key in ("top1_percent", "colour_floor_percent", "chance_percent")]
+            parts = [step[f"{part}_ms"] for part in ("data", "forward", "backward", "optimiser")]
+            rows.append([row["seed"], *scores, *parts])
+    return rows
+
+
 TABLES: dict[str, Callable[..., Rows]] = {
-    function.__name__: function for function in (zoo, published, ablation, complexity, throughput, clutter)
+    function.__name__: function for function in (zoo, published, ablation, complexity, throughput, clutter, miniature)
 }
 
 
