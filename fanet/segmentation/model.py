@@ -26,8 +26,9 @@ LEVELS = 4  # UperNet takes the last four maps of a backbone, [1/4, 1/8, 1/16, 1
 
 MOST_CLASSES = 256  # label maps are uint8
 
-# How models that timm builds for one size are talked into others: its vision transformers, its Swins.
-_ANY_SIZE: tuple[dict[str, Any], ...] = ({"dynamic_img_size": True}, {"strict_img_size": False})
+# How models that timm builds for one size are talked into others: its Swins, its vision transformers. In this order,
+# because older Swins swallow the second argument and stay as they are.
+_ANY_SIZE: tuple[dict[str, Any], ...] = ({"strict_img_size": False}, {"dynamic_img_size": True})
 
 # The constructor's own arguments say where weights come from; a config.json must not be able to.
 _RESERVED = ("pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "features_only")
