@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
-from fanet.segmentation.upernet import resize
+from fanet.segmentation.bilinear import resize_uint8
 
 
 def _round_up(value: int, multiple: int) -> int:
@@ -22,8 +22,8 @@ class Preprocessing:
     `mean` and `std` are those of RGB values in 0..1. With `fit = (long, short)` the picture is resized, keeping its
     aspect, to the largest size whose longer side is at most `long` and whose shorter side is at most `short`; None
     keeps its size. Then each side is resized up to the next multiple of `multiple`. ZeroWaste-f's published protocol is
-    `fit=(2048, 512), multiple=32`: 1920x1080 becomes 928x512. Resizing is bilinear without anti-aliasing and rounds
-    to whole grey values after each step, as OpenCV does.
+    `fit=(2048, 512), multiple=32`: 1920x1080 becomes 928x512. Resizing is bilinear without anti-aliasing, bit by bit as
+    OpenCV does it.
     """
 
     mean: tuple[float, float, float] = IMAGENET_DEFAULT_MEAN
@@ -66,8 +66,8 @@ class Preprocessing:
         # torch warns of arrays that it could write to but must not
         x = torch.from_numpy(np.require(image, requirements=("C", "W"))).to(device).permute(2, 0, 1)[None]
         for size in self.sizes(image.shape[0], image.shape[1]):
-            x = resize(x.float(), size).round_()
-        return x.to(torch.uint8)
+            x = resize_uint8(x, size)
+        return x
 
     def normalize(self, x: torch.Tensor) -> torch.Tensor:
         """(B, 3, H, W) of 0..255, any type -> the same, float32, normalised"""

@@ -1,11 +1,8 @@
 """Scores of a network on labelled images."""
 
-import itertools
 import json
 import os
-from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +13,8 @@ from tqdm import tqdm
 
 from fanet.errors import UserError
 from fanet.files import atomic_path, make_folder
-from fanet.segmentation.data.dataset import Sample, SegmentationDataset
+from fanet.segmentation.data.dataset import SegmentationDataset
+from fanet.segmentation.engine.pipeline import map_ahead
 from fanet.segmentation.engine.processes import Share, shared_work
 from fanet.segmentation.metrics import ConfusionMatrix, bootstrap_miou
 from fanet.segmentation.model import UperNet
@@ -114,7 +112,7 @@ def image_matrices(
     was_training = model.training
     model.to(share.device).eval()
     indices = share.items(len(dataset))
-    samples = read_ahead(dataset, indices, workers)
+    samples = map_ahead(dataset.__getitem__, indices, workers)
     bar = tqdm(samples, desc="evaluate", total=len(indices), unit="image", disable=None if share.is_main else True)
     try:
         for index, sample in zip(indices, bar, strict=True):
@@ -155,29 +153,6 @@ def predict_labels(
         total = scores if total is None else total.add_(scores)
     assert total is not None, "there is at least one scale"
     return total.argmax(1)[0].to(torch.uint8).cpu().numpy()
-
-
-def read_ahead(dataset: SegmentationDataset, indices: Sequence[int], workers: int = 2) -> Iterator[Sample]:
-    """The samples in order, the next ones being read by threads while the caller works on one.
-
-    Threads suffice: unpacking and decoding leave the interpreter to others.
-
-    Raises:
-        UserError: a sample cannot be read.
-    """
-    with ThreadPoolExecutor(workers, thread_name_prefix="read_ahead") as executor:
-        pending: deque[Future[Sample]] = deque()
-        remaining = iter(indices)
-        try:
-            for index in itertools.islice(remaining, workers + 1):
-                pending.append(executor.submit(dataset.__getitem__, index))
-            while pending:
-                sample = pending.popleft().result()
-                pending.extend(executor.submit(dataset.__getitem__, index) for index in itertools.islice(remaining, 1))
-                yield sample
-        finally:
-            for future in pending:
-                future.cancel()
 
 
 def _scaled(preprocessing: Preprocessing, size: tuple[int, int], scale: float) -> Preprocessing:

@@ -1,14 +1,18 @@
-"""Work that goes on beside the network: the next picture is read and the last one written while it computes.
+"""Work that goes on beside the network: the next pictures are read and the last one written while it computes.
 
-What is read ahead and what waits to be written is one item each, so that memory stays bounded however slow one side is.
+What is read ahead and what waits to be written is a fixed number of items, so that memory stays bounded however slow
+one side is. Threads suffice: decoding and encoding leave the interpreter to others.
 """
 
+import itertools
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
 Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 @contextmanager
@@ -28,6 +32,26 @@ def read_ahead(items: Iterable[Item]) -> Iterator[Iterator[Item]]:
                 yield item
 
         yield iterate()
+
+
+def map_ahead(function: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Iterator[Result]:
+    """`function` of each item, in order; `workers` threads are up to `workers` items ahead of the caller.
+
+    An exception comes out where its result would have.
+    """
+    with ThreadPoolExecutor(workers, thread_name_prefix="map_ahead") as executor:
+        pending: deque[Future[Result]] = deque()
+        remaining = iter(items)
+        try:
+            for item in itertools.islice(remaining, workers + 1):
+                pending.append(executor.submit(function, item))
+            while pending:
+                result = pending.popleft().result()
+                pending.extend(executor.submit(function, item) for item in itertools.islice(remaining, 1))
+                yield result
+        finally:
+            for future in pending:
+                future.cancel()
 
 
 class Background:

@@ -1,0 +1,35 @@
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from fanet.segmentation.bilinear import resize_uint8
+
+RANDOM = [tuple(int(side) for side in sides) for sides in np.random.default_rng(1).integers(1, 160, size=(60, 4))]
+
+
+@pytest.mark.parametrize(
+    "height, width, new_height, new_width",
+    [
+        (1080, 1920, 512, 910),
+        (512, 910, 512, 928),
+        (64, 64, 192, 192),
+        (256, 256, 128, 128),  # OpenCV has a shortcut for halving
+        (1, 1, 5, 7),
+        (3, 1, 1, 3),
+        *RANDOM,
+    ],
+)
+def test_a_picture_differs_from_that_of_opencv(height, width, new_height, new_width):
+    image = np.random.default_rng(0).integers(256, size=(height, width, 3), dtype=np.uint8)
+    expected = cv2.resize(image, (new_width, new_height), interpolation=cv2.INTER_LINEAR)
+    actual = resize_uint8(torch.from_numpy(image).permute(2, 0, 1), (new_height, new_width))
+    assert actual.dtype == torch.uint8
+    assert np.array_equal(actual.permute(1, 2, 0).numpy(), expected)
+
+
+def test_a_batch_is_resized_as_one_picture():
+    batch = torch.randint(0, 256, (2, 3, 30, 40), dtype=torch.uint8)
+    resized = resize_uint8(batch, (20, 50))
+    assert resized.shape == (2, 3, 20, 50)
+    assert torch.equal(resized[1], resize_uint8(batch[1], (20, 50)))
