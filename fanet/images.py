@@ -5,9 +5,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from fanet.errors import UserError
 from fanet.files import atomic_path
@@ -20,6 +21,8 @@ IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 _BACKDROP = 255
 # 65535 = 255 * 257, so dividing by it maps the ends of the 16-bit range to the ends of the 8-bit range.
 _SIXTEEN_TO_EIGHT = 257
+# The ways in which a PNG holds an orientation. Pillow decodes all of it to look for them behind the pixels.
+_PNG_ORIENTATION = (b"eXIf", b"Raw profile type exif", b"XML:com.adobe.xmp")
 
 
 def read_image(source: str | Path | bytes | Image.Image | np.ndarray, name: str | None = None) -> np.ndarray:
@@ -45,6 +48,25 @@ def read_image(source: str | Path | bytes | Image.Image | np.ndarray, name: str 
             return _image_to_rgb(source, name or "the image")
     with _opened(source, name) as (image, called):
         return _image_to_rgb(image, called)
+
+
+def read_orientation(source: str | Path | bytes, name: str | None = None) -> int:
+    """The EXIF orientation of an image, by which `read_image` mirrors and turns it: 2..8, or 1 where it does not.
+
+    Args:
+        source: the file or its contents.
+        name: what errors call contents that are not read from a file.
+
+    Raises:
+        UserError: the file is unreadable, as for `read_image`.
+    """
+    with _opened(source, name) as (image, _):
+        if image.format == "PNG":
+            contents = source if isinstance(source, bytes) else Path(source).read_bytes()
+            if not any(mark in contents for mark in _PNG_ORIENTATION):
+                return 1
+        orientation: Any = image.getexif().get(ExifTags.Base.Orientation)
+    return orientation if orientation in range(2, 9) else 1
 
 
 def read_labels(source: str | Path | bytes, name: str | None = None) -> np.ndarray:

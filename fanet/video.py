@@ -13,7 +13,7 @@ from fanet.errors import UserError, needs_extra
 from fanet.files import atomic_path
 
 #: Files with these endings (in any case) are taken for videos.
-VIDEO_SUFFIXES = (".avi", ".mkv", ".mov", ".mp4", ".webm")
+VIDEO_SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv")
 
 # H.264 plays everywhere; builds of FFmpeg without it still have MPEG-4. Its constant rate factor 18 hides its losses.
 _OVERLAY_CODECS = (("libx264", {"crf": "18", "preset": "veryfast"}), ("mpeg4", {"qscale": "3"}))

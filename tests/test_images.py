@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from fanet.errors import UserError
-from fanet.images import read_image, read_labels, write_png
+from fanet.images import read_image, read_labels, read_orientation, write_png
 
 RED, GREEN, BLUE, WHITE, BLACK = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0)
 
@@ -117,6 +117,23 @@ def test_exif_orientation_is_applied(tmp_path: Path, suffix: str) -> None:
     pixels = read_image(path)
     assert pixels.shape == (32, 16, 3)
     assert pixels[:16].mean() > 250 and pixels[16:].mean() < 5
+
+
+@pytest.mark.parametrize("orientation", [0, 1, 3, 6, 8, 9])
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif"])
+def test_orientation_that_turns_an_image_is_found(tmp_path: Path, suffix: str, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / f"turned{suffix}"
+    Image.new("RGB", (32, 16)).save(path, exif=exif)
+    expected = orientation if 1 < orientation < 9 else 1
+    assert read_orientation(path) == read_orientation(path.read_bytes()) == expected
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".bmp", ".tif"])
+def test_image_without_exif_is_not_turned(tmp_path: Path, suffix: str) -> None:
+    Image.new("RGB", (32, 16)).save(tmp_path / f"plain{suffix}")
+    assert read_orientation(tmp_path / f"plain{suffix}") == 1
 
 
 @pytest.mark.parametrize("suffix", [".gif", ".tif", ".webp", ".png"])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fanet.errors import UserError
-from fanet.video import _upright, open_video, write_labels_video, write_overlay_video
+from fanet.video import VIDEO_SUFFIXES, _upright, open_video, write_labels_video, write_overlay_video
 
 COLOURS = ((200, 30, 30), (20, 180, 40), (30, 40, 220), (128, 128, 128))
 
@@ -27,15 +27,29 @@ def write_clip(
 
 
 @pytest.mark.parametrize(
-    ("name", "codec"), [("a.mp4", "libx264"), ("a.mkv", "libx264"), ("a.MOV", "mpeg4"), ("a.avi", "mpeg4")]
+    ("name", "codec"),
+    [
+        ("a.mp4", "libx264"),
+        ("a.m4v", "mpeg4"),
+        ("a.mkv", "libx264"),
+        ("a.MOV", "mpeg4"),
+        ("a.avi", "mpeg4"),
+        ("a.mpg", "mpeg2video"),
+        ("a.mpeg", "mpeg1video"),
+        ("a.ts", "libx264"),
+        ("a.webm", "libvpx"),
+        ("a.wmv", "wmv2"),
+    ],
 )
 def test_frames_are_lost_or_have_other_colours(name, codec, tmp_path):
-    frames = write_clip(tmp_path / name, codec=codec)
+    assert Path(name).suffix.lower() in VIDEO_SUFFIXES
+    rate = 25 if codec.startswith("mpeg") and name.endswith("g") else 10  # MPEG-1 and 2 know some rates only
+    frames = write_clip(tmp_path / name, codec=codec, rate=rate)
     with open_video(tmp_path / name) as clip:
         read = list(clip.frames())
-        assert clip.rate == 10
+        assert clip.rate == rate
         times = [float(frame.pts * clip.time_base) for frame in read]
-    assert np.diff(times) == pytest.approx(0.1, abs=0.002)
+    assert np.diff(times) == pytest.approx(1 / rate, abs=0.002)
     for frame, expected in zip(read, frames, strict=True):
         assert np.abs(frame.pixels.astype(int) - expected).mean() < 4
 

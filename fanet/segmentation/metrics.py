@@ -143,9 +143,11 @@ def bootstrap_miou(matrices: np.ndarray, resamples: int = 1000, seed: int = 0) -
         return None
     rng = np.random.default_rng(seed)
     weights = rng.multinomial(len(matrices), np.full(len(matrices), 1 / len(matrices)), size=resamples)
-    totals = np.tensordot(weights, matrices, axes=1)
-    hit = totals.diagonal(axis1=1, axis2=2)
-    iou = _ratio(hit, totals.sum(axis=2) + totals.sum(axis=1) - hit)
+    # Hits, row sums and column sums, of which the IoU is made, are 3 * num_classes counts an image: they are resampled
+    # in place of its num_classes**2.
+    counts = np.concatenate((matrices.diagonal(axis1=1, axis2=2), matrices.sum(axis=2), matrices.sum(axis=1)), axis=1)
+    hit, row, column = np.split(weights @ counts, 3, axis=1)
+    iou = _ratio(hit, row + column - hit)
     means = np.array([_mean(row) for row in iou])
     if np.isnan(means).all():
         return None

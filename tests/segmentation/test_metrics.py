@@ -1,5 +1,6 @@
 import json
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -152,6 +153,24 @@ def test_the_interval_is_not_that_of_resampled_images():
     assert (low, high) == pytest.approx(np.percentile(drawn, (2.5, 97.5)), abs=0.01)
     assert low < ConfusionMatrix.of(matrices.sum(axis=0)).miou < high
     assert bootstrap_miou(matrices, resamples=2000, seed=1) == (low, high)
+
+
+def test_the_interval_needs_all_counts_of_a_resample():
+    matrices = np.random.default_rng(0).integers(0, 10**6, size=(20, 4, 4))
+    matrices[:, 3] = matrices[:, :, 3] = 0
+    matrices[0, 3, 3] = 5  # in some resamples this class does not occur
+    draws = np.random.default_rng(7).multinomial(20, np.full(20, 1 / 20), size=300)
+    mious = [ConfusionMatrix.of(np.tensordot(draw, matrices, axes=1)).miou for draw in draws]
+    assert bootstrap_miou(matrices, resamples=300, seed=7) == tuple(np.percentile(mious, (2.5, 97.5)))
+
+
+def test_memory_for_the_interval_grows_with_the_square_of_the_classes():
+    matrices = np.ones((4, 150, 150), np.int64)
+    tracemalloc.start()
+    bootstrap_miou(matrices)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1000 * 150 * 8 * 20, "20 values a class and resample"
 
 
 def test_equal_images_have_a_wide_interval():

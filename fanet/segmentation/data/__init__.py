@@ -65,7 +65,7 @@ def _resolve(kind: str, root: str | Path | None) -> tuple[Any, dict[str, Any]]:
         raise UserError(f"there is no kind of data set {kind!r}: there are {', '.join(KINDS)}")
     if root is None:
         if kind != "clutter":
-            raise UserError(f"the data set {kind} needs its folder: say where it lies")
+            raise UserError(f"the data set {kind} needs its folder: say where it lies (--data, in training data.root)")
         return ClutterScenes, {}
     if kind == "folder":
         return Folder, {"root": root}

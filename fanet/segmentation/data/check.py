@@ -22,7 +22,7 @@ _DIGEST_BYTES = 16
 
 @dataclass(frozen=True)
 class _Finding:
-    """What reading one sample showed. Each of the last four is set where something is wrong."""
+    """What reading one sample showed. `broken`, `unknown` and `mismatch` are set where something is wrong."""
 
     size: tuple[int, int] | None = None  # width, height
     pixels: tuple[int, ...] = ()  # of each class, then of the ignored label
@@ -30,6 +30,7 @@ class _Finding:
     broken: str = ""
     unknown: tuple[str, tuple[str, ...]] | None = None
     mismatch: str = ""
+    turned: str = ""  # the file of an image that its EXIF orientation turns; no fault by itself
 
 
 @dataclass
@@ -47,6 +48,7 @@ class SplitReport:
         broken: what is wrong with files that cannot be read.
         unknown_labels: values that are no class, by file.
         size_mismatches: images of another size than their masks.
+        turned_images: images that their EXIF orientation turns; masks are never turned.
     """
 
     images: int = 0
@@ -59,6 +61,7 @@ class SplitReport:
     broken: list[str] = field(default_factory=list)
     unknown_labels: dict[str, list[str]] = field(default_factory=dict)
     size_mismatches: list[str] = field(default_factory=list)
+    turned_images: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -99,8 +102,8 @@ def check_dataset(
     """Reads every image and mask of a data set, in parallel.
 
     Unusable is a set with images that lack a mask or differ from it in size, files that cannot be read, or labels
-    without a class. Masks without image, names and images that stand in several splits, classes that never occur,
-    and counts other than the published ones are told as warnings.
+    without a class. Masks without image, images with an EXIF orientation, names and images that stand in several
+    splits, classes that never occur, and counts other than the published ones are told as warnings.
 
     Args:
         kind: as for `open_dataset`.
@@ -161,20 +164,21 @@ def _examine(dataset: SegmentationDataset, index: int) -> _Finding:
     try:
         image = dataset.load_image(index)
         size = (image.shape[1], image.shape[0])
+        turned = dataset.turned_image(index) or ""
         digest = hashlib.blake2b(image.tobytes(), digest_size=_DIGEST_BYTES)
         digest.update(repr(image.shape).encode())
         labels = dataset.load_labels(index)
     except UnknownLabelError as error:
-        return _Finding(size, digest=digest.hexdigest(), unknown=(error.file, error.values))
+        return _Finding(size, digest=digest.hexdigest(), unknown=(error.file, error.values), turned=turned)
     except UserError as error:
         return _Finding(broken=str(error))
     if labels.shape != image.shape[:2]:
         sizes = f"{size[0]}x{size[1]}, mask {labels.shape[1]}x{labels.shape[0]}"
-        return _Finding(size, digest=digest.hexdigest(), mismatch=f"{dataset.names[index]} ({sizes})")
+        return _Finding(size, digest=digest.hexdigest(), mismatch=f"{dataset.names[index]} ({sizes})", turned=turned)
     counts = np.bincount(labels.ravel(), minlength=256)
     ignore = dataset.classes.ignore_index
     pixels = (*(int(count) for count in counts[: len(dataset.classes)]), int(counts[ignore]))
-    return _Finding(size, pixels, digest.hexdigest())
+    return _Finding(size, pixels, digest.hexdigest(), turned=turned)
 
 
 def _summarise(dataset: SegmentationDataset, findings: Sequence[_Finding]) -> SplitReport:
@@ -196,6 +200,7 @@ def _summarise(dataset: SegmentationDataset, findings: Sequence[_Finding]) -> Sp
         broken=[finding.broken for finding in findings if finding.broken],
         unknown_labels={finding.unknown[0]: list(finding.unknown[1]) for finding in findings if finding.unknown},
         size_mismatches=[finding.mismatch for finding in findings if finding.mismatch],
+        turned_images=[finding.turned for finding in findings if finding.turned],
     )
 
 
@@ -249,6 +254,11 @@ def _warnings(report: CheckReport, datasets: dict[str, SegmentationDataset]) -> 
     for split, part in report.splits.items():
         if part.missing_images:
             found.append(f"{split}: {len(part.missing_images)} masks without image: {shortened(part.missing_images)}")
+        if part.turned_images:
+            found.append(
+                f"{split}: {len(part.turned_images)} images are turned by their EXIF orientation, their masks are not: "
+                f"{shortened(part.turned_images)}"
+            )
         absent = [name for name, count in part.images_with_class.items() if not count]
         if absent:
             found.append(f"{split}: no pixel is {' or '.join(absent)}")

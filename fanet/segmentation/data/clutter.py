@@ -20,7 +20,7 @@ from fanet.classes import ZEROWASTE
 from fanet.errors import UserError, needs_extra
 from fanet.files import make_folder
 from fanet.images import write_png
-from fanet.segmentation.data.dataset import Sample, SegmentationDataset
+from fanet.segmentation.data.dataset import Sample, SegmentationDataset, require_split
 from fanet.segmentation.data.parallel import parallel_map
 from fanet.segmentation.data.zerowaste import DESCRIPTION, IMAGES, LAYOUT, MASKS, SPLITS
 
@@ -105,8 +105,7 @@ class ClutterScenes(SegmentationDataset):
         Raises:
             UserError: a value out of range, or OpenCV is missing.
         """
-        if split not in SPLIT_SEEDS:
-            raise UserError(f"generated scenes have no split {split!r}: there are {', '.join(SPLIT_SEEDS)}")
+        require_split(split, list(SPLIT_SEEDS), "generated scenes have")
         _check_count(count)
         _load_generator()
         self.source = SceneSource.of(SPLIT_SEEDS[split] if seed is None else seed, size, difficulty)

@@ -68,7 +68,7 @@ class CocoMasks:
             empty = self.classes.names.index(_BACKGROUND) if _BACKGROUND in self.classes.names else None
             labels = np.full((height, width), self.classes.ignore_index if empty is None else empty, dtype=np.uint8)
             for index, outline in self._objects[image["id"]]:
-                labels[_region(outline, height, width)] = index
+                _draw(labels, outline, index)
         except UserError as error:
             raise UserError(f"{self.path}, {name}: {error}") from error
         except (KeyError, TypeError, ValueError) as error:
@@ -83,16 +83,17 @@ class CocoMasks:
         return {category: self.classes.names.index(names[category]) for category in used}
 
 
-def _region(outline: Any, height: int, width: int) -> np.ndarray:
-    """(H, W) bool: the pixels of one object."""
+def _draw(labels: np.ndarray, outline: Any, index: int) -> None:
+    """Gives the pixels of one object their class, in place."""
+    height, width = labels.shape
     if isinstance(outline, Mapping):
         if not isinstance(outline["counts"], Sequence) or isinstance(outline["counts"], str):
             raise UserError("compressed run lengths cannot be read: decode them with pycocotools, or keep masks as PNG")
-        return _runs(outline["counts"], outline["size"], height, width)
-    region = np.zeros((height, width), dtype=bool)
+        labels[_runs(outline["counts"], outline["size"], height, width)] = index
+        return
     for polygon in outline:
-        region |= polygon_mask(polygon, height, width)
-    return region
+        rows, columns, inside = polygon_mask(polygon, height, width)
+        labels[rows, columns][inside] = index
 
 
 def _runs(counts: Sequence[int], size: Sequence[int], height: int, width: int) -> np.ndarray:
@@ -103,14 +104,18 @@ def _runs(counts: Sequence[int], size: Sequence[int], height: int, width: int) -
     return np.repeat(values, counts).reshape(width, height).T
 
 
-def polygon_mask(polygon: Sequence[float], height: int, width: int) -> np.ndarray:
-    """(H, W) bool: the pixels whose centres lie inside a polygon, by the even-odd rule.
+def polygon_mask(polygon: Sequence[float], height: int, width: int) -> tuple[slice, slice, np.ndarray]:
+    """The pixels whose centres lie inside a polygon, by the even-odd rule.
 
     Args:
         polygon: x and y of its corners in turn, in pixels from the upper left corner of the picture, so the centre of
             the first pixel is (0.5, 0.5). It may reach beyond the picture.
         height: of the picture.
         width: of the picture.
+
+    Returns:
+        The rows and the columns of the part of the picture that the polygon can reach, h and w of them, and for its
+        pixels, (h, w) bool, whether they are inside.
 
     Raises:
         UserError: it has fewer than three corners, or no even number of coordinates.
@@ -120,12 +125,19 @@ def polygon_mask(polygon: Sequence[float], height: int, width: int) -> np.ndarra
         raise UserError("a polygon must be a list of x, y, x, y, … of at least three corners")
     x, y = corners.reshape(-1, 2).T
     next_x, next_y = np.roll(x, -1), np.roll(y, -1)
-    centres = np.arange(height)[:, None] + 0.5
+    top, bottom = _reach(y, height)
+    left, right = _reach(x, width)
+    centres = np.arange(top, bottom)[:, None] + 0.5
     # Every edge that a row's line of centres crosses flips inside and outside for all pixels right of the crossing.
     rows, edges = np.nonzero((y <= centres) != (next_y <= centres))
     slope = (next_x - x)[edges] / (next_y - y)[edges]
     crossings = x[edges] + slope * (centres[rows, 0] - y[edges])
-    columns = np.clip(np.ceil(crossings - 0.5), 0, width).astype(np.int64)
-    flips = np.zeros((height, width + 1), dtype=np.int32)
+    columns = np.clip(np.ceil(crossings - 0.5), left, right).astype(np.int64) - left
+    flips = np.zeros((bottom - top, right - left + 1), dtype=np.int32)
     np.add.at(flips, (rows, columns), 1)
-    return np.cumsum(flips, axis=1)[:, :width] % 2 == 1
+    return slice(top, bottom), slice(left, right), np.cumsum(flips, axis=1)[:, :-1] % 2 == 1
+
+
+def _reach(corners: np.ndarray, side: int) -> tuple[int, int]:
+    """First pixel along a side that a polygon can cover, and the one behind the last."""
+    return int(np.clip(np.floor(corners.min()), 0, side)), int(np.clip(np.ceil(corners.max()), 0, side))

@@ -93,6 +93,15 @@ class SegmentationDataset(torch.utils.data.Dataset, ABC):
         """
         return self.load_image(index), self.load_labels(index)
 
+    def turned_image(self, index: int) -> str | None:
+        """What errors call the file of image `index`, if its EXIF orientation turns the image, which leaves the labels
+        as they are.
+
+        Raises:
+            UserError: it cannot be read.
+        """
+        return None
+
     @abstractmethod
     def load_image(self, index: int) -> np.ndarray:
         """The image of sample `index`, (H, W, 3) uint8 RGB.
@@ -154,6 +163,19 @@ def require_pairs(dataset: SegmentationDataset, where: str, strict: bool) -> Non
         raise UserError(f"{where}: {count} no mask: {shortened(missing)}")
     if not len(dataset) and not missing:
         raise UserError(f"{where} holds no images: is the data set unpacked completely?")
+
+
+def require_split(split: str, splits: Sequence[str], where: str) -> None:
+    """Refuses a split that is not there.
+
+    Raises:
+        UserError: as said.
+    """
+    if split not in splits:
+        raise UserError(
+            f"{where} no split {split!r}: there are {', '.join(splits)} (chosen by --split, in training by "
+            "data.train_split and data.val_split)"
+        )
 
 
 def shortened(items: Sequence[str]) -> str:

@@ -11,7 +11,7 @@ import yaml
 
 from fanet.classes import ClassScheme
 from fanet.errors import UserError
-from fanet.images import IMAGE_SUFFIXES, read_image, read_labels
+from fanet.images import IMAGE_SUFFIXES, read_image, read_labels, read_orientation
 from fanet.segmentation.data.coco import CocoMasks
 from fanet.segmentation.data.dataset import (
     SegmentationDataset,
@@ -19,6 +19,7 @@ from fanet.segmentation.data.dataset import (
     check_labels,
     pair_files,
     require_pairs,
+    require_split,
 )
 
 CONFIG = "dataset.yaml"
@@ -36,6 +37,7 @@ class Folder(SegmentationDataset):
         mask_kind: index                                  # or colour, or coco; index where left out
         splits:
           train: {images: images/train, masks: masks/train}
+          val: {images: images/val, masks: masks/val}         # scored during training
           test: {images: "scans/**/*.tif", masks: "truth/{name}.png"}
 
     `images` is a folder or a glob pattern. A sample is named by the path of its image below that folder (or below the
@@ -58,8 +60,7 @@ class Folder(SegmentationDataset):
         config = _read_config(self.root / CONFIG)
         self.classes, self.kind = _classes(config, self.root / CONFIG), config.get("mask_kind", KINDS[0])
         self.ignore_colour = config.get("ignore_colour")
-        if split not in config["splits"]:
-            raise UserError(f"{self.root / CONFIG} has no split {split!r}: there are {', '.join(config['splits'])}")
+        require_split(split, list(config["splits"]), f"{self.root / CONFIG} has")
         paths = config["splits"][split]
         images = _images(self.root, paths["images"])
         self.coco = None
@@ -83,6 +84,10 @@ class Folder(SegmentationDataset):
 
     def load_image(self, index: int) -> np.ndarray:
         return read_image(self._pairs[index][1])
+
+    def turned_image(self, index: int) -> str | None:
+        file = self._pairs[index][1]
+        return file if read_orientation(file) > 1 else None
 
     def load_labels(self, index: int) -> np.ndarray:
         file = self._pairs[index][2]

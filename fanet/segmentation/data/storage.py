@@ -17,6 +17,11 @@ from fanet.files import atomic_path
 
 # Archives that this process has verified, for folders in which no note can be left.
 _verified: set[tuple[Path, int, int]] = set()
+# Not only a download gone wrong is another archive.
+_IF_OTHER = (
+    "download it again, or take one that you packed yourself by --any-archive, in training by "
+    "data.train_kwargs.verify=false data.val_kwargs.verify=false"
+)
 _BLOCK = 1 << 22  # bytes hashed at a time: large enough for the disk, small enough for a smooth bar
 
 
@@ -165,14 +170,14 @@ def verify_archive(path: str | Path, size: int, md5: str) -> None:
     except OSError as error:
         raise UserError(f"there is no file {path}") from error
     if status.st_size != size:
-        raise UserError(f"{path} has {status.st_size} bytes, the published archive {size}: download it again")
+        raise UserError(f"{path} has {status.st_size} bytes, the published archive {size}: {_IF_OTHER}")
     seen = {"size": size, "mtime_ns": status.st_mtime_ns, "md5": md5}
     note = path.with_name(f"{path.name}.verified.json")
     if (path.resolve(), size, status.st_mtime_ns) in _verified or _read_note(note) == seen:
         return
     digest = _digest(path, size)
     if digest != md5:
-        raise UserError(f"{path} has the md5 {digest}, the published archive {md5}: download it again")
+        raise UserError(f"{path} has the md5 {digest}, the published archive {md5}: {_IF_OTHER}")
     _verified.add((path.resolve(), size, status.st_mtime_ns))
     # In a read-only folder the archive is read anew by the next process.
     with suppress(UserError, OSError), atomic_path(note) as temporary:

@@ -50,7 +50,8 @@ class TrainTransform:
         balanced: probability that the window is drawn for a class instead: a class that occurs in the image, each
             equally likely, then one of its pixels, then a window with that pixel in it. Rare classes are seen more.
         flip: probability of mirroring left and right.
-        turns: whether square windows are turned by a random quarter of a circle.
+        turns: whether windows are turned by a random number of quarters of a circle, or of halves where the crop is not
+            square.
         photometric: whether `Distortion.draw` changes the colours.
         mean, std: of RGB values in 0..1, for normalising.
         ignore_index: the label of pixels that do not count. Images smaller than the crop are padded at the right and
@@ -87,12 +88,13 @@ class TrainTransform:
         if _chance(rng, self.flip):
             image, labels = F.horizontal_flip(image), F.horizontal_flip(labels)
         if self.turns:
-            quarters = _integer(rng, 4)
+            quarters = _integer(rng, 4) * (1 if self.crop[0] == self.crop[1] else 2)
             image, labels = torch.rot90(image, quarters, (-2, -1)), torch.rot90(labels, quarters, (-2, -1))
         pixels: torch.Tensor = image.as_subclass(torch.Tensor)
         if self.photometric:
             pixels = Distortion.draw(rng)(pixels)
         pixels = Preprocessing(self.mean, self.std).normalize(pixels)
+        height, width = labels.shape[-2:]  # a turn may have swapped them
         padding = [0, 0, self.crop[1] - width, self.crop[0] - height]
         pixels = F.pad(pixels, padding, fill=0)
         return pixels.contiguous(), F.pad(labels, padding, fill=self.ignore_index)[0].as_subclass(torch.Tensor).long()

@@ -12,14 +12,21 @@ import numpy as np
 
 from fanet.classes import ZEROWASTE
 from fanet.errors import UserError
-from fanet.images import read_image, read_labels
-from fanet.segmentation.data.dataset import SegmentationDataset, check_labels, pair_files, require_pairs
+from fanet.images import read_image, read_labels, read_orientation
+from fanet.segmentation.data.dataset import (
+    SegmentationDataset,
+    check_labels,
+    pair_files,
+    require_pairs,
+    require_split,
+)
 from fanet.segmentation.data.storage import Storage, ZipStorage, open_storage, verify_archive
 
 LAYOUT = "splits_final_deblurred"  # the folder that holds the splits
 SPLITS = ("train", "val", "test")
 COUNTS = {"train": 3002, "val": 572, "test": 929}
 # As two independent audits of the archive report them.
+ARCHIVE = "zerowaste-f-final.zip"
 ARCHIVE_BYTES = 7_518_242_799
 ARCHIVE_MD5 = "e26e31a58080bca6782dca0e56074c5d"
 
@@ -48,8 +55,7 @@ class ZeroWaste(SegmentationDataset):
         """
         self.storage, top = _open(root, verify)
         self.folder = f"{top}/{split}" if top else split
-        if split not in _splits(self.storage, top):
-            raise UserError(f"{root} has no split {split!r}: there are {', '.join(_splits(self.storage, top))}")
+        require_split(split, _splits(self.storage, top), f"{root} has")
         images = {name: f"{self.folder}/{IMAGES}/{name}" for name in _pictures(self.storage, f"{self.folder}/{IMAGES}")}
         masks = {name: f"{self.folder}/{MASKS}/{name}" for name in _pictures(self.storage, f"{self.folder}/{MASKS}")}
         self._pairs, self.missing_masks, self.missing_images = pair_files(images, masks)
@@ -68,6 +74,11 @@ class ZeroWaste(SegmentationDataset):
     def load_image(self, index: int) -> np.ndarray:
         name = self._pairs[index][1]
         return read_image(self.storage.read(name), self.storage.describe(name))
+
+    def turned_image(self, index: int) -> str | None:
+        name = self._pairs[index][1]
+        called = self.storage.describe(name)
+        return called if read_orientation(self.storage.read(name), called) > 1 else None
 
     def load_labels(self, index: int) -> np.ndarray:
         name = self._pairs[index][2]
@@ -92,6 +103,10 @@ class ZeroWaste(SegmentationDataset):
 
 def _open(root: str | Path, verify: bool) -> tuple[Storage, str]:
     """The files of a data set, and the folder in them that holds the splits."""
+    if not Path(root).exists():
+        what = "file" if Path(root).suffix.lower() == ".zip" else "folder"
+        source = f"download {ARCHIVE} from zenodo.org/records/6412647, or " if verify else ""
+        raise UserError(f"there is no {what} {root}: {source}say where the data lies (--data, in training data.root)")
     storage = open_storage(root)
     if verify and isinstance(storage, ZipStorage):
         verify_archive(root, ARCHIVE_BYTES, ARCHIVE_MD5)

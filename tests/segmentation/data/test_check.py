@@ -98,6 +98,33 @@ def test_processes_together_find_something_else_in_an_archive(root, tmp_path):
     assert alone == shared and len(alone["errors"]) == 2
 
 
+def test_an_image_turned_by_its_exif_orientation_is_overlooked(root):
+    exif = Image.Exif()
+    for name, orientation in (("a", 3), ("b", 1), ("c", 6)):
+        exif[0x0112] = orientation
+        Image.new("RGB", (8, 6)).save(root / LAYOUT / "train" / "data" / f"{name}.PNG", "PNG", exif=exif)
+    report = check_dataset("clutter", root)
+    a, c = (str(root / LAYOUT / "train" / "data" / f"{name}.PNG") for name in "ac")
+    assert report.splits["train"].turned_images == [a, c] and not report.splits["test"].turned_images
+    line = f"train: 2 images are turned by their EXIF orientation, their masks are not: {a}, {c}"
+    assert line in report.warnings
+    assert report.errors == ["1 images of another size than their mask: train: c.PNG (6x8, mask 8x6)"]
+
+
+def test_a_photo_turned_by_its_exif_orientation_is_overlooked(tmp_path):
+    text = "classes: [a, b]\nsplits: {all: {images: images, masks: masks}}\n"
+    (tmp_path / "dataset.yaml").write_text(text)
+    for kind, mode, suffix in (("images", "RGB", "jpg"), ("masks", "L", "png")):
+        (tmp_path / kind).mkdir()
+        for name, orientation in (("plain", 1), ("turned", 3)):
+            exif = Image.Exif()
+            exif[0x0112] = orientation
+            how = {"exif": exif} if mode == "RGB" else {}
+            Image.new(mode, (8, 6)).save(tmp_path / kind / f"{name}.{suffix}", **how)
+    report = check_dataset("folder", tmp_path)
+    assert report.splits["all"].turned_images == [str(tmp_path / "images" / "turned.jpg")] and not report.errors
+
+
 def test_a_set_that_is_not_there_is_checked(tmp_path):
     with pytest.raises(UserError, match="holds no splits_final_deblurred"):
         check_dataset("zerowaste", tmp_path)

@@ -23,7 +23,11 @@ def test_the_python_snippet_fails(capsys):
 
 @pytest.mark.parametrize(
     ("split", "image", "mask"),
-    [("train", "images/train/a.jpg", "masks/train/a.png"), ("test", "scans/x/a.tif", "truth/x/a.png")],
+    [
+        ("train", "images/train/a.jpg", "masks/train/a.png"),
+        ("val", "images/val/a.jpg", "masks/val/a.png"),
+        ("test", "scans/x/a.tif", "truth/x/a.png"),
+    ],
 )
 def test_the_description_of_a_folder_is_refused(tmp_path, split, image, mask):
     (tmp_path / "dataset.yaml").write_text(snippet("yaml"))

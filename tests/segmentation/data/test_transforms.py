@@ -61,6 +61,24 @@ def test_image_and_labels_go_separate_ways():
     assert seen == {True, False}
 
 
+@pytest.mark.parametrize("crop", [(160, 160), (96, 160)])
+@pytest.mark.parametrize("size", [(100, 200), (200, 60), (50, 70)])
+def test_a_turned_image_is_not_padded(size, crop):
+    labels = np.random.default_rng(0).integers(5, size=size, dtype=np.uint8)
+    sample = Sample("x", np.stack([labels] * 3, axis=-1), labels)
+    transform = TrainTransform(**PLAIN | dict(crop=crop, turns=True))
+    counted = min(size[0], crop[0]) * min(size[1], crop[1])
+    shapes = set()
+    for seed in range(12):
+        image, target = transform(sample, sample_rng(seed))
+        assert image.shape == (3, *crop) and target.shape == crop
+        inside = target != 255
+        assert inside.sum() == counted and np.allclose(values(image)[..., 0][inside], target[inside])
+        assert not image[:, ~inside].any()
+        shapes.add((int(inside.any(1).sum()), int(inside.any(0).sum())))
+    assert len(shapes) == (2 if crop[0] == crop[1] else 1), "quarters for squares only"
+
+
 def test_padding_is_not_zero_after_normalising():
     sample = Sample("x", np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4), np.uint8))
     image, _ = TrainTransform(**PLAIN | dict(crop=(6, 6), mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)))(

@@ -135,12 +135,24 @@ def test_damage_in_an_archive_is_not_told(small, tmp_path):
 
 def test_another_archive_passes_for_the_published_one(small, tmp_path):
     archive = archive_of(small, tmp_path / "set.zip")
-    with pytest.raises(UserError, match="has .* bytes, the published archive 7518242799"):
+    with pytest.raises(
+        UserError, match="bytes, the published archive 7518242799: .*--any-archive.*train_kwargs.verify"
+    ):
         open_dataset("zerowaste", archive, "test")
     size = archive.stat().st_size
-    with pytest.raises(UserError, match="has the md5 .*, the published archive 00ff"):
+    with pytest.raises(UserError, match="has the md5 .*, the published archive 00ff: .*--any-archive"):
         verify_archive(archive, size, "00ff")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["set", "set.zip"]
+
+
+@pytest.mark.parametrize("name", ["zerowaste-f-final.zip", "nowhere"])
+def test_a_missing_data_set_is_not_told_how_to_be_had(tmp_path, name):
+    what = "file" if name.endswith(".zip") else "folder"
+    with pytest.raises(UserError, match=rf"no {what} .*{name}: download .* from zenodo.*6412647.*--data.*data\.root"):
+        open_dataset("zerowaste", tmp_path / name, "train")
+    with pytest.raises(UserError, match=rf"no {what} .*{name}: say where .*data\.root") as caught:
+        open_dataset("clutter", tmp_path / name, "train")
+    assert "zenodo" not in str(caught.value), "scenes are not to be had there"
 
 
 def test_a_verified_archive_is_read_again_unless_it_changed(tmp_path, monkeypatch, capsys):
