@@ -8,6 +8,8 @@ from pathlib import Path
 
 from fanet.errors import UserError
 
+UNFINISHED = ".tmp-"  # how the names of files begin that are being written
+
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
@@ -27,7 +29,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     if not os.access(target.parent, os.W_OK | os.X_OK):
         raise UserError(f"no permission to write in {target.parent}: choose another folder")
     # The name stays short however long the target's is: file systems limit it to 255 bytes.
-    temporary = target.with_name(f".tmp-{secrets.token_hex(8)}{target.suffix}")
+    temporary = target.with_name(f"{UNFINISHED}{secrets.token_hex(8)}{target.suffix}")
     try:
         temporary.touch()
         mode = temporary.stat().st_mode

@@ -127,13 +127,10 @@ def _override(recipe: dict, override: str) -> None:
     *levels, last = key.split(".")
     section, is_free = recipe, False
     for level in levels:
-        if is_free:
-            section = section.setdefault(level, {})
-        elif isinstance(section.get(level), dict):
-            section = section[level]
-        else:
+        inner = section.setdefault(level, {}) if is_free else section.get(level)
+        if not isinstance(inner, dict):
             raise unknown_key(key, [name for name, _ in flatten(recipe)])
-        is_free = is_free or level.endswith(FREE_SUFFIX)
+        section, is_free = inner, is_free or level.endswith(FREE_SUFFIX)
     if not is_free and last not in section:
         raise unknown_key(key, [name for name, _ in flatten(recipe)])
     section[last] = value

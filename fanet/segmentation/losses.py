@@ -66,7 +66,8 @@ def pixel_loss(
     """
     entropy = F.cross_entropy(logits, target, ignore_index=ignore_index, reduction="none")  # 0 where ignored
     if focal_gamma:
-        entropy = (1 - torch.exp(-entropy)) ** focal_gamma * entropy
+        # The smallest number keeps the gradient finite where the probability is 1 and gamma below 1.
+        entropy = (-torch.expm1(-entropy)).clamp(min=torch.finfo(entropy.dtype).eps) ** focal_gamma * entropy
     counted = target != ignore_index
     weights = counted.to(entropy.dtype)
     if class_weights is not None:

@@ -68,3 +68,10 @@ def test_a_batch_without_a_counted_pixel_gives_nan(logits, loss):
     value = loss(logits, None, torch.full((2, 4, 5), 255))
     value.backward()
     assert value == 0 and not logits.grad.any()
+
+
+@pytest.mark.parametrize("gamma", [0.5, 1.0, 2.0])
+def test_focal_loss_of_certain_pixels_has_no_finite_gradient(gamma):
+    logits = torch.tensor([60.0, 0.0]).view(1, 2, 1, 1).requires_grad_()
+    pixel_loss(logits, torch.zeros(1, 1, 1, dtype=torch.int64), 255, focal_gamma=gamma).backward()
+    assert logits.grad is not None and logits.grad.isfinite().all()

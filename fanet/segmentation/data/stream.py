@@ -1,32 +1,40 @@
 """The order of training: an endless, repeatable stream of transformed samples."""
 
+import signal
 from collections.abc import Iterator
 
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from fanet.errors import UserError
 from fanet.segmentation.data.dataset import SegmentationDataset
 from fanet.segmentation.data.transforms import TrainTransform, sample_rng
+
+Item = tuple[torch.Tensor, torch.Tensor]
 
 
 class TrainSamples(Dataset):
     """Sample `n` of the stream: a pure function of (seed, n), so that a run resumed anywhere sees what it would have.
 
     Every epoch shows every sample once, in an order of its own. An item is an image (3, h, w) float32 and its labels
-    (h, w) int64.
+    (h, w) int64, or the UserError that says why it cannot be read: raised in a worker process, it would reach the main
+    one as another exception, with a traceback in its text.
     """
 
     def __init__(self, dataset: SegmentationDataset, transform: TrainTransform, seed: int) -> None:
         self.dataset, self.transform, self.seed = dataset, transform, seed
         self._epoch, self._order = -1, np.empty(0, dtype=np.int64)
 
-    def __getitem__(self, number: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def __getitem__(self, number: int) -> Item | UserError:
         epoch, place = divmod(number, len(self.dataset))
         if epoch != self._epoch:
             self._epoch = epoch
             self._order = np.random.default_rng([self.seed, epoch]).permutation(len(self.dataset))
-        return self.transform(self.dataset[int(self._order[place])], sample_rng(self.seed, number))
+        try:
+            return self.transform(self.dataset[int(self._order[place])], sample_rng(self.seed, number))
+        except UserError as error:
+            return error
 
 
 class MicroBatches:
@@ -54,7 +62,7 @@ class MicroBatches:
                 yield list(range(first + part, first + self.batch_size, self.parts))
 
 
-def train_loader(samples: TrainSamples, batches: MicroBatches, workers: int, pin_memory: bool) -> DataLoader:
+def train_batches(samples: TrainSamples, batches: MicroBatches, workers: int, pin_memory: bool) -> Iterator[Item]:
     """Micro-batches in their order: images (B, 3, h, w) float32, channels-last, and labels (B, h, w) int64.
 
     Args:
@@ -62,19 +70,35 @@ def train_loader(samples: TrainSamples, batches: MicroBatches, workers: int, pin
         batches: its division.
         workers: processes that read and transform ahead; 0 does it between the steps.
         pin_memory: for faster copies to a GPU.
+
+    Raises:
+        UserError: a sample cannot be read.
     """
-    return DataLoader(
+    loader = DataLoader(
         samples,
         batch_sampler=batches,
         num_workers=workers,
         pin_memory=pin_memory,
         collate_fn=_collate,
+        worker_init_fn=_ignore_interrupts,
         persistent_workers=workers > 0,
         # Without a generator of its own the loader would draw from torch's, which dropout draws from.
         generator=torch.Generator().manual_seed(0),
     )
+    for batch in loader:
+        if isinstance(batch, UserError):
+            raise batch
+        yield batch
 
 
-def _collate(items: list[tuple[torch.Tensor, torch.Tensor]]) -> tuple[torch.Tensor, torch.Tensor]:
+def _ignore_interrupts(worker: int) -> None:
+    """Ctrl-C reaches all processes of a terminal. The main one decides; it still needs batches until it has saved."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _collate(items: list[Item | UserError]) -> Item | UserError:
+    for item in items:
+        if isinstance(item, UserError):
+            return item
     images, labels = zip(*items, strict=True)
     return torch.stack(images).contiguous(memory_format=torch.channels_last), torch.stack(labels)

@@ -12,7 +12,7 @@ from fanet import __version__
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-PACKAGES = ("torch", "timm", "accelerate", "numpy", "opencv-python-headless")
+PACKAGES = ("torch", "torchvision", "timm", "accelerate", "numpy", "pillow", "opencv-python-headless")
 
 
 def describe_environment(accelerator: "Accelerator") -> str:
@@ -28,6 +28,8 @@ def describe_environment(accelerator: "Accelerator") -> str:
         "platform": platform.platform(),
         "packages": versions,
         "device": str(accelerator.device),
+        "gpu": torch.cuda.get_device_name(accelerator.device) if accelerator.device.type == "cuda" else None,
+        "cuda": torch.version.cuda,
         "processes": accelerator.num_processes,
         "threads": torch.get_num_threads(),
     }

@@ -10,12 +10,15 @@ import torch
 import yaml
 
 from fanet.errors import UserError, needs_extra
-from fanet.files import atomic_path, make_folder
+from fanet.files import UNFINISHED, atomic_path, make_folder
 from fanet.recipes import flatten
 from fanet.segmentation.model import UperNet
 
 CHECKPOINT = "last.pt"
 RECIPE = "recipe.yaml"
+ENVIRONMENT = "environment.json"
+# How the same samples are reached: a run may be resumed where its data has moved, or with more workers.
+FREE_KEYS = ("data.root", "data.in_memory", "data.workers")
 
 
 class RunFolder:
@@ -46,7 +49,10 @@ class RunFolder:
                     f"{self.path} is not empty: choose another folder, or resume the run in it with --resume"
                 )
             return None
-        if not used:
+        if self.path.is_dir():
+            for unfinished in self.path.glob(f"{UNFINISHED}*"):
+                unfinished.unlink(missing_ok=True)  # of a run that was killed while it wrote
+        if not used or {path.name for path in self.path.iterdir()} <= {RECIPE, ENVIRONMENT}:
             return None  # the run was stopped before it had begun
         if not self.checkpoint_path.is_file():
             raise UserError(
@@ -55,10 +61,10 @@ class RunFolder:
         checkpoint = self._read()
         before, now = dict(flatten(checkpoint["recipe"])), dict(flatten(recipe))
         for key in before | now:
-            if before.get(key) != now.get(key):
+            if before.get(key) != now.get(key) and key not in FREE_KEYS:
                 raise UserError(
                     f"cannot resume {self.path} with another recipe: "
-                    f"{key} was {before.get(key)!r} and is {now.get(key)!r} now"
+                    f"{key} was {before.get(key)!r} and is {now.get(key)!r} now; set it back, or take another folder"
                 )
         return checkpoint
 
@@ -73,7 +79,7 @@ class RunFolder:
     def describe(self, recipe: Mapping, environment: str) -> None:
         """Writes `recipe.yaml` and `environment.json`."""
         make_folder(self.path)
-        for name, text in ((RECIPE, yaml.safe_dump(dict(recipe), sort_keys=False)), ("environment.json", environment)):
+        for name, text in ((RECIPE, yaml.safe_dump(dict(recipe), sort_keys=False)), (ENVIRONMENT, environment)):
             with atomic_path(self.path / name) as path:
                 path.write_text(text.rstrip("\n") + "\n", encoding="utf-8")
 

@@ -1,5 +1,6 @@
 """A segmentation recipe, checked: every key known, none missing, every value of its type and in its range."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, is_dataclass
 from types import UnionType
@@ -10,6 +11,8 @@ from fanet.recipes import unknown_key
 from fanet.segmentation.data import KINDS
 
 Section = TypeVar("Section")
+
+LARGEST_SEED = 2**63 - 1  # that torch takes
 
 
 @dataclass(frozen=True)
@@ -158,6 +161,9 @@ class Settings:
     def _check_ranges(self) -> None:
         train, data, scheduler = self.train, self.data, self.scheduler
         for key, value, low, high in (
+            ("model.head_channels", self.model.head_channels, 1, None),
+            ("model.aux_channels", self.model.aux_channels, 0, None),
+            ("model.dropout", self.model.dropout, 0, 1),
             ("data.workers", data.workers, 0, None),
             ("augmentation.class_limit", self.augmentation.class_limit, 0, 1),
             ("augmentation.balanced", self.augmentation.balanced, 0, 1),
@@ -165,9 +171,12 @@ class Settings:
             ("train.iterations", train.iterations, 1, None),
             ("train.batch_size", train.batch_size, 1, None),
             ("train.accumulation_steps", train.accumulation_steps, 1, None),
-            ("train.seed", train.seed, 0, None),
+            ("train.seed", train.seed, 0, LARGEST_SEED),
             ("train.ema_decay", train.ema_decay, 0, 1),
             ("train.clip_grad", train.clip_grad, 0, None),
+            ("optimizer.weight_decay", self.optimizer.weight_decay, 0, None),
+            ("scheduler.min_lr", scheduler.min_lr, 0, None),
+            ("scheduler.power", scheduler.power, 0, None),
             ("scheduler.warmup_iterations", scheduler.warmup_iterations, 0, train.iterations - 1),
             ("scheduler.warmup_ratio", scheduler.warmup_ratio, 0, 1),
             ("loss.aux_weight", self.loss.aux_weight, 0, None),
@@ -180,6 +189,8 @@ class Settings:
             bounds = f"at least {low}" if high is None else f"in {low}..{high}"
             _require(fits, f"{key} must be {bounds}, got {value}")
         _require(self.optimizer.lr > 0, f"optimizer.lr must be positive, got {self.optimizer.lr}")
+        weights = self.loss.class_weights
+        _require(weights is None or min(weights, default=0) > 0, f"loss.class_weights must be positive, got {weights}")
         decay = self.optimizer.layer_decay
         _require(decay is None or 0 < decay <= 1, f"optimizer.layer_decay must be in 0..1 or null, got {decay}")
         splits = (data.train_split, data.train_kwargs), (data.val_split, data.val_kwargs)
@@ -210,8 +221,10 @@ def _value(kind: Any, value: Any, key: str) -> Any:
     if is_dataclass(kind):
         return _read(kind, value, f"{key}.")  # type: ignore[arg-type]
     for option in get_args(kind) if isinstance(kind, UnionType) else (kind,):
-        if option is float and type(value) in (int, float):
-            return float(value)
+        if option is float:
+            if type(value) in (int, float) and math.isfinite(value):
+                return float(value)
+            continue
         if get_origin(option) is list and isinstance(value, list):
             return [_value(get_args(option)[0], item, key) for item in value]
         if type(value) is option:
@@ -224,5 +237,5 @@ def _in_words(kind: Any) -> str:
         return " or ".join(_in_words(option) for option in get_args(kind))
     if get_origin(kind) is list:
         return f"a list, each item {_in_words(get_args(kind)[0])}"
-    words = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", dict: "a mapping"}
+    words = {int: "a whole number", float: "a finite number", bool: "true or false", str: "a text", dict: "a mapping"}
     return words.get(kind, "null")

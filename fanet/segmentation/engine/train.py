@@ -18,16 +18,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from timm.optim import create_optimizer_v2, list_optimizers
 from timm.utils import ModelEmaV3
 from torch import nn
 from tqdm import tqdm
 
 from fanet.errors import UserError, needs_extra
-from fanet.segmentation.data import SegmentationDataset, open_dataset
 from fanet.segmentation.data.memory import InMemory
-from fanet.segmentation.data.stream import MicroBatches, TrainSamples, train_loader
-from fanet.segmentation.data.transforms import TrainTransform
+from fanet.segmentation.data.stream import MicroBatches, TrainSamples, train_batches
+from fanet.segmentation.engine.build import build_network, build_optimizer, build_transform, open_data
 from fanet.segmentation.engine.environment import describe_environment
 from fanet.segmentation.engine.evaluate import image_matrices
 from fanet.segmentation.engine.processes import Share
@@ -36,8 +34,6 @@ from fanet.segmentation.engine.schedule import Schedule
 from fanet.segmentation.engine.settings import Settings
 from fanet.segmentation.losses import SegmentationLoss
 from fanet.segmentation.metrics import ConfusionMatrix
-from fanet.segmentation.model import UperNet
-from fanet.segmentation.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -115,11 +111,12 @@ class Trainer:
             raise UserError(
                 f"train.batch_size {train.batch_size} must be a multiple of {parts}: processes times accumulation_steps"
             )
-        training, validation = _open_data(settings)
+        training, validation = open_data(settings)
         self.classes = training.classes
-        self.network = self._build_network()  # before data is read: a mistake in the recipe is then told at once
+        # Before data is read: a mistake in the recipe is then told at once.
+        self.network = build_network(settings, self.classes, accelerator.device, accelerator.num_processes)
         self.ema = ModelEmaV3(self.network, decay=train.ema_decay, use_warmup=True)
-        self.optimizer = _build_optimizer(self.network, settings)
+        self.optimizer = build_optimizer(settings, self.network)
         model: nn.Module = accelerator.prepare(self.network)  # wrapped where there are several processes
         self.model = torch.compile(model) if train.compile else model
         self.loss = SegmentationLoss(
@@ -138,37 +135,8 @@ class Trainer:
             training = InMemory(training, title=f"reading {settings.data.train_split}")
             validation = InMemory(validation, title=f"reading {settings.data.val_split}")
         self.validation = validation
-        self.samples = TrainSamples(training, self._transform(), train.seed)
-
-    def _build_network(self) -> UperNet:
-        settings, device = self.settings, self.accelerator.device
-        torch.manual_seed(settings.train.seed)
-        try:
-            network = UperNet(**asdict(settings.model), num_classes=len(self.classes), classes=self.classes)
-        except TypeError as error:  # timm's answer to an argument that the backbone does not have
-            raise UserError(f"model.backbone_kwargs do not suit {settings.model.backbone}: {error}") from error
-        network.preprocessing = Preprocessing(
-            mean=network.preprocessing.mean,
-            std=network.preprocessing.std,
-            fit=_pair(settings.evaluation.fit),
-            multiple=settings.evaluation.multiple,
-        )
-        if settings.train.sync_bn and self.accelerator.num_processes > 1:
-            if device.type == "cpu":
-                raise UserError("train.sync_bn works on GPUs only: set train.sync_bn=false")
-            network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
-        network.to(device).train()
-        if settings.train.channels_last:
-            network.to(memory_format=torch.channels_last)
-        return network
-
-    def _transform(self) -> TrainTransform:
-        values = asdict(self.settings.augmentation)
-        pairs: dict[str, Any] = {key: _pair(values.pop(key)) for key in ("fit", "ratios", "crop")}
-        preprocessing = self.network.preprocessing
-        return TrainTransform(
-            **values, **pairs, mean=preprocessing.mean, std=preprocessing.std, ignore_index=self.classes.ignore_index
-        )
+        transform = build_transform(settings, self.network.preprocessing, self.classes.ignore_index)
+        self.samples = TrainSamples(training, transform, train.seed)
 
     def run(self) -> dict[str, Any]:
         """Trains to the end; see `train`."""
@@ -182,10 +150,10 @@ class Trainer:
             self.accelerator.num_processes,
         )
         on_gpu = self.accelerator.device.type == "cuda"
-        loader = iter(train_loader(self.samples, batches, self.settings.data.workers, pin_memory=on_gpu))
         with _deferred_interrupt() as interrupts, self._progress_bar() as bar:
+            stream = train_batches(self.samples, batches, self.settings.data.workers, pin_memory=on_gpu)
             while progress.iteration < iterations:
-                interrupted = self._step(loader, bool(interrupts), bar)
+                interrupted = self._step(stream, bool(interrupts), bar)
                 is_last = progress.iteration == iterations
                 if is_last or progress.iteration % self.settings.evaluation.every == 0:
                     self._evaluate()
@@ -225,7 +193,7 @@ class Trainer:
             )
         self.accelerator.wait_for_everyone()
 
-    def _step(self, loader: Iterator, interrupt: bool, bar: tqdm) -> bool:
+    def _step(self, stream: Iterator, interrupt: bool, bar: tqdm) -> bool:
         """One optimizer step. Returns whether any process wants to stop after it."""
         progress, settings, accelerator = self.progress, self.settings, self.accelerator
         started = time.perf_counter()
@@ -233,7 +201,7 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group.get("lr_scale", 1.0)  # lr_scale is timm's, for layer-wise decay
         self.optimizer.zero_grad(set_to_none=True)
-        loss, waited = self._accumulate(loader)
+        loss, waited = self._accumulate(stream)
         report = torch.tensor([loss, float(interrupt)], device=accelerator.device)
         mean_loss, interrupted = accelerator.reduce(report, "mean").tolist()  # the same verdict in every process
         self._require_finite("loss", mean_loss)
@@ -254,14 +222,14 @@ class Trainer:
         bar.update()
         return interrupted > 0
 
-    def _accumulate(self, loader: Iterator) -> tuple[float, float]:
+    def _accumulate(self, stream: Iterator) -> tuple[float, float]:
         """Gradients of this process's micro-batches. Returns their mean loss, and the seconds of waiting for data."""
         train, accelerator = self.settings.train, self.accelerator
         device, steps = accelerator.device, train.accumulation_steps
         total, waited = 0.0, 0.0
         for micro in range(steps):
             started = time.perf_counter()
-            images, labels = next(loader)
+            images, labels = next(stream)
             waited += time.perf_counter() - started
             images, labels = images.to(device, non_blocking=True), labels.to(device, non_blocking=True)
             if not train.channels_last:
@@ -287,16 +255,23 @@ class Trainer:
         kept = "there is no checkpoint yet"
         if self.saved is not None:
             kept = f"the last good checkpoint is {self.folder.checkpoint_path}, after iteration {self.saved}"
-        raise UserError(f"the {what} became {value} in iteration {self.progress.iteration}: lower optimizer.lr; {kept}")
+        raise UserError(
+            f"the {what} became {value} in iteration {self.progress.iteration}: start anew with a lower optimizer.lr; "
+            f"{kept}"
+        )
 
     def _evaluate(self) -> None:
         """Scores the averaged weights, adds a row to the log and keeps the weights if they are the best so far."""
         progress, accelerator = self.progress, self.accelerator
         started = time.perf_counter()
         share = Share(accelerator.process_index, accelerator.num_processes, accelerator.device)
+        share.take_over(self.ema.module.buffers())  # batch norm's statistics are each process's own, one's are saved
         matrices = image_matrices(self.ema.module, self.validation, share)
         scores = ConfusionMatrix.of(matrices.sum(axis=0), self.classes.ignore_index).to_dict(self.classes.names)
         progress.seconds += time.perf_counter() - started
+        if scores["miou"] is None:
+            self.save()
+            raise UserError("the validation split has no labelled pixel: choose another data.val_split")
         row = {
             "iteration": progress.iteration,
             "loss": progress.mean_loss,
@@ -325,36 +300,6 @@ class Trainer:
             dynamic_ncols=True,
             disable=not self.accelerator.is_main_process,
         )
-
-
-def _open_data(settings: Settings) -> tuple[SegmentationDataset, SegmentationDataset]:
-    """The training and the validation split."""
-    data = settings.data
-    return (
-        open_dataset(data.dataset, data.root, data.train_split, **data.train_kwargs),
-        open_dataset(data.dataset, data.root, data.val_split, **data.val_kwargs),
-    )
-
-
-def _build_optimizer(network: UperNet, settings: Settings) -> torch.optim.Optimizer:
-    options = settings.optimizer
-    if options.name not in list_optimizers():
-        raise UserError(f"timm has no optimizer {options.name!r}: take one of timm.optim.list_optimizers()")
-    if options.layer_decay is not None and network.group_matcher() is None:
-        raise UserError(
-            f"the features of {settings.model.backbone} do not tell its layers apart: set optimizer.layer_decay=null"
-        )
-    return create_optimizer_v2(
-        network,
-        opt=options.name,
-        lr=options.lr,
-        weight_decay=options.weight_decay,
-        layer_decay=options.layer_decay,
-    )
-
-
-def _pair(values: list | None) -> tuple | None:
-    return None if values is None else (values[0], values[1])
 
 
 def _accelerator() -> "Accelerator":

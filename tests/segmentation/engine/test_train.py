@@ -164,6 +164,37 @@ def test_interrupt_finishes_the_step_and_the_run_can_go_on(tmp_path, finished, a
     assert_same_weights(state(tmp_path), state(finished[0]))
 
 
+def test_interrupt_of_all_processes_of_a_terminal_loses_nothing(tmp_path):
+    options = ["data.workers=1", "train.iterations=100000", "evaluation.every=100000"]
+    arguments = [sys.executable, "-m", "fanet", "train", "clutter", *TINY, *options, "-o", str(tmp_path / "run")]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(arguments, env=environment, stderr=subprocess.PIPE, start_new_session=True)
+    assert process.stderr is not None
+    while b" 5/100000" not in (shown := process.stderr.read1()):
+        assert shown, "the run ended by itself"
+    os.killpg(process.pid, signal.SIGINT)
+    errors = process.communicate(timeout=60)[1].decode()
+    assert "--resume goes on from there" in errors and "Traceback" not in errors
+    assert state(tmp_path / "run")["progress"]["iteration"] >= 5
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_sample_that_cannot_be_read_ends_the_run_in_one_line(tmp_path, monkeypatch, workers):
+    def broken(dataset, index):
+        raise UserError("scene.PNG is cut off")
+
+    monkeypatch.setattr(ClutterScenes, "load", broken)
+    with pytest.raises(UserError, match="^scene.PNG is cut off$"):
+        train(tiny_recipe(f"data.workers={workers}", "data.in_memory=false"), tmp_path)
+
+
+def test_validation_without_a_labelled_pixel_ends_in_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(ConfusionMatrix, "to_dict", lambda *args: {"miou": None, "pixel_accuracy": None, "iou": {}})
+    with pytest.raises(UserError, match=r"no labelled pixel.*data\.val_split"):
+        train(tiny_recipe(), tmp_path)
+    assert state(tmp_path)["progress"]["iteration"] == 4
+
+
 def test_finished_run_can_be_resumed_and_stays_as_it_is(finished):
     before = state(finished[0])
     result = train(tiny_recipe(), finished[0], resume=True)
@@ -179,7 +210,10 @@ def test_other_seed_gives_other_weights(tmp_path, finished):
 
 def test_loss_that_is_no_number_stops_the_run_and_names_the_checkpoint(tmp_path):
     recipe = tiny_recipe("optimizer.lr=1e30", "train.clip_grad=0", "evaluation.every=1", "train.iterations=20")
-    with pytest.raises(UserError, match=r"in iteration \d+: lower optimizer.lr; the last good checkpoint is .*last.pt"):
+    with pytest.raises(
+        UserError,
+        match=r"in iteration \d+: start anew with a lower optimizer.lr; the last good checkpoint is .*last.pt",
+    ):
         train(recipe, tmp_path)
     assert state(tmp_path)["progress"]["iteration"] >= 1
 
@@ -202,7 +236,11 @@ def test_folder_with_contents_is_not_overwritten(tmp_path):
     [
         ("model.backbone=fanet_pink", "fanet_pink"),
         ("model.backbone_kwargs.colour=pink", "colour"),
+        ("model.backbone_kwargs.frm=foo", "model.backbone_kwargs do not suit test_fanet"),
+        ("model.backbone_kwargs.depths=[1, 1]", "model.backbone_kwargs do not suit test_fanet"),
+        ("data.train_kwargs.count=abc", "data.train_kwargs do not suit clutter"),
         ("optimizer.name=adamm", "no optimizer 'adamm'"),
+        ("optimizer.name=fusedadam", "the optimizer's settings do not suit fusedadam"),
     ],
 )
 def test_mistake_in_the_recipe_leaves_the_folder_free_for_another_attempt(tmp_path, override, message):
@@ -222,6 +260,22 @@ def test_resuming_what_was_killed_before_it_began_starts_it(tmp_path, finished):
     assert_same_weights(state(tmp_path / "none"), state(finished[0]))
 
 
+def test_resuming_what_was_killed_in_its_first_writing_starts_it(tmp_path, finished):
+    (tmp_path / "recipe.yaml").write_text("")
+    (tmp_path / ".tmp-0123.pt").write_bytes(b"half a file")
+    train(tiny_recipe(), tmp_path, resume=True)
+    assert not (tmp_path / ".tmp-0123.pt").exists()
+    assert_same_weights(state(tmp_path), state(finished[0]))
+
+
+def test_run_goes_on_with_more_workers(tmp_path, finished, at_step):
+    at_step(2, lambda: os.kill(os.getpid(), signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny_recipe(), tmp_path)
+    train(tiny_recipe("data.workers=1", "data.in_memory=false"), tmp_path, resume=True)
+    assert_same_weights(state(tmp_path), state(finished[0]))
+
+
 def test_resuming_from_a_broken_checkpoint_is_refused(tmp_path):
     (tmp_path / "last.pt").write_bytes(b"half a file")
     with pytest.raises(UserError, match="not a readable checkpoint"):
@@ -230,7 +284,7 @@ def test_resuming_from_a_broken_checkpoint_is_refused(tmp_path):
 
 @pytest.mark.parametrize(
     ("override", "message"),
-    [("optimizer.lr=1e-3", "optimizer.lr was 0.003 and is 0.001"), ("model.backbone_kwargs.frm=high", "frm was None")],
+    [("optimizer.lr=1e-3", "optimizer.lr was 0.02 and is 0.001"), ("model.backbone_kwargs.frm=high", "frm was None")],
 )
 def test_resuming_with_another_recipe_names_the_key(finished, override, message):
     with pytest.raises(UserError, match=message):
@@ -285,3 +339,7 @@ def test_two_processes_follow_the_loss_of_one(tmp_path):
     subprocess.run([*command, *arguments], env=environment, check=True, capture_output=True, timeout=300)
     one, two = ([float(row["loss"]) for row in read_log(tmp_path / name)] for name in ("one", "two"))
     assert two == pytest.approx(one, rel=1e-4)
+    # Batch norm's statistics differ from process to process; those that are saved are those that were evaluated.
+    matrices = image_matrices(UperNet.from_pretrained(tmp_path / "two" / "final"), ClutterScenes("val", 2, size=40))
+    scores = ConfusionMatrix.of(matrices.sum(axis=0)).to_dict(ZEROWASTE.names)
+    assert float(read_log(tmp_path / "two")[-1]["miou"]) == pytest.approx(scores["miou"], abs=1e-9)
