@@ -169,14 +169,16 @@ def _decoding(name: str) -> Iterator[None]:
 
 
 def _image_to_rgb(image: Image.Image, name: str) -> np.ndarray:
-    image = ImageOps.exif_transpose(image)
+    image.load()  # some formats hold the orientation behind the pixels
+    if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
+        image = ImageOps.exif_transpose(image)  # which copies even where there is nothing to turn
     if image.mode == "F":
         raise UserError(f"{name} holds floating-point values of unknown range: save it with 8 or 16 bits per channel")
     if image.mode.startswith("I"):
         return _array_to_rgb(_sixteen_bit(np.asarray(image), name))
     if image.has_transparency_data:
         return _array_to_rgb(np.asarray(image.convert("RGBA")))
-    return np.array(image.convert("RGB"))
+    return np.array(image if image.mode == "RGB" else image.convert("RGB"))
 
 
 def _sixteen_bit(values: np.ndarray, name: str) -> np.ndarray:

@@ -43,6 +43,11 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--workers", metavar="N", type=positive, default=2, help="threads that read ahead (default: %(default)s)"
     )
+    parser.add_argument(
+        "--device",
+        metavar="D",
+        help="cpu, cuda, cuda:1 or mps, for a single process (default: the first GPU where there is one)",
+    )
     scenes = parser.add_argument_group("scenes drawn on the fly, for --dataset clutter without --data")
     scenes.add_argument("--count", metavar="N", type=positive, help="number of scenes (default: 500)")
     scenes.add_argument("--seed", metavar="S", type=not_negative, help="which scenes (default: the split's own)")
@@ -56,8 +61,9 @@ def run(args: argparse.Namespace) -> int:
     from fanet.segmentation import load_model
     from fanet.segmentation.data import open_dataset
     from fanet.segmentation.engine.evaluate import evaluate_split
-    from fanet.segmentation.engine.processes import is_main_process
+    from fanet.segmentation.engine.processes import find_device, is_main_process
 
+    find_device(args.device)  # before data and model: a mistyped argument should not have to wait for them
     scenes = {key: getattr(args, key) for key in ("count", "seed", "size", "difficulty")}
     options = dataset_options(args) | {key: value for key, value in scenes.items() if value is not None}
     dataset = open_dataset(args.dataset, args.data, args.split, **options)
@@ -69,6 +75,7 @@ def run(args: argparse.Namespace) -> int:
         flip=args.flip,
         resamples=args.bootstrap,
         workers=args.workers,
+        device=args.device,
         description={
             "model": args.model or "the model inside the package",
             "dataset": args.dataset,

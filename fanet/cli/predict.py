@@ -42,6 +42,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         type=share,
         help=f"share of a window that it has in common with the next one, 0 to 0.9 (default: {DEFAULT_OVERLAP})",
     )
+    parser.add_argument(
+        "--device", metavar="D", help="cpu, cuda, cuda:1 or mps (default: the first GPU where there is one)"
+    )
     parser.set_defaults(run=run)
 
 
@@ -49,6 +52,7 @@ def run(args: argparse.Namespace) -> int:
     """Predicts all files and says where the results are."""
     from fanet.segmentation import load_model
     from fanet.segmentation.engine.predict import collect_inputs, is_video, predict_files
+    from fanet.segmentation.engine.processes import find_device
     from fanet.segmentation.windows import check_window
 
     if args.overlap is not None and args.window is None:
@@ -57,8 +61,10 @@ def run(args: argparse.Namespace) -> int:
     # all this before the model: a mistyped argument should not have to wait for it
     if args.window is not None:
         check_window(args.window, overlap)
+    device = find_device(args.device)
     inputs = collect_inputs(args.inputs)
-    done = predict_files(load_model(args.model), inputs, args.output, args.window and tuple(args.window), overlap)
+    model = load_model(args.model).to(device)
+    done = predict_files(model, inputs, args.output, args.window and tuple(args.window), overlap)
     videos = sum(is_video(files.source) for files in done)
     counts = [_counted(len(done) - videos, "image"), _counted(videos, "video")]
     print(f"{' and '.join(filter(None, counts))} segmented: labels and overlays in {args.output}")

@@ -42,12 +42,12 @@ def _weighted(values: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
 def _taps(old: int, new: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     """For each of `new` places the two of `old` pixels between which it lies, and their weights, which add up to 2^11.
 
-    Outside of the outermost centres both are the outermost pixel.
+    Outside of the outermost centres both are the outermost pixel. Worked out on the CPU: Apple's GPUs lack float64.
     """
-    place = torch.arange(new, dtype=torch.float64, device=device)
+    place = torch.arange(new, dtype=torch.float64, device="cpu")
     centre = ((place + 0.5) * (old / new) - 0.5).float()
     first = centre.floor()
     share = centre - first
-    weights = (torch.stack([1 - share, share]) * (1 << WEIGHT_BITS)).round().to(torch.int32)
-    pixels = torch.stack([first, first + 1]).clamp(0, old - 1).long()
+    weights = (torch.stack([1 - share, share]) * (1 << WEIGHT_BITS)).round().to(torch.int32).to(device)
+    pixels = torch.stack([first, first + 1]).clamp(0, old - 1).long().to(device)
     return pixels[0], pixels[1], weights[0], weights[1]

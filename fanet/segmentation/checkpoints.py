@@ -16,6 +16,14 @@ POOL_SCALES = (1, 2, 3, 6)  # UperNet's; checkpoints hold only how many there ar
 # The published test protocol of the authors' MMSegmentation configuration; see `Preprocessing`.
 PUBLISHED = Preprocessing(fit=(2048, 512), multiple=32)
 
+# What a training run resumes from, beside the tensors of "model".
+_RUN = {"model", "ema", "optimizer", "progress", "recipe"}
+
+
+def is_run_checkpoint(checkpoint: Mapping[str, Any]) -> bool:
+    """Whether it is the `last.pt` of a training run, which tells neither the model's classes nor its preprocessing."""
+    return checkpoint.keys() >= _RUN
+
 
 def describe_checkpoint(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments of `UperNet` for a checkpoint with a FANet inside, MMSegmentation's or this project's.

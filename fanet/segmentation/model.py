@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from fnmatch import fnmatchcase
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,9 @@ _ANY_SIZE: tuple[dict[str, Any], ...] = ({"strict_img_size": False}, {"dynamic_i
 
 # The constructor's own arguments say where weights come from; a config.json must not be able to.
 _RESERVED = ("pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "features_only")
+
+# What `timm.create_model` takes with `features_only=True` alone.
+_OF_FEATURES = ("out_indices", "feature_cls")
 
 
 class UperNet(PretrainedModel):
@@ -125,6 +129,24 @@ class UperNet(PretrainedModel):
 
         return {group: prefixed(patterns) for group, patterns in inner.group_matcher(coarse=coarse).items()}
 
+    def no_weight_decay(self) -> set[str]:
+        """Names of parameters without weight decay beyond the one-dimensional ones, as timm's optimizers ask for them.
+
+        Those that timm lists for the backbone: tables of positions, class tokens.
+        """
+        whole = getattr(self.backbone, "model", None)
+        if whole is None:  # feature maps that keep parts of the network only, under names with some dots replaced
+            kwargs = {key: value for key, value in self.config["backbone_kwargs"].items() if key not in _OF_FEATURES}
+            whole = _build(self.config["backbone"], kwargs | {"device": "meta"})
+        patterns = [pattern.replace(".", "_") for pattern in getattr(whole, "no_weight_decay", set)()]
+        names = [name for name, _ in self.backbone.named_parameters()]
+        bare = [name.removeprefix("model.").replace(".", "_") for name in names]
+        return {
+            f"backbone.{name}"
+            for name, flat in zip(names, bare, strict=True)
+            if any(fnmatchcase(flat, pattern) for pattern in patterns)
+        }
+
     def forward_features(self, x: torch.Tensor) -> list[torch.Tensor]:
         """(B, 3, H, W) -> the backbone's maps, NCHW, finest first"""
         features = self.backbone(x)
@@ -175,23 +197,31 @@ class UperNet(PretrainedModel):
             height, width = pixels.shape[:2]
             return label_map(self._coarse_logits, picture, (height, width), window, overlap).cpu().numpy()
         except AssertionError as error:  # timm's answer to a size that a backbone is not built for
-            raise UserError(f"{self.config['backbone']} takes no picture of this size: {one_line(error)}") from error
+            raise self._size_refused(error) from error
         finally:
             self.train(training)
 
     def _coarse_logits(self, picture: torch.Tensor) -> torch.Tensor:
         """(1, 3, H, W) of 0..255 -> logits of the main head, at the size of the first map or of the picture"""
         x = self.preprocessing.normalize(picture)
-        if self.multiple > 1:
+        if self.multiple == 1:
+            return self.decode_head(self.forward_features(x))
+        try:
             return self(x)
-        return self.decode_head(self.forward_features(x))
+        except RuntimeError as error:  # what some backbones of one size, Hiera among them, end in at others
+            if isinstance(error, torch.OutOfMemoryError) or "memory" in str(error):  # the latter is what CPUs say
+                raise
+            raise self._size_refused(error) from error
+
+    def _size_refused(self, error: Exception) -> UserError:
+        return UserError(f"{self.config['backbone']} takes no picture of this size: {one_line(error)}")
 
 
 def load_model(name: str | Path | None = None) -> UperNet:
     """A trained segmentation model: a folder, a checkpoint file or a Hub id; the one inside the package for None.
 
     Raises:
-        UserError: there is no usable model under that name.
+        UserError: there is no usable model under that name, or it is a training run's and not one of its models.
     """
     if name is None:
         name = Path(str(files("fanet"))) / "pretrained" / "fanet_pico_clutter"

@@ -7,13 +7,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
+import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from fanet.classes import ClassScheme
 from fanet.errors import UserError
 from fanet.files import atomic_path, make_folder
-from fanet.segmentation.checkpoints import describe_checkpoint
+from fanet.segmentation.checkpoints import describe_checkpoint, is_run_checkpoint
 from fanet.segmentation.preprocessing import Preprocessing
 from fanet.weights.card import CARD_NAME, segmentation_card
 from fanet.weights.failures import WeightsError, one_line
@@ -25,6 +26,7 @@ from fanet.weights.sources import CONFIG_NAME, WEIGHTS_NAME, Folder, Source, fin
 # What the constructor takes and config.json repeats.
 ARGUMENTS = ("backbone", "num_classes", "head_channels", "aux_channels", "pool_scales", "dropout", "backbone_kwargs")
 PURPOSE = "a segmentation model"
+RUN_MODELS = ("best", "final")  # the folders in that of a training run that hold models
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 ModelT = TypeVar("ModelT", bound="PretrainedModel")
@@ -37,14 +39,20 @@ class PretrainedModel(nn.Module):
     classes: ClassScheme
     preprocessing: Preprocessing
 
-    def save_pretrained(self, folder: str | Path) -> None:
+    def save_pretrained(self, folder: str | Path, dtype: torch.dtype | None = None) -> None:
         """Write `config.json` (network, classes, palette, preprocessing) and `model.safetensors` into a folder.
 
+        Args:
+            folder: Made where it is missing.
+            dtype: Store parameters in this floating-point type, `torch.float16` for half the size, and the statistics
+                of batch norm, which may outgrow it, in float32. By default all as they are.
+
         Raises:
-            UserError: the folder cannot be made or written to.
+            UserError: the folder cannot be made or written to, or there is a value that is not finite or outgrows
+                `dtype`; then nothing is written.
         """
+        tensors = _stored(self, dtype)
         folder = make_folder(folder)
-        tensors = {name: tensor.contiguous() for name, tensor in self.state_dict().items()}
         with atomic_path(folder / WEIGHTS_NAME) as path:
             save_file(tensors, path, metadata={"format": "pt"})
         config = self.config | {
@@ -81,6 +89,8 @@ class PretrainedModel(nn.Module):
         """
         path = Path(name).expanduser()
         if path.is_dir():
+            if not (path / CONFIG_NAME).is_file() and (models := _models_of_run(path)):
+                raise UserError(f"{path} is the folder of a training run: name {models}")
             return cls._from_source(Folder(path)).eval()
         if path.is_file():
             return cls._from_file(path).eval()
@@ -195,9 +205,39 @@ class PretrainedModel(nn.Module):
     @classmethod
     def _from_checkpoint(cls: type[ModelT], checkpoint: Mapping[str, Any]) -> ModelT:
         """From what a file held, if names and shapes are those of UperNet with a FANet inside."""
+        if is_run_checkpoint(checkpoint):  # classes and preprocessing are not in it
+            raise WeightsError(
+                "it is the checkpoint of a training run, not a model: name best or final beside it"
+            )
         net = cls(**describe_checkpoint(checkpoint))
         _load(net, segmentation_state_dict(checkpoint))
         return net
+
+
+def _stored(net: nn.Module, dtype: torch.dtype | None) -> dict[str, Tensor]:
+    """The tensors to be saved; parameters as `dtype`, buffers as float32, where one is given.
+
+    Raises:
+        UserError: `dtype` is no floating-point type, or a value is not finite, before or after rounding.
+    """
+    if dtype is not None and not dtype.is_floating_point:
+        raise UserError(f"dtype must be a floating-point type such as torch.float16, got {dtype}")
+    parameters = {name for name, _ in net.named_parameters(remove_duplicate=False)}
+    tensors = {}
+    for name, tensor in net.state_dict().items():
+        if not tensor.isfinite().all():
+            raise UserError(f"{name} has values that are not finite: not saved; take an earlier state of the model")
+        if dtype is not None and tensor.is_floating_point():
+            tensor = tensor.to(dtype if name in parameters else torch.float32)
+            if not tensor.isfinite().all():
+                raise UserError(f"{name} has values too large for {dtype}: not saved; choose a dtype of more range")
+        tensors[name] = tensor.contiguous()
+    return tensors
+
+
+def _models_of_run(folder: Path) -> str:
+    """The models in the folder of a training run, to be named in an error; empty where there are none."""
+    return " or ".join(str(folder / name) for name in RUN_MODELS if (folder / name / CONFIG_NAME).is_file())
 
 
 def _read_config(path: Path) -> dict[str, Any]:

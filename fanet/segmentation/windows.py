@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Sequence
 
 import torch
-import torch.nn.functional as F
 
 from fanet.errors import UserError
 from fanet.segmentation.upernet import resize
@@ -96,8 +95,10 @@ def blended_bands(
                 band = logits.new_zeros(1, logits.shape[1], window[0], picture.shape[-1])
             band[..., left : left + window[1]] += logits
         finished = tops[row + 1] - top if row + 1 < len(tops) else window[0]
-        yield band[:, :, :finished]
-        band = F.pad(band[:, :, finished:], (0, 0, 0, finished))
+        yield band[:, :, :finished].clone()
+        rest = band[:, :, finished:].clone()
+        band[:, :, : rest.shape[2]] = rest
+        band[:, :, rest.shape[2] :] = 0
 
 
 def _grid(length: int, window: int, overlap: float, device: torch.device) -> tuple[list[int], list[torch.Tensor]]:

@@ -52,6 +52,17 @@ def test_window_of_the_command_line_is_not_that_of_the_function(net, model, tmp_
     np.testing.assert_array_equal(read_labels(tmp_path / "out" / "a_labels.png"), expected)
 
 
+def test_model_is_not_moved_to_the_device(model, tmp_path, monkeypatch):
+    _picture(tmp_path / "a.png")
+    moved = []
+    to = UperNet.to
+    monkeypatch.setattr(UperNet, "to", lambda net, device: moved.append(device) or to(net, "cpu"))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    argv = ["predict", str(tmp_path / "a.png"), "--model", model, "-o", str(tmp_path / "out")]
+    assert main(argv) == 0 and main([*argv, "--device", "cpu"]) == 0
+    assert moved == [torch.device("cuda"), torch.device("cpu")]
+
+
 def test_folder_of_images_and_videos_is_not_predicted_whole(net, model, tmp_path, capsys):
     (tmp_path / "in").mkdir()
     _picture(tmp_path / "in" / "a.png")
@@ -132,6 +143,7 @@ BAD = {
     "overlap too large": (["a.png", "--window", "64", "64", "--overlap", "0.95"], None, "0 to 0.9"),
     "overlap in percent": (["a.png", "--window", "64", "64", "--overlap", "25"], None, "not between 0 and 1"),
     "overlap without window": (["a.png", "--overlap", "0.5"], None, "give --window H W too"),
+    "device that does not exist": (["a.png", "--device", "cuda:99"], None, "this machine has cpu"),
     "missing video": (["none.mp4"], None, "there is no file"),
     "empty video": (["bad.mp4"], lambda folder: (folder / "bad.mp4").touch(), "is empty"),
     "text as video": (["bad.mkv"], lambda folder: (folder / "bad.mkv").write_text("text"), "cut off, damaged or no"),

@@ -28,6 +28,18 @@ def test_a_picture_differs_from_that_of_opencv(height, width, new_height, new_wi
     assert np.array_equal(actual.permute(1, 2, 0).numpy(), expected)
 
 
+def test_a_device_without_float64_is_asked_for_it(monkeypatch):
+    arange = torch.arange
+
+    def checked(*args, device=None, **kwargs):
+        assert torch.device(device or "cpu").type == "cpu"
+        return arange(*args, device=device, **kwargs)
+
+    monkeypatch.setattr(torch, "arange", checked)
+    resized = resize_uint8(torch.zeros(3, 30, 40, dtype=torch.uint8, device="meta"), (20, 50))
+    assert resized.device.type == "meta" and resized.shape == (3, 20, 50)
+
+
 def test_a_batch_is_resized_as_one_picture():
     batch = torch.randint(0, 256, (2, 3, 30, 40), dtype=torch.uint8)
     resized = resize_uint8(batch, (20, 50))

@@ -3,8 +3,10 @@ import json
 import numpy as np
 import pytest
 import torch
+from timm.optim import create_optimizer_v2
 
 from fanet.classes import ZEROWASTE, ClassScheme
+from fanet.errors import UserError
 from fanet.segmentation import Preprocessing, UperNet
 
 NARROW = dict(head_channels=8, aux_channels=8)
@@ -72,3 +74,59 @@ def test_classes_are_not_named_by_default():
 def test_a_wrong_number_of_names_is_accepted():
     with pytest.raises(ValueError, match="num_classes is 3, but 2 classes are named"):
         UperNet("test_fanet", num_classes=3, classes=SCHEME, **NARROW)
+
+
+@pytest.mark.parametrize(
+    "backbone, table",
+    [
+        ("swin_tiny_patch4_window7_224", "backbone.layers_0.blocks.0.attn.relative_position_bias_table"),
+        ("vit_tiny_patch16_224", "backbone.model.pos_embed"),
+        ("hiera_tiny_224", "backbone.model.pos_embed"),
+    ],
+)
+def test_tables_of_positions_decay(backbone, table):
+    with torch.device("meta"):
+        net = UperNet(backbone, num_classes=2, backbone_kwargs={"out_indices": (0, 1)}, **NARROW)
+    parameters = dict(net.named_parameters())
+    assert table in net.no_weight_decay() <= parameters.keys()
+    groups = create_optimizer_v2(net, opt="adamw", lr=1e-3, weight_decay=0.05).param_groups
+    decay = {id(parameter): group["weight_decay"] for group in groups for parameter in group["params"]}
+    assert decay[id(parameters[table])] == 0
+    assert decay[id(parameters["decode_head.bottleneck.conv.weight"])] == 0.05
+    assert sum(value == 0.05 for value in decay.values()) > 10
+
+
+def test_a_backbone_without_such_tables_is_excepted_from_decay(net):
+    assert net.no_weight_decay() == set()
+    assert UperNet("resnet10t", num_classes=2, **NARROW).no_weight_decay() == set()
+
+
+@pytest.fixture(scope="module")
+def of_one_size() -> UperNet:
+    return UperNet("hiera_tiny_224", num_classes=2, **NARROW).eval()
+
+
+def test_a_picture_of_the_wrong_size_ends_in_a_traceback(of_one_size, image):
+    with pytest.raises(UserError, match="hiera_tiny_224 takes no picture of this size: ") as caught:
+        of_one_size.predict(image)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA"), RuntimeError("can't allocate memory")])
+def test_want_of_memory_passes_for_a_wrong_size(error, of_one_size, image, monkeypatch):
+    def full(x):
+        raise error
+
+    monkeypatch.setattr(of_one_size, "forward_features", full)
+    with pytest.raises(RuntimeError) as caught:
+        of_one_size.predict(image)
+    assert caught.value is error
+
+
+def test_a_fault_of_another_backbone_passes_for_a_wrong_size(net, image, monkeypatch):
+    def faulty(x):
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(net, "forward_features", faulty)
+    with pytest.raises(RuntimeError, match="^a bug$"):
+        net.predict(image)

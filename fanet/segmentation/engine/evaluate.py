@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from fanet.classes import ClassScheme
 from fanet.errors import UserError
 from fanet.files import atomic_path, make_folder
 from fanet.segmentation.data.dataset import SegmentationDataset
@@ -34,13 +35,15 @@ def evaluate_split(
     resamples: int = 1000,
     workers: int = 2,
     description: dict[str, Any] | None = None,
+    device: str | None = None,
 ) -> dict[str, Any]:
     """Evaluates a model by its own protocol and writes `metrics.json` and `confusion_matrix.png`.
 
     Under torchrun every process takes its share of the images; the counts are summed, and the first process writes.
 
     Args:
-        model: it is moved to this process's GPU where there is one, and left in the mode it was in.
+        model: it is moved to `device`, and left in the mode it was in. Its classes must be the data set's, by name and
+            in order, unless they are but numbered.
         dataset: the split.
         output: the folder for the results; made where missing, once there are results.
         scales: as for `predict_labels`.
@@ -48,23 +51,21 @@ def evaluate_split(
         resamples: of the bootstrap, see `bootstrap_miou`; 0 leaves the interval out.
         workers: threads that read images ahead.
         description: what else `metrics.json` shall hold, for instance the names of model and data set.
+        device: as for `find_device`, for a single process; by default its GPU where there is one.
 
     Returns:
         The contents of `metrics.json`: scores in %, `confusion_matrix` (rows truth), `miou_low` and `miou_high`
         (None where there is no interval), `bootstrap`, `images`, `scales`, `flip`, and the description.
 
     Raises:
-        UserError: model and data set differ in their classes, a sample cannot be read, or the folder cannot be made.
+        UserError: model and data set differ in their classes, a sample cannot be read, the folder cannot be made, or
+            there is no such device.
     """
     from fanet.segmentation.plots import plot_confusion_matrix  # needs an extra, which is better known beforehand
 
-    if len(model.classes) != len(dataset.classes):
-        raise UserError(
-            f"the model knows {len(model.classes)} classes, the data set has {len(dataset.classes)}: "
-            "choose a model that was trained for it"
-        )
+    _check_classes(model.classes, dataset.classes)
     folder = _writable(output)
-    with shared_work() as share:
+    with shared_work(device) as share:
         matrices = image_matrices(model, dataset, share, scales, flip, workers)
     interval = bootstrap_miou(matrices, resamples)
     confusion = ConfusionMatrix.of(matrices.sum(axis=0), dataset.classes.ignore_index)
@@ -161,6 +162,27 @@ def _scaled(preprocessing: Preprocessing, size: tuple[int, int], scale: float) -
         return preprocessing
     long, short = preprocessing.fit or (max(size), min(size))
     return replace(preprocessing, fit=(max(1, round(long * scale)), max(1, round(short * scale))))
+
+
+def _check_classes(known: ClassScheme, wanted: ClassScheme) -> None:
+    """Refuses to compare classes with others of the same number; those that nobody named are taken for any.
+
+    Raises:
+        UserError: the model's classes are not those of the data set.
+    """
+    if len(known) != len(wanted):
+        raise UserError(
+            f"the model knows {len(known)} classes, the data set has {len(wanted)}: "
+            "choose a model that was trained for it"
+        )
+    if known.names == ClassScheme.numbered(len(known)).names:
+        return
+    for index, (name, other) in enumerate(zip(known.names, wanted.names, strict=True)):
+        if name != other:
+            raise UserError(
+                f"class {index} is {name!r} to the model and {other!r} in the data set: "
+                "choose a model that was trained for it, or correct the names in its config.json"
+            )
 
 
 def _writable(folder: str | Path) -> Path:

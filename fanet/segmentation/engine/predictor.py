@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from fanet.errors import UserError
+from fanet.segmentation.engine.processes import find_device
 from fanet.segmentation.model import load_model
 from fanet.segmentation.windows import check_window
 
@@ -36,14 +36,15 @@ class BatchPredictor:
             overlap: Of neighbouring windows, 0..0.9.
             image_column: Key of the pictures.
             labels_column: Key of the labels.
-            device: `cpu`, `cuda`, `cuda:1`, …; by default a GPU where the process has one.
+            device: `cpu`, `cuda`, `cuda:1`, `mps`, …; by default a GPU where the process has one.
 
         Raises:
-            UserError: there is no such model, or the window makes no sense.
+            UserError: there is no such model or device, or the window makes no sense.
         """
         if window is not None:
             check_window(window, overlap)
-        self.model = load_model(model).to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        place = find_device(device)
+        self.model = load_model(model).to(place)
         self.window = window
         self.overlap = overlap
         self.image_column = image_column

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from fanet.classes import ClassScheme
+from fanet.classes import ZEROWASTE, ClassScheme
 from fanet.errors import UserError
 from fanet.segmentation import Preprocessing, UperNet, load_model
 from fanet.segmentation.data import ClutterScenes, Sample, SegmentationDataset, open_dataset
@@ -114,7 +114,7 @@ def test_scales_and_mirrors_are_not_averaged_as_probabilities(shipped, scenes):
 class Slow(SegmentationDataset):
     """Notes when samples are read, and fails at one of them."""
 
-    classes = ClassScheme.numbered(5)
+    classes = ZEROWASTE
 
     def __init__(self, count: int, broken: int | None = None, labelled: bool = True) -> None:
         self.names = [str(index) for index in range(count)]
@@ -158,6 +158,26 @@ def test_another_number_of_classes_is_evaluated(shipped, scenes, tmp_path):
     other = UperNet("test_fanet", num_classes=3, head_channels=8, aux_channels=0)
     with pytest.raises(UserError, match="knows 3 classes, the data set has 5"):
         evaluate_split(other, scenes, tmp_path / "out")
+
+
+def test_classes_of_other_names_or_another_order_are_compared(shipped, scenes, tmp_path, monkeypatch):
+    names = ZEROWASTE.names
+    swapped = ClassScheme((*names[:3], names[4], names[3]), ZEROWASTE.palette)
+    monkeypatch.setattr(shipped, "classes", swapped)
+    with pytest.raises(UserError, match="class 3 is 'soft_plastic' to the model and 'metal' in the data set"):
+        evaluate_split(shipped, scenes, tmp_path / "swapped", resamples=0)
+    assert not (tmp_path / "swapped").exists()
+    monkeypatch.setattr(shipped, "classes", ClassScheme.numbered(5))  # of a checkpoint without names
+    assert list(evaluate_split(shipped, scenes, tmp_path / "numbered", resamples=0)["iou"]) == list(names)
+
+
+def test_a_device_is_not_looked_for_in_one_process_or_given_to_several(shipped, scenes, tmp_path, monkeypatch):
+    with pytest.raises(UserError, match="no device 'cuda:99' .*this machine has cpu"):
+        evaluate_split(shipped, scenes, tmp_path / "out", device="cuda:99")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(UserError, match="2 processes cannot share the device 'cpu'"):
+        evaluate_split(shipped, scenes, tmp_path / "out", device="cpu")
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_folder_that_cannot_be_made_is_noticed_at_the_end(shipped, tmp_path):

@@ -10,6 +10,7 @@ import torch
 from fanet.errors import UserError
 from fanet.images import write_png
 from fanet.segmentation import BatchPredictor, Preprocessing, UperNet
+from fanet.segmentation.engine.processes import find_device
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "prediction.md"
 MARK = "<!-- the test of BatchPredictor runs this -->\n```python\n"
@@ -76,6 +77,18 @@ def test_missing_column_or_senseless_window_is_not_told(model):
         BatchPredictor(model)({"picture": _frames(1)})
     with pytest.raises(UserError, match="at least 32"):
         BatchPredictor(model, window=(8, 8))
+
+
+@pytest.mark.parametrize("name", ["cuda:99", "gpu", "meta", ""])
+def test_missing_device_ends_in_a_traceback(name, model):
+    with pytest.raises(UserError, match=f"there is no device '{name}' .*: this machine has cpu") as caught:
+        BatchPredictor(model, device=name)
+    assert "\n" not in str(caught.value)
+
+
+def test_first_gpu_is_left_idle(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert find_device() == torch.device("cuda") and find_device("cpu") == torch.device("cpu")
 
 
 def test_documented_example_on_two_ray_actors_labels_otherwise_than_one_process(net, model):
