@@ -206,9 +206,7 @@ class PretrainedModel(nn.Module):
     def _from_checkpoint(cls: type[ModelT], checkpoint: Mapping[str, Any]) -> ModelT:
         """From what a file held, if names and shapes are those of UperNet with a FANet inside."""
         if is_run_checkpoint(checkpoint):  # classes and preprocessing are not in it
-            raise WeightsError(
-                "it is the checkpoint of a training run, not a model: name best or final beside it"
-            )
+            raise WeightsError("it is the checkpoint of a training run, not a model: name best or final beside it")
         net = cls(**describe_checkpoint(checkpoint))
         _load(net, segmentation_state_dict(checkpoint))
         return net
