@@ -1,11 +1,11 @@
 """How well a model segments generated scenes, beside a floor without a network.
 
-    python benchmarks/clutter.py [--model PATH] --count 200 --size 256 --difficulty 0.2
+    python benchmarks/clutter.py [--model PATH …] --count 500 --size 256 --difficulty 0.2
 
 The scenes are those of the test split, which no training has seen. The floor knows only the colour of a pixel: from
 training scenes it takes, for every cell of a 16 x 16 x 16 histogram of RGB values, the class that is most frequent
-there. Prints a table and writes `benchmarks/results/clutter-<conditions>.csv`; all scores are in %, over all scenes
-together.
+there. Prints a table and writes `benchmarks/results/clutter-<model>-<conditions>.csv` for every model; all scores are
+in %, over all scenes together.
 """
 
 import argparse
@@ -47,6 +47,14 @@ class ColourHistogram:
         return (red * BINS + green) * BINS + blue
 
 
+def model_name(path: str | None) -> str:
+    """What the table calls a model: its folder, or the run that it is `best` or `final` of."""
+    if path is None:
+        return "fanet_pico_clutter"
+    folder = Path(path).resolve()
+    return folder.parent.name if folder.name in ("best", "final") else folder.name
+
+
 def score(matrices: np.ndarray) -> dict[str, float]:
     """Scores in % over all scenes, with a 95 % bootstrap interval of the mIoU over the scenes drawn.
 
@@ -84,32 +92,34 @@ def print_table(rows: list[dict]) -> None:
         print(f"{key.removesuffix('_percent'):24}" + "".join(values))
 
 
+def write_csv(file: Path, rows: list[dict]) -> None:
+    """Numbers to two places."""
+    with atomic_path(file) as path, path.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, rows[0])
+        writer.writeheader()
+        for row in rows:
+            writer.writerow({key: f"{x:.2f}" if isinstance(x, float) else x for key, x in row.items()})
+
+
 def main() -> None:
     """Measures, prints, writes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", help="folder of a model; default: the one inside the package")
-    parser.add_argument("--count", type=int, default=200, help="held-out scenes (default: %(default)s)")
+    parser.add_argument("--model", nargs="+", help="folders of models; default: the one inside the package")
+    parser.add_argument("--count", type=int, default=500, help="held-out scenes (default: %(default)s)")
     parser.add_argument("--size", type=int, default=256, help="side of a scene, pixels (default: %(default)s)")
     parser.add_argument("--difficulty", type=float, default=0.2, help="0..1 (default: %(default)s)")
     args = parser.parse_args()
 
-    model = load_model(args.model)
+    models = {model_name(path): load_model(path) for path in args.model or [None]}
     scenes = ClutterScenes("test", count=args.count, size=args.size, difficulty=args.difficulty)
     held_out = InMemory(scenes, "drawing test scenes")
-    name = "fanet_pico_clutter" if args.model is None else Path(args.model).resolve().name
-    rows = [
-        {"method": name, **score(image_matrices(model, held_out))},
-        {"method": "colour histogram", **score(floor_matrices(held_out, args.size, args.difficulty))},
-    ]
-    print_table(rows)
-    conditions = re.sub(r"[^A-Za-z0-9_.]+", "_", name)
-    conditions += f"-test{args.count}-{args.size}x{args.size}-difficulty{args.difficulty:g}"
-    with atomic_path(make_folder(RESULTS) / f"clutter-{conditions}.csv") as path:
-        with path.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, rows[0])
-            writer.writeheader()
-            for row in rows:
-                writer.writerow({key: f"{x:.2f}" if isinstance(x, float) else x for key, x in row.items()})
+    rows = [{"method": name, **score(image_matrices(model, held_out))} for name, model in models.items()]
+    floor = {"method": "colour histogram", **score(floor_matrices(held_out, args.size, args.difficulty))}
+    print_table([*rows, floor])
+    for row in rows:
+        name = re.sub(r"[^A-Za-z0-9_.]+", "_", row["method"])
+        name += f"-test{args.count}-{args.size}x{args.size}-difficulty{args.difficulty:g}"
+        write_csv(make_folder(RESULTS) / f"clutter-{name}.csv", [row, floor])
 
 
 if __name__ == "__main__":

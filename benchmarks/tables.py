@@ -7,8 +7,9 @@ A page asks for a table by a pair of marks; what stands between them is replaced
     <!-- table: zoo -->
     <!-- end table -->
 
-Tables are `zoo`, `published`, `ablation`, `complexity`, and `throughput FILE`, where FILE is the name of a file in
-benchmarks/results/ without its suffix. `--check` writes nothing and fails where a page is out of date.
+Tables are `zoo`, `published`, `ablation`, `complexity`, `clutter`, `clutter_seeds`, `miniature`, and `throughput FILE`,
+where FILE is the name of a file in benchmarks/results/ without its suffix. `--check` writes nothing and fails where a
+page is out of date.
 """
 
 import argparse
@@ -27,6 +28,8 @@ RESULTS = Path(__file__).parent / "results"
 SIZES = ("224x224", "512x512", "928x512")  # width x height
 MARKS = re.compile(r"(<!-- table: ([^>]+?) -->\n).*?(<!-- end table -->)", re.DOTALL)
 NONE = "—"
+
+CLUTTER_DIFFICULTIES = ("0.2", "0.5", "1")
 
 Rows = list[list[str]]
 
@@ -180,16 +183,30 @@ def throughput(stem: str) -> Rows:
 def clutter() -> Rows:
     """The files of clutter.py for the model inside the package: a row a difficulty and method, scores in %."""
     rows: Rows = []
-    for difficulty in ("0.2", "0.5", "1"):
-        for row in read(f"clutter-fanet_pico_clutter-test200-256x256-difficulty{difficulty}"):
+    for difficulty in CLUTTER_DIFFICULTIES:
+        for row in read(f"clutter-fanet_pico_clutter-test500-256x256-difficulty{difficulty}"):
             classes = [key for key in row if key.startswith("iou_")]
             names = [key.removeprefix("iou_").removesuffix("_percent") for key in classes]
             rows = rows or [["difficulty", "", "mIoU (%)", "pixel accuracy (%)", *(f"{name} (%)" for name in names)]]
-            low, high = float(row["miou_low_percent"]), float(row["miou_high_percent"])
-            interval = f"{float(row['miou_percent']):.1f} ({low:.1f} to {high:.1f})"
             scores = [f"{float(row[key]):.1f}" for key in ("pixel_accuracy_percent", *classes)]
-            rows.append([difficulty, row["method"].replace("fanet_pico_clutter", "the model"), interval, *scores])
+            method = row["method"].replace("fanet_pico_clutter", "the model")
+            rows.append([difficulty, method, miou_interval(row), *scores])
     return rows
+
+
+def clutter_seeds() -> Rows:
+    """The files of clutter.py for the trainings that differ in the seed: mIoU by difficulty."""
+    rows: Rows = [["seed", *(f"mIoU (%) at difficulty {x}" for x in CLUTTER_DIFFICULTIES)]]
+    for seed in ("0", "1", "2"):
+        stems = [f"clutter-seed{seed}-test500-256x256-difficulty{x}" for x in CLUTTER_DIFFICULTIES]
+        rows.append([seed, *(miou_interval(read(stem)[0]) for stem in stems)])
+    return rows
+
+
+def miou_interval(row: dict[str, str]) -> str:
+    """The mIoU of a row of clutter.py, with its bootstrap interval."""
+    low, high = float(row["miou_low_percent"]), float(row["miou_high_percent"])
+    return f"{float(row['miou_percent']):.1f} ({low:.1f} to {high:.1f})"
 
 
 def miniature() -> Rows:
@@ -209,7 +226,8 @@ def miniature() -> Rows:
 
 
 TABLES: dict[str, Callable[..., Rows]] = {
-    function.__name__: function for function in (zoo, published, ablation, complexity, throughput, clutter, miniature)
+    function.__name__: function
+    for function in (zoo, published, ablation, complexity, throughput, clutter, clutter_seeds, miniature)
 }
 
 

@@ -1,3 +1,6 @@
+import re
+import shlex
+
 import pytest
 
 from fanet.errors import UserError
@@ -16,11 +19,28 @@ def test_clutter_recipe_states_exactly_the_settings_that_training_knows():
     Settings.from_recipe(load_recipe("clutter"))
 
 
-@pytest.mark.parametrize("name", ["clutter"])
-def test_header_says_the_command(name):
-    text = recipe_path(name).read_text()
-    assert text.startswith("#")
-    assert f"Command: fanet train {name}" in text
+SEGMENTATION = [name for name in available() if not is_for_timm(recipe_path(name))]
+
+
+@pytest.mark.parametrize("name", SEGMENTATION)
+@pytest.mark.parametrize(
+    "field", ["Source:", "Expected:", "Cost:", "One GPU.*: +fanet train", "Eight GPUs: +torchrun", "Smoke run"]
+)
+def test_header_lacks_a_field(name, field):
+    header = recipe_path(name).read_text().partition("\n\n")[0]
+    assert re.search(f"^# {field}", header, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", SEGMENTATION)
+def test_command_in_a_header_does_not_fit_the_settings(name):
+    header = "".join(line.removeprefix("#") for line in recipe_path(name).read_text().splitlines(keepends=True))
+    commands = re.findall(r"fanet train ((?:.*\\\n)*.*)", header.partition("\nmodel:")[0])
+    assert len(commands) == 3
+    for command in commands:
+        recipe, *words = shlex.split(command.replace("\\\n", " "))
+        overrides = words[: words.index("-o")]
+        settings = Settings.from_recipe(load_recipe(recipe, overrides))
+        assert settings.train.batch_size % 8 == 0 or "batch_size" not in command
 
 
 @pytest.mark.parametrize(
@@ -53,6 +73,7 @@ def test_override_changes_one_value_and_keeps_the_others(override, key, value):
         ("train=7", "train must be a mapping"),
         ("train.iterations", "KEY=VALUE"),
         ("=7", "KEY=VALUE"),
+        ("data.train_kwargs.count.x=7", "no key 'data.train_kwargs.count.x'"),
         ("augmentation.crop=[64", "not valid YAML"),
     ],
 )
@@ -64,7 +85,7 @@ def test_unusable_override_is_refused_in_one_line(override, message):
 
 def test_recipe_of_ones_own_is_read_from_its_file(tmp_path):
     path = tmp_path / "mine.yaml"
-    path.write_text(recipe_path("clutter").read_text().replace("lr: 3.0e-3", "lr: 4e-3"))
+    path.write_text(recipe_path("clutter").read_text().replace("lr: 2.0e-2", "lr: 4e-3"))
     assert load_recipe(path)["optimizer"]["lr"] == 0.004
     assert load_recipe(str(path), ["train.seed=9"])["train"]["seed"] == 9
 
@@ -108,6 +129,14 @@ def test_file_that_is_no_recipe_is_refused_in_one_line(tmp_path, content, messag
         ),
         (lambda recipe: recipe["scheduler"].update(warmup_iterations=10**6), "warmup_iterations must be in 0"),
         (lambda recipe: recipe["optimizer"].update(lr=0), "optimizer.lr must be positive"),
+        (lambda recipe: recipe["optimizer"].update(lr=float("inf")), "optimizer.lr must be a finite number"),
+        (lambda recipe: recipe["optimizer"].update(weight_decay=-1), "optimizer.weight_decay must be at least 0"),
+        (lambda recipe: recipe["scheduler"].update(min_lr=-1), "scheduler.min_lr must be at least 0"),
+        (lambda recipe: recipe["scheduler"].update(power=-1), "scheduler.power must be at least 0"),
+        (lambda recipe: recipe["loss"].update(class_weights=[1, 0, 1, 1, 1]), "loss.class_weights must be positive"),
+        (lambda recipe: recipe["model"].update(dropout=2), "model.dropout must be in 0..1"),
+        (lambda recipe: recipe["model"].update(head_channels=0), "model.head_channels must be at least 1"),
+        (lambda recipe: recipe["train"].update(seed=10**26), "train.seed must be in 0"),
     ],
 )
 def test_unfit_recipe_is_refused_naming_the_key(change, message):
@@ -117,6 +146,6 @@ def test_unfit_recipe_is_refused_naming_the_key(change, message):
         Settings.from_recipe(recipe)
 
 
-@pytest.mark.parametrize("name", [name for name in available() if not is_for_timm(recipe_path(name))])
+@pytest.mark.parametrize("name", SEGMENTATION)
 def test_shipped_recipe_does_not_fit_the_settings(name):
     Settings.from_recipe(load_recipe(name))
