@@ -8,7 +8,8 @@ Frames are generated scenes, stored as PNG. Rounds of both kinds take turns, so 
 files to files: reading, preprocessing, the network, labels, overlay, writing. Reading and writing go on beside the
 network. The table results/prediction-*.csv holds, for each kind, the median time of a frame and
 
-    share_outside   1 - forward / end_to_end: the share of the whole that the network does not account for
+    share_outside   the share of end_to_end in which no frame is in the network (backbone and decode head)
+    slowdown        end_to_end / forward: reading and writing take cores away from the network, too
 """
 
 import argparse
@@ -31,7 +32,7 @@ from fanet.segmentation import UperNet, load_model
 from fanet.segmentation.engine.predict import predict_files
 
 RESULTS = Path(__file__).parent / "results"
-COLUMNS = ("kind", "images_per_s", "latency_ms", "share_outside", "frames", "rounds", "model", "torch")
+COLUMNS = ("kind", "images_per_s", "latency_ms", "share_outside", "slowdown", "frames", "rounds", "model", "torch")
 # Scenes take longer to generate than to predict: a few of them are used again and again.
 SCENES = 4
 
@@ -49,11 +50,20 @@ def seconds_forward(net: UperNet, frames: Sequence[np.ndarray]) -> float:
     return (time.perf_counter() - start) / len(frames)
 
 
-def seconds_end_to_end(net: UperNet, folder: Path) -> float:
-    """Seconds a frame takes from file to files."""
+def seconds_end_to_end(net: UperNet, folder: Path) -> tuple[float, float]:
+    """Seconds a frame takes from file to files, and the share of them in which no frame is in the network."""
+    entered: list[float] = []
+    left: list[float] = []
+    hooks = (
+        net.backbone.register_forward_pre_hook(lambda *_: entered.append(time.perf_counter())),
+        net.decode_head.register_forward_hook(lambda *_: left.append(time.perf_counter())),
+    )
     start = time.perf_counter()
     done = predict_files(net, [folder], folder.parent / "out")
-    return (time.perf_counter() - start) / len(done)
+    seconds = time.perf_counter() - start
+    for hook in hooks:
+        hook.remove()
+    return seconds / len(done), 1 - (sum(left) - sum(entered)) / seconds
 
 
 def measure(args: argparse.Namespace) -> list[dict[str, str]]:
@@ -61,28 +71,32 @@ def measure(args: argparse.Namespace) -> list[dict[str, str]]:
     net = load_model(args.model).eval().to(args.device)
     scenes = [scene(seed=0, index=index, size=tuple(args.img_size))[0] for index in range(min(SCENES, args.frames))]
     frames = [scenes[index % len(scenes)] for index in range(args.frames)]
-    times = np.empty((args.rounds, 2))
+    times = np.empty((args.rounds, 3))
     with tempfile.TemporaryDirectory() as name:
         folder = make_folder(Path(name) / "in")
         for index, frame in enumerate(frames):
             write_png(folder / f"{index:04d}.png", frame)
         seconds_forward(net, frames[:2])  # warm-up
         for round_ in range(args.rounds):
-            times[round_] = seconds_forward(net, frames), seconds_end_to_end(net, folder)
-    forward, end_to_end = np.median(times, axis=0)
-    share = np.median(1 - times[:, 0] / times[:, 1])
+            times[round_] = seconds_forward(net, frames), *seconds_end_to_end(net, folder)
+    forward, end_to_end, share = np.median(times, axis=0)
+    slowdown = np.median(times[:, 1] / times[:, 0])
     return [
         {
             "kind": kind,
             "images_per_s": f"{1 / seconds:.3f}",
             "latency_ms": f"{1e3 * seconds:.1f}",
             "share_outside": f"{outside:.3f}",
+            "slowdown": f"{factor:.3f}",
             "frames": str(args.frames),
             "rounds": str(args.rounds),
             "model": args.model or "inside the package",
             "torch": torch.__version__,
         }
-        for kind, seconds, outside in (("forward", forward, 0.0), ("end_to_end", end_to_end, share))
+        for kind, seconds, outside, factor in (
+            ("forward", forward, 0.0, 1.0),
+            ("end_to_end", end_to_end, share, slowdown),
+        )
     ]
 
 
@@ -124,6 +138,7 @@ def main(argv: Sequence[str]) -> int:
     for row in rows:
         print(f"{row['kind']}: {row['latency_ms']} ms a frame, {row['images_per_s']} frames/s")
     print(f"outside the network: {100 * float(rows[1]['share_outside']):.1f} % of the whole")
+    print(f"a frame takes {rows[1]['slowdown']} times as long as in the network alone")
     print(os.path.relpath(path))
     return 0
 
