@@ -37,26 +37,32 @@ COLUMNS = ("kind", "images_per_s", "latency_ms", "share_outside", "slowdown", "f
 SCENES = 4
 
 
+def now(device: torch.device) -> float:
+    """The clock, once `device` has done what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
 def seconds_forward(net: UperNet, frames: Sequence[np.ndarray]) -> float:
     """Seconds a frame takes in the network alone."""
     device = next(net.parameters()).device
     inputs = [net.preprocessing(frame, device) for frame in frames[:SCENES]]
-    start = time.perf_counter()
+    start = now(device)
     with torch.inference_mode():
         for index in range(len(frames)):
             net(inputs[index % len(inputs)])
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return (time.perf_counter() - start) / len(frames)
+    return (now(device) - start) / len(frames)
 
 
 def seconds_end_to_end(net: UperNet, folder: Path) -> tuple[float, float]:
     """Seconds a frame takes from file to files, and the share of them in which no frame is in the network."""
+    device = next(net.parameters()).device
     entered: list[float] = []
     left: list[float] = []
     hooks = (
-        net.backbone.register_forward_pre_hook(lambda *_: entered.append(time.perf_counter())),
-        net.decode_head.register_forward_hook(lambda *_: left.append(time.perf_counter())),
+        net.backbone.register_forward_pre_hook(lambda *_: entered.append(now(device))),
+        net.decode_head.register_forward_hook(lambda *_: left.append(now(device))),
     )
     start = time.perf_counter()
     done = predict_files(net, [folder], folder.parent / "out")
