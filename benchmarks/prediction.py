@@ -8,8 +8,9 @@ Frames are generated scenes, stored as PNG. Rounds of both kinds take turns, so 
 files to files: reading, preprocessing, the network, labels, overlay, writing. Reading and writing go on beside the
 network. The table results/prediction-*.csv holds, for each kind, the median time of a frame and
 
-    share_outside   the share of end_to_end in which no frame is in the network (backbone and decode head)
-    slowdown        end_to_end / forward: reading and writing take cores away from the network, too
+    share_outside   1 - forward / end_to_end: the share of the whole that the network alone does not account for
+    share_idle      the share of end_to_end in which no frame is in the network (backbone and decode head); less, since
+                    reading and writing beside the network take cores away from it
 """
 
 import argparse
@@ -32,7 +33,7 @@ from fanet.segmentation import UperNet, load_model
 from fanet.segmentation.engine.predict import predict_files
 
 RESULTS = Path(__file__).parent / "results"
-COLUMNS = ("kind", "images_per_s", "latency_ms", "share_outside", "slowdown", "frames", "rounds", "model", "torch")
+COLUMNS = ("kind", "images_per_s", "latency_ms", "share_outside", "share_idle", "frames", "rounds", "model", "torch")
 # Scenes take longer to generate than to predict: a few of them are used again and again.
 SCENES = 4
 
@@ -85,24 +86,21 @@ def measure(args: argparse.Namespace) -> list[dict[str, str]]:
         seconds_forward(net, frames[:2])  # warm-up
         for round_ in range(args.rounds):
             times[round_] = seconds_forward(net, frames), *seconds_end_to_end(net, folder)
-    forward, end_to_end, share = np.median(times, axis=0)
-    slowdown = np.median(times[:, 1] / times[:, 0])
+    forward, end_to_end, idle = np.median(times, axis=0)
+    outside = np.median(1 - times[:, 0] / times[:, 1])
     return [
         {
             "kind": kind,
             "images_per_s": f"{1 / seconds:.3f}",
             "latency_ms": f"{1e3 * seconds:.1f}",
-            "share_outside": f"{outside:.3f}",
-            "slowdown": f"{factor:.3f}",
+            "share_outside": f"{shares[0]:.3f}",
+            "share_idle": f"{shares[1]:.3f}",
             "frames": str(args.frames),
             "rounds": str(args.rounds),
             "model": args.model or "inside the package",
             "torch": torch.__version__,
         }
-        for kind, seconds, outside, factor in (
-            ("forward", forward, 0.0, 1.0),
-            ("end_to_end", end_to_end, share, slowdown),
-        )
+        for kind, seconds, *shares in (("forward", forward, 0.0, 0.0), ("end_to_end", end_to_end, outside, idle))
     ]
 
 
@@ -144,7 +142,7 @@ def main(argv: Sequence[str]) -> int:
     for row in rows:
         print(f"{row['kind']}: {row['latency_ms']} ms a frame, {row['images_per_s']} frames/s")
     print(f"outside the network: {100 * float(rows[1]['share_outside']):.1f} % of the whole")
-    print(f"a frame takes {rows[1]['slowdown']} times as long as in the network alone")
+    print(f"no frame in the network: {100 * float(rows[1]['share_idle']):.1f} % of the whole")
     print(os.path.relpath(path))
     return 0
 
