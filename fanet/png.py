@@ -1,20 +1,23 @@
 """PNG files, written fast.
 
 Pillow tries five filters on every row, which takes longer than the compression. Here all rows take the filter "Up",
-the difference to the row above, and zlib looks for repeated bytes only, its strategy `Z_RLE`, made for PNG. On
-photographs that takes less than half the time for files of about the same size; label maps even become smaller.
+the difference to the row above. They are compressed by ISA-L where it is installed (extra `seg`), and otherwise by
+zlib, which then looks for repeated bytes only, its strategy `Z_RLE`, made for PNG. On photographs zlib takes less than
+half of Pillow's time, and ISA-L a third of zlib's, for files of about the same size.
 Format: https://www.w3.org/TR/png-3/
 """
 
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _GREY, _RGB, _PALETTE = 0, 2, 3  # colour types
 _UP = 2  # filter type
+_BLOCK = 64  # rows that are filtered at a time: they stay in the processor's cache
 
 
 def encode_png(array: np.ndarray, palette: Sequence[tuple[int, int, int]] | None = None) -> bytes:
@@ -26,20 +29,37 @@ def encode_png(array: np.ndarray, palette: Sequence[tuple[int, int, int]] | None
     """
     height, width = array.shape[:2]
     colour_type = _RGB if array.ndim == 3 else _GREY if palette is None else _PALETTE
-    rows = array.reshape(height, -1)
-    filtered = np.empty((height, rows.shape[1] + 1), dtype=np.uint8)
-    filtered[:, 0] = _UP
-    filtered[0, 1:] = rows[0]
-    np.subtract(rows[1:], rows[:-1], out=filtered[1:, 1:])
-    compressor = zlib.compressobj(level=1, strategy=zlib.Z_RLE)
-    pixels = compressor.compress(filtered.data) + compressor.flush()
-
     chunks = [_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, colour_type, 0, 0, 0))]
     if palette is not None:
         # a viewer may refuse indices without a colour
         colours = [*palette, *[(0, 0, 0)] * (256 - len(palette))]
         chunks.append(_chunk(b"PLTE", bytes(channel for colour in colours for channel in colour)))
-    return b"".join([_SIGNATURE, *chunks, _chunk(b"IDAT", pixels), _chunk(b"IEND", b"")])
+    pixels = (_chunk(b"IDAT", data) for data in _compressed(array.reshape(height, -1)))
+    return b"".join([_SIGNATURE, *chunks, *pixels, _chunk(b"IEND", b"")])
+
+
+def _compressed(rows: np.ndarray) -> Iterator[bytes]:
+    """The filtered rows, compressed, in parts."""
+    compressor = _compressor()
+    above = np.zeros_like(rows[:1])
+    for top in range(0, len(rows), _BLOCK):
+        block = rows[top : top + _BLOCK]
+        filtered = np.empty((len(block), rows.shape[1] + 1), dtype=np.uint8)
+        filtered[:, 0] = _UP
+        np.subtract(block[0], above, out=filtered[:1, 1:])
+        np.subtract(block[1:], block[:-1], out=filtered[1:, 1:])
+        above = block[-1:]
+        if data := compressor.compress(filtered.data):
+            yield data
+    yield compressor.flush()
+
+
+def _compressor() -> Any:
+    try:
+        from isal import isal_zlib
+    except ImportError:
+        return zlib.compressobj(level=1, strategy=zlib.Z_RLE)
+    return isal_zlib.compressobj(level=1)
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:
