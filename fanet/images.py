@@ -21,6 +21,7 @@ IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 _BACKDROP = 255
 # 65535 = 255 * 257, so dividing by it maps the ends of the 16-bit range to the ends of the 8-bit range.
 _SIXTEEN_TO_EIGHT = 257
+_BLOCK = 64  # rows
 # The ways in which a PNG holds an orientation. Pillow decodes all of it to look for them behind the pixels.
 _PNG_ORIENTATION = (b"eXIf", b"Raw profile type exif", b"XML:com.adobe.xmp")
 
@@ -178,7 +179,16 @@ def _image_to_rgb(image: Image.Image, name: str) -> np.ndarray:
         return _array_to_rgb(_sixteen_bit(np.asarray(image), name))
     if image.has_transparency_data:
         return _array_to_rgb(np.asarray(image.convert("RGBA")))
-    return np.array(image if image.mode == "RGB" else image.convert("RGB"))
+    return _copied(image if image.mode == "RGB" else image.convert("RGB"))
+
+
+def _copied(image: Image.Image) -> np.ndarray:
+    """(H, W, 3) of a mode with three channels; rows at a time, as Pillow copies what it hands over more than once"""
+    pixels = np.empty((image.height, image.width, 3), dtype=np.uint8)
+    for top in range(0, image.height, _BLOCK):
+        block = image.crop((0, top, image.width, min(top + _BLOCK, image.height)))
+        pixels[top : top + _BLOCK] = np.asarray(block)
+    return pixels
 
 
 def _sixteen_bit(values: np.ndarray, name: str) -> np.ndarray:

@@ -51,7 +51,7 @@ def label_map(
     bands = blended_bands(network, picture, (min(window[0], height), min(window[1], width)), overlap)
     if size == (height, width):
         return torch.cat([strongest_class(band) for band in bands])
-    return strongest_class(torch.cat(list(bands), dim=2), size)
+    return strongest_class(torch.cat([band.clone() for band in bands], dim=2), size)
 
 
 def strongest_class(logits: torch.Tensor, *sizes: tuple[int, int]) -> torch.Tensor:
@@ -81,7 +81,7 @@ def blended_bands(
 
     Windows stand on a regular grid from edge to edge. Their weights fall off smoothly towards their sides, where a
     network knows least of what is around. A band (1, C, rows, w) comes out as soon as no further window touches it,
-    so that memory grows with the width of the picture and not with its height.
+    so that memory grows with the width of the picture and not with its height. The next band takes its memory.
     """
     tops, row_weights = _grid(picture.shape[-2], window[0], overlap, picture.device)
     lefts, column_weights = _grid(picture.shape[-1], window[1], overlap, picture.device)
@@ -95,7 +95,7 @@ def blended_bands(
                 band = logits.new_zeros(1, logits.shape[1], window[0], picture.shape[-1])
             band[..., left : left + window[1]] += logits
         finished = tops[row + 1] - top if row + 1 < len(tops) else window[0]
-        yield band[:, :, :finished].clone()
+        yield band[:, :, :finished]
         rest = band[:, :, finished:].clone()
         band[:, :, : rest.shape[2]] = rest
         band[:, :, rest.shape[2] :] = 0

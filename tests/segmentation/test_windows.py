@@ -1,3 +1,5 @@
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 import torch
@@ -17,6 +19,10 @@ def net() -> UperNet:
 @pytest.fixture(scope="module")
 def image() -> np.ndarray:
     return np.random.default_rng(0).integers(256, size=(90, 130, 3), dtype=np.uint8)
+
+
+def stacked(bands: Iterator[torch.Tensor]) -> torch.Tensor:
+    return torch.cat([band.clone() for band in bands], dim=2)
 
 
 def interpolate(x: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
@@ -50,7 +56,7 @@ def test_a_window_that_covers_the_picture_changes_labels(net, image, preprocessi
 def test_windows_do_not_reproduce_what_depends_on_single_pixels(window, overlap):
     picture = torch.rand(1, 4, 90, 130, generator=torch.Generator().manual_seed(0))
     window = (min(window[0], 90), min(window[1], 130))
-    blended = torch.cat(list(blended_bands(lambda part: part.clone(), picture, window, overlap)), dim=2)
+    blended = stacked(blended_bands(lambda part: part.clone(), picture, window, overlap))
     torch.testing.assert_close(blended, picture, rtol=1e-6, atol=1e-6)
 
 
@@ -75,7 +81,7 @@ def test_neighbouring_windows_meet_in_a_seam():
     def network(part: torch.Tensor) -> torch.Tensor:
         return torch.full_like(part, next(values))
 
-    row = torch.cat(list(blended_bands(network, torch.zeros(1, 1, 32, 96), (32, 64), 0.5)), dim=2)[0, 0, 0]
+    row = stacked(blended_bands(network, torch.zeros(1, 1, 32, 96), (32, 64), 0.5))[0, 0, 0]
     assert row[0] == 0 and row[-1] == 1
     assert (row.diff() >= 0).all() and row.diff().max() < 0.1
 
