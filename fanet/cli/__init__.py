@@ -9,6 +9,7 @@ from fanet import __version__
 from fanet.cli import convert, data, demo, evaluate, models, predict, recipes, run, train
 from fanet.cli.arguments import Parser
 from fanet.errors import UserError
+from fanet.memory import keep_freed_memory
 
 COMMANDS = (demo, predict, train, evaluate, recipes, data, models, convert, run)
 
@@ -39,6 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         SystemExit: `--help`, `--version` (status 0) or arguments that do not parse (status 2).
     """
     args = _parse(argv)
+    keep_freed_memory()
     try:
         return args.run(args)
     except UserError as error:
