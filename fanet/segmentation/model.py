@@ -1,7 +1,7 @@
 """UperNet around any timm backbone: build, run, predict; `pretrained` has saving, loading and sharing."""
 
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from fnmatch import fnmatchcase
 from importlib.resources import files
 from pathlib import Path
@@ -195,26 +195,31 @@ class UperNet(PretrainedModel):
         try:
             picture = self.preprocessing.resized(pixels, self.decode_head.conv_seg.weight.device)
             height, width = pixels.shape[:2]
-            return label_map(self._coarse_logits, picture, (height, width), window, overlap).cpu().numpy()
-        except AssertionError as error:  # timm's answer to a size that a backbone is not built for
-            raise self._size_refused(error) from error
+            with self.naming_refused_sizes():
+                return label_map(self._coarse_logits, picture, (height, width), window, overlap).cpu().numpy()
         finally:
             self.train(training)
 
     def _coarse_logits(self, picture: torch.Tensor) -> torch.Tensor:
         """(1, 3, H, W) of 0..255 -> logits of the main head, at the size of the first map or of the picture"""
         x = self.preprocessing.normalize(picture)
-        if self.multiple == 1:
-            return self.decode_head(self.forward_features(x))
-        try:
-            return self(x)
-        except RuntimeError as error:  # what some backbones of one size, Hiera among them, end in at others
-            if isinstance(error, torch.OutOfMemoryError) or "memory" in str(error):  # the latter is what CPUs say
-                raise
-            raise self._size_refused(error) from error
+        return self.decode_head(self.forward_features(x)) if self.multiple == 1 else self(x)
 
-    def _size_refused(self, error: Exception) -> UserError:
-        return UserError(f"{self.config['backbone']} takes no picture of this size: {one_line(error)}")
+    @contextmanager
+    def naming_refused_sizes(self) -> Iterator[None]:
+        """Within the block, what a backbone says of images whose size it is not built for becomes one clear line.
+
+        Raises:
+            UserError: the backbone takes no images of this size.
+        """
+        try:
+            yield
+        except (AssertionError, RuntimeError) as error:  # timm's answer, and what Hiera and others end in
+            # where a CPU lacks memory, the error is a plain one
+            no_memory = isinstance(error, torch.OutOfMemoryError) or "memory" in str(error)
+            if no_memory or (self.multiple == 1 and not isinstance(error, AssertionError)):
+                raise
+            raise UserError(f"{self.config['backbone']} takes no images of this size: {one_line(error)}") from error
 
 
 def load_model(name: str | Path | None = None) -> UperNet:

@@ -107,7 +107,7 @@ def of_one_size() -> UperNet:
 
 
 def test_a_picture_of_the_wrong_size_ends_in_a_traceback(of_one_size, image):
-    with pytest.raises(UserError, match="hiera_tiny_224 takes no picture of this size: ") as caught:
+    with pytest.raises(UserError, match="hiera_tiny_224 takes no images of this size: ") as caught:
         of_one_size.predict(image)
     assert "\n" not in str(caught.value)
 

@@ -49,11 +49,13 @@ def build_network(settings: Settings, classes: ClassScheme, device: torch.device
         processes: that train together.
 
     Raises:
-        UserError: there is no such backbone, it does not take the arguments, or its weights cannot be had.
+        UserError: there is no such backbone, it does not take the arguments or crops of this size, or its weights
+            cannot be had.
     """
     torch.manual_seed(settings.train.seed)
     with _told_of("model.backbone_kwargs", settings.model.backbone):
         network = UperNet(**asdict(settings.model), num_classes=len(classes), classes=classes)
+    _try_crop(network, settings)
     network.preprocessing = Preprocessing(
         mean=network.preprocessing.mean,
         std=network.preprocessing.std,
@@ -68,6 +70,13 @@ def build_network(settings: Settings, classes: ClassScheme, device: torch.device
     if settings.train.channels_last:
         network.to(memory_format=torch.channels_last)
     return network
+
+
+def _try_crop(network: UperNet, settings: Settings) -> None:
+    """Shows the network a crop where timm builds its backbone for one size: not all of them take others."""
+    if network.multiple > 1:
+        with torch.no_grad(), network.naming_refused_sizes():
+            network.eval()(torch.zeros(1, 3, *settings.augmentation.crop))
 
 
 def build_optimizer(settings: Settings, network: UperNet) -> torch.optim.Optimizer:

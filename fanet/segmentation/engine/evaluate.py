@@ -105,7 +105,7 @@ def image_matrices(
         workers: threads that read images ahead.
 
     Raises:
-        UserError: a sample cannot be read or has no labels.
+        UserError: a sample cannot be read, has no labels, or has a size that the model's backbone is not built for.
     """
     share = share or Share(0, 1, next(model.parameters()).device)
     num_classes, ignore_index = len(dataset.classes), dataset.classes.ignore_index
@@ -120,7 +120,9 @@ def image_matrices(
             if sample.labels is None:
                 raise UserError(f"{sample.name} has no labels to compare a prediction with")
             confusion = ConfusionMatrix(num_classes, ignore_index)
-            confusion.update(predict_labels(model, sample.image, scales, flip), sample.labels)
+            with model.naming_refused_sizes():
+                labels = predict_labels(model, sample.image, scales, flip)
+            confusion.update(labels, sample.labels)
             matrices[index] = torch.from_numpy(confusion.matrix)
     finally:
         model.train(was_training)

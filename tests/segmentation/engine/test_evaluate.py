@@ -154,6 +154,12 @@ def test_a_broken_or_unlabelled_sample_leaves_results_behind(shipped, tmp_path):
     assert shipped.training is False
 
 
+def test_a_size_that_the_backbone_refuses_ends_in_a_traceback(scenes):
+    model = UperNet("hiera_tiny_224", num_classes=5, head_channels=8, aux_channels=0)
+    with pytest.raises(UserError, match="hiera_tiny_224 takes no images of this size"):
+        image_matrices(model, scenes)
+
+
 def test_another_number_of_classes_is_evaluated(shipped, scenes, tmp_path):
     other = UperNet("test_fanet", num_classes=3, head_channels=8, aux_channels=0)
     with pytest.raises(UserError, match="knows 3 classes, the data set has 5"):

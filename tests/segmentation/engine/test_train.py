@@ -246,6 +246,7 @@ def test_folder_with_contents_is_not_overwritten(tmp_path):
         ("model.backbone_kwargs.colour=pink", "colour"),
         ("model.backbone_kwargs.frm=foo", "model.backbone_kwargs do not suit test_fanet"),
         ("model.backbone_kwargs.depths=[1, 1]", "model.backbone_kwargs do not suit test_fanet"),
+        ("model.backbone=hiera_tiny_224", "hiera_tiny_224 takes no images of this size"),
         ("data.train_kwargs.count=abc", "data.train_kwargs do not suit clutter"),
         ("optimizer.name=adamm", "no optimizer 'adamm'"),
         ("optimizer.name=fusedadam", "the optimizer's settings do not suit fusedadam"),
