@@ -33,7 +33,8 @@ def with_checks(snippet: str) -> str:
     return "\n".join(lines)
 
 
-@pytest.mark.parametrize("snippet", blocks(ROOT / "README.md", "python"))
+# the test of BatchPredictor runs that of Ray
+@pytest.mark.parametrize("snippet", [code for code in blocks(ROOT / "README.md", "python") if "import ray" not in code])
 def test_a_snippet_of_the_readme_fails_or_states_wrong_shapes(snippet, tmp_path):
     checked = with_checks(snippet)
     assert "assert" in checked

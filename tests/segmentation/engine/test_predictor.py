@@ -12,7 +12,7 @@ from fanet.images import write_png
 from fanet.segmentation import BatchPredictor, Preprocessing, UperNet
 from fanet.segmentation.engine.processes import find_device
 
-DOCUMENT = Path(__file__).parents[3] / "docs" / "prediction.md"
+DOCUMENT = Path(__file__).parents[3] / "README.md"
 MARK = "<!-- the test of BatchPredictor runs this -->\n```python\n"
 # Ray reports home by default.
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DATA_DISABLE_PROGRESS_BARS": "1", "OMP_NUM_THREADS": "1"}
