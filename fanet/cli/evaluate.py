@@ -1,11 +1,12 @@
 """`fanet evaluate`."""
 
 import argparse
-import math
 from typing import Any
 
-from fanet.cli.arguments import example, not_negative, positive, share
+from fanet.cli.arguments import example, not_negative, positive, real, share
 from fanet.cli.data import add_dataset_arguments, dataset_options
+
+LARGEST_SCALE = 8
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -30,7 +31,12 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--split", metavar="S", default="test", help="part of the data set (default: %(default)s)")
     parser.add_argument("-o", "--output", metavar="DIR", required=True, help="folder for the results")
     parser.add_argument(
-        "--scales", metavar="X", type=_scale, nargs="+", default=[1.0], help="sizes to average over (default: 1.0)"
+        "--scales",
+        metavar="X",
+        type=_scale,
+        nargs="+",
+        default=[1.0],
+        help=f"sizes to average over, {1 / LARGEST_SCALE} to {LARGEST_SCALE} (default: 1.0)",
     )
     parser.add_argument("--flip", action="store_true", help="average over the mirrored image, too")
     parser.add_argument(
@@ -108,10 +114,7 @@ def _table(result: dict[str, Any]) -> list[str]:
 
 
 def _scale(text: str) -> float:
-    try:
-        scale = float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
-    if not 0 < scale <= 8 or math.isnan(scale):
-        raise argparse.ArgumentTypeError(f"{text} is not above 0 and at most 8")
+    scale = real(text)
+    if not 1 / LARGEST_SCALE <= scale <= LARGEST_SCALE:
+        raise argparse.ArgumentTypeError(f"{text} is not in {1 / LARGEST_SCALE} to {LARGEST_SCALE}")
     return scale

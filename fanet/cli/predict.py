@@ -2,7 +2,7 @@
 
 import argparse
 
-from fanet.cli.arguments import example, positive, share
+from fanet.cli.arguments import example, positive, real
 from fanet.errors import UserError
 
 DEFAULT_OVERLAP = 0.25
@@ -23,7 +23,10 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         ),
     )
     parser.add_argument(
-        "inputs", metavar="IMAGE", nargs="+", help="image or video file, folder of such files, or quoted glob pattern"
+        "inputs",
+        metavar="IMAGE",
+        nargs="+",
+        help='image or video file, folder of such files, or quoted glob pattern such as "photos/**/*.jpg"',
     )
     parser.add_argument(
         "--model", metavar="M", help="folder, checkpoint file or Hub id (default: the trained model inside the package)"
@@ -39,7 +42,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--overlap",
         metavar="P",
-        type=share,
+        type=real,
         help=f"share of a window that it has in common with the next one, 0 to 0.9 (default: {DEFAULT_OVERLAP})",
     )
     parser.add_argument(

@@ -133,7 +133,7 @@ BAD_INPUTS = [
     ([*EVALUATE, *ZEROWASTE_TEST, "good", "--model", "nowhere"], "nowhere"),
     ([*EVALUATE, *ZEROWASTE_TEST, "good", "--model", "models/of_3"], "knows 3 classes, the data set has 5"),
     ([*EVALUATE, *ZEROWASTE_TEST, "good", "--count", "3"], "zerowaste from files has no option 'count'"),
-    ([*EVALUATE, *ZEROWASTE_TEST, "good", "--scales", "0"], "0 is not above 0"),
+    ([*EVALUATE, *ZEROWASTE_TEST, "good", "--scales", "0"], "0 is not in 0.125 to 8"),
     ([*EVALUATE, *ZEROWASTE_TEST, "good", "--scales", "big"], "'big' is not a number"),
     ([*EVALUATE, *ZEROWASTE_TEST, "good", "--bootstrap", "-1"], "-1 is below 0"),
     ([*EVALUATE, *ZEROWASTE_TEST, "good", "-o", "file"], "the file file is in the way"),

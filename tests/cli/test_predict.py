@@ -141,7 +141,7 @@ BAD = {
     "window that is no number": (["a.png", "--window", "x", "64"], None, "'x' is not a whole number"),
     "window of one side": (["a.png", "--window", "64"], None, "--window: expected 2 arguments"),
     "overlap too large": (["a.png", "--window", "64", "64", "--overlap", "0.95"], None, "0 to 0.9"),
-    "overlap in percent": (["a.png", "--window", "64", "64", "--overlap", "25"], None, "not between 0 and 1"),
+    "overlap in percent": (["a.png", "--window", "64", "64", "--overlap", "25"], None, "a share from 0 to 0.9"),
     "overlap without window": (["a.png", "--overlap", "0.5"], None, "give --window H W too"),
     "device that does not exist": (["a.png", "--device", "cuda:99"], None, "this machine has cpu"),
     "missing video": (["none.mp4"], None, "there is no file"),

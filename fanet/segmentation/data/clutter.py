@@ -162,6 +162,7 @@ def write_clutter(
     """
     source = SceneSource.of(seed, size, difficulty)
     _check_count(count)
+    _load_generator()  # or its absence would show in folders that are already made
     if not split or Path(split).name != split or split.startswith("."):
         raise UserError(f"a split needs a plain folder name such as test, got {split!r}")
     folder = Path(root) / LAYOUT / split

@@ -41,6 +41,8 @@ class CocoMasks:
             indices = self._indices(names, {annotation["category_id"] for annotation in content["annotations"]})
             for annotation in content["annotations"]:
                 index = indices[annotation["category_id"]]
+                if not annotation.get("segmentation"):
+                    raise UserError(f"{path}, annotation {annotation.get('id')}: it has no outline (`segmentation`)")
                 self._objects[annotation["image_id"]].append((index, annotation["segmentation"]))
         except OSError as error:
             raise UserError(f"cannot read {path}: {error.strerror}") from error

@@ -42,22 +42,21 @@ class RunFolder:
                 checkpoint cannot be read.
         """
         _summary_writer()  # better missed now than after the first thousand steps
-        used = self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir()))
+        if self.path.exists() and not self.path.is_dir():
+            raise UserError(f"{self.path} is a file: choose a folder for the run")
+        used = self.path.exists() and any(self.path.iterdir())
         if not resume:
             if used:
                 raise UserError(
                     f"{self.path} is not empty: choose another folder, or resume the run in it with --resume"
                 )
             return None
-        if self.path.is_dir():
-            for unfinished in self.path.glob(f"{UNFINISHED}*"):
-                unfinished.unlink(missing_ok=True)  # of a run that was killed while it wrote
+        for unfinished in self.path.glob(f"{UNFINISHED}*"):
+            unfinished.unlink(missing_ok=True)  # of a run that was killed while it wrote
         if not used or {path.name for path in self.path.iterdir()} <= {RECIPE, ENVIRONMENT}:
             return None  # the run was stopped before it had begun
         if not self.checkpoint_path.is_file():
-            raise UserError(
-                f"nothing to resume: {self.checkpoint_path} does not exist; leave --resume out to start a run"
-            )
+            raise UserError(f"nothing to resume: {self.checkpoint_path} does not exist; start a run in another folder")
         checkpoint = self._read()
         before, now = dict(flatten(checkpoint["recipe"])), dict(flatten(recipe))
         for key in before | now:

@@ -5,6 +5,7 @@ a resumed run on one CPU process ends with the same weights, bit for bit, as one
 """
 
 import contextlib
+import itertools
 import math
 import os
 import signal
@@ -64,11 +65,7 @@ def train(recipe: dict, output: str | Path, resume: bool = False) -> dict[str, A
     accelerator = _accelerator()
     accelerator.wait_for_everyone()  # all have seen the folder before one writes into it
     trainer = Trainer(settings, recipe, folder, accelerator)
-    if accelerator.is_main_process:
-        folder.describe(recipe, describe_environment(accelerator))
-    if checkpoint is None:
-        trainer.save()  # whatever stops the run from now on, it can be resumed
-    else:
+    if checkpoint is not None:
         trainer.restore(checkpoint)
     return trainer.run()
 
@@ -152,13 +149,15 @@ class Trainer:
         on_gpu = self.accelerator.device.type == "cuda"
         with _deferred_interrupt() as interrupts, self._progress_bar() as bar:
             stream = train_batches(self.samples, batches, self.settings.data.workers, pin_memory=on_gpu)
-            while progress.iteration < iterations:
-                interrupted = self._step(stream, bool(interrupts), bar)
-                is_last = progress.iteration == iterations
-                if is_last or progress.iteration % self.settings.evaluation.every == 0:
+            stream = self._begin(stream)
+            while True:
+                if self._evaluation_is_due():
+                    self.save()  # or a sample that cannot be read would cost all steps since the last time
                     self._evaluate()
                     self.save()
-                if interrupted and not is_last:
+                if progress.iteration == iterations:
+                    break
+                if self._step(stream, bool(interrupts), bar):
                     self.save()
                     raise KeyboardInterrupt(f"after iteration {progress.iteration}; --resume goes on from there")
         if self.accelerator.is_main_process:
@@ -169,6 +168,21 @@ class Trainer:
             "miou": progress.history[-1]["miou"] if progress.history else None,
             "best_miou": progress.best_miou,
         }
+
+    def _begin(self, stream: Iterator) -> Iterator:
+        """The stream, once its first batch is there: a folder of a run appears when the data can be read."""
+        first = list(itertools.islice(stream, 1))
+        if self.accelerator.is_main_process:
+            self.folder.describe(self.recipe, describe_environment(self.accelerator))
+        if self.saved is None:
+            self.save()  # whatever stops the run from now on, it can be resumed
+        return itertools.chain(first, stream)
+
+    def _evaluation_is_due(self) -> bool:
+        """Whether the weights are to be scored now; also where a run is resumed that was stopped while it did."""
+        now, every, last = self.progress.iteration, self.settings.evaluation.every, self.settings.train.iterations
+        scored = self.progress.history[-1]["iteration"] if self.progress.history else 0
+        return now > scored and (now == last or now % every == 0)
 
     def restore(self, checkpoint: Mapping[str, Any]) -> None:
         """Continues from the contents of `last.pt`."""
@@ -252,12 +266,9 @@ class Trainer:
     def _require_finite(self, what: str, value: float) -> None:
         if math.isfinite(value):
             return
-        kept = "there is no checkpoint yet"
-        if self.saved is not None:
-            kept = f"the last good checkpoint is {self.folder.checkpoint_path}, after iteration {self.saved}"
         raise UserError(
             f"the {what} became {value} in iteration {self.progress.iteration}: start anew with a lower optimizer.lr; "
-            f"{kept}"
+            f"the last good checkpoint is {self.folder.checkpoint_path}, after iteration {self.saved}"
         )
 
     def _evaluate(self) -> None:
@@ -270,7 +281,6 @@ class Trainer:
         scores = ConfusionMatrix.of(matrices.sum(axis=0), self.classes.ignore_index).to_dict(self.classes.names)
         progress.seconds += time.perf_counter() - started
         if scores["miou"] is None:
-            self.save()
             raise UserError("the validation split has no labelled pixel: choose another data.val_split")
         row = {
             "iteration": progress.iteration,

@@ -114,10 +114,13 @@ def test_values_out_of_range_are_refused_before_anything_is_written(tmp_path, dr
     assert not drawn
 
 
-def test_missing_opencv_says_what_to_install(monkeypatch):
+def test_missing_opencv_says_what_to_install(monkeypatch, tmp_path):
     for name in [name for name in sys.modules if name.startswith("fanet.scenes")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.delattr(fanet, "scenes")
     monkeypatch.setitem(sys.modules, "cv2", None)
     with pytest.raises(UserError, match=r'pip install "fanet\[seg\]"'):
         ClutterScenes("train", count=1, size=32)
+    with pytest.raises(UserError, match=r'pip install "fanet\[seg\]"'):
+        write_clutter(tmp_path / "set", count=1, seed=1, size=32)
+    assert not list(tmp_path.iterdir())

@@ -173,6 +173,7 @@ def test_run_lengths_are_drawn_elsewhere(annotated):
         ({"segmentation": {"size": [6, 8], "counts": [3, 4]}}, "run lengths for 7 pixels in an image of 8x6"),
         ({"segmentation": [[1, 2, 3, 4]]}, "at least three corners"),
         ({"segmentation": [["a"] * 6]}, "a.1.jpg: not in COCO's format"),
+        ({"segmentation": [], "id": 3}, r"objects.json, annotation 3: it has no outline \(`segmentation`\)"),
         ({"image_id": 8}, "not in COCO's format"),
     ],
 )

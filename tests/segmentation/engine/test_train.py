@@ -194,6 +194,25 @@ def test_a_sample_that_cannot_be_read_ends_the_run_in_one_line(tmp_path, monkeyp
     monkeypatch.setattr(ClutterScenes, "load", broken)
     with pytest.raises(UserError, match="^scene.PNG is cut off$"):
         train(tiny_recipe(f"data.workers={workers}", "data.in_memory=false"), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_broken_validation_sample_costs_the_steps_before_it(tmp_path, finished, monkeypatch):
+    load = ClutterScenes.load
+
+    def broken(dataset, index):
+        if len(dataset) == 2:  # the validation split
+            raise UserError("scene.PNG is cut off")
+        return load(dataset, index)
+
+    monkeypatch.setattr(ClutterScenes, "load", broken)
+    with pytest.raises(UserError, match="^scene.PNG is cut off$"):
+        train(tiny_recipe("data.in_memory=false"), tmp_path)
+    assert state(tmp_path)["progress"]["iteration"] == 4
+    monkeypatch.undo()
+    train(tiny_recipe("data.in_memory=false"), tmp_path, resume=True)
+    assert_same_weights(state(tmp_path), state(finished[0]))
+    assert len(state(tmp_path)["progress"]["history"]) == len(state(finished[0])["progress"]["history"])
 
 
 def test_validation_without_a_labelled_pixel_ends_in_one_line(tmp_path, monkeypatch):
@@ -256,6 +275,13 @@ def test_mistake_in_the_recipe_leaves_the_folder_free_for_another_attempt(tmp_pa
     with pytest.raises(UserError, match=message):
         train(tiny_recipe(override), tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_file_is_taken_for_the_folder_of_a_run(tmp_path, resume):
+    (tmp_path / "run").touch()
+    with pytest.raises(UserError, match="run is a file: choose a folder"):
+        train(tiny_recipe(), tmp_path / "run", resume)
 
 
 def test_resuming_in_a_folder_of_something_else_is_refused(tmp_path):
