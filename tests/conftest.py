@@ -1,6 +1,7 @@
-"""Data sets that several tests read."""
+"""The surroundings of all tests, and data sets that several read."""
 
 import json
+import os
 from pathlib import Path
 
 import cv2
@@ -8,6 +9,12 @@ import pytest
 from PIL import Image
 
 from fanet.scenes import scene
+
+# What a terminal, a proxy or a cluster has put here is not the tests' affair.
+for _name in [*os.environ]:
+    if _name.startswith("TQDM_") or _name in ("COLUMNS", "LINES", "RAY_ADDRESS", "FORCE_COLOR"):
+        del os.environ[_name]
+os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1,localhost"
 
 FRAMES = {"train": 3, "val": 1, "test": 2}
 

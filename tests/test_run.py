@@ -18,7 +18,7 @@ parser.add_argument("--end", default="")
 args = parser.parse_args()
 print("argv", sys.argv[1:])
 print("name", __name__, "file", os.path.basename(__file__), "path", sys.path[0] == os.path.dirname(__file__))
-print("registered", timm.is_model("fanet_pico"), "rank", os.environ.get("RANK"))
+sys.stdout.write(f"registered {timm.is_model('fanet_pico')} rank {os.environ.get('RANK')}\\n")  # in one piece
 
 def fail():
     raise {"bug": ValueError, "user": PermissionError, "stop": KeyboardInterrupt}[args.end]("no good")

@@ -92,7 +92,7 @@ def run_family_tests(timm_tests: Path, folder: Path, selection: str, **environme
         cwd=folder,
         env=variables,
         capture_output=True,
-        timeout=900,
+        timeout=600,
     )
     cases = ElementTree.parse(report).getroot().findall(".//testcase")
     bad = [

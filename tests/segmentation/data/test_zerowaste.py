@@ -73,10 +73,13 @@ def test_an_opened_archive_cannot_be_pickled_or_forked(small, tmp_path):
     read, write = os.pipe()
     child = os.fork()
     if child == 0:  # a data loader's worker: the parent's handle must not be used in it
-        before = dataset.storage._handle
-        same = (dataset[0].image == first.image).all() and dataset.storage._handle is not before
-        os.write(write, b"1" if same else b"0")
-        os._exit(0)
+        try:
+            before = dataset.storage._handle
+            same = (dataset[0].image == first.image).all() and dataset.storage._handle is not before
+            os.write(write, b"1" if same else b"0")
+        finally:
+            os._exit(0)  # or it would go on as a second pytest
+    os.close(write)
     os.waitpid(child, 0)
     assert os.read(read, 1) == b"1"
     assert (dataset[2].labels == ZeroWaste(small, "test")[2].labels).all()

@@ -139,7 +139,9 @@ def test_run_killed_at_five_random_moments_ends_bit_for_bit_like_an_undisturbed_
         process = subprocess.Popen([sys.executable, "-m", "fanet", *arguments], env=environment, stderr=subprocess.PIPE)
         while process.poll() is None and (not checkpoint.exists() or checkpoint.stat().st_mtime_ns == before):
             time.sleep(0.01)
-        time.sleep(moments.uniform(0, 0.3))
+        written, end = checkpoint.stat().st_mtime_ns, time.monotonic() + moments.uniform(0, 0.3)
+        while time.monotonic() < end and checkpoint.stat().st_mtime_ns == written:  # at most one checkpoint further
+            time.sleep(0.001)
         process.kill()
         process.communicate()
         assert process.returncode == -signal.SIGKILL, "the run was over before it could be killed"
