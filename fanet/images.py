@@ -1,5 +1,6 @@
 """Pictures in and out: whatever people keep images in becomes (H, W, 3) uint8 RGB."""
 
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -112,6 +113,34 @@ def write_png(path: str | Path, array: np.ndarray, palette: Sequence[tuple[int, 
         temporary.write_bytes(encode_png(array, palette or None))
 
 
+class _Silence:
+    """No warnings of Pillow's while any thread is inside. What Python offers for it would let threads that overlap
+    leave the filter behind for good, as it belongs to all of them.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._filters = warnings.catch_warnings()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._inside == 0:
+                self._filters = warnings.catch_warnings()
+                self._filters.__enter__()
+                warnings.filterwarnings("ignore", module=r"PIL\b")
+            self._inside += 1
+
+    def __exit__(self, *exception: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._filters.__exit__(None, None, None)
+
+
+_PILLOW_WARNS_NOBODY = _Silence()
+
+
 @contextmanager
 def _opened(source: str | Path | bytes, name: str | None) -> Iterator[tuple[ImageFile.ImageFile, str]]:
     """The image in a file or in its contents, and what errors call it; its pixels are decoded, and faults in them
@@ -151,8 +180,7 @@ def _decoding(name: str) -> Iterator[None]:
     its limit) does not concern the reader of the picture.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with _PILLOW_WARNS_NOBODY:
             yield
     except UserError:
         raise
@@ -170,6 +198,8 @@ def _decoding(name: str) -> Iterator[None]:
 
 
 def _image_to_rgb(image: Image.Image, name: str) -> np.ndarray:
+    if 0 in image.size:
+        raise UserError(f"{name} is empty: {image.width}x{image.height} pixels")
     image.load()  # some formats hold the orientation behind the pixels
     if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
         image = ImageOps.exif_transpose(image)  # which copies even where there is nothing to turn

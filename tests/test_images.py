@@ -1,7 +1,9 @@
 import io
 import struct
+import warnings
 import zlib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +73,19 @@ def test_lossy_formats_keep_their_colour(tmp_path: Path, mode: str, suffix: str,
     path = tmp_path / f"image{suffix}"
     Image.new("RGB", (16, 16), (200, 60, 20)).convert(mode).save(path, **options)
     assert np.abs(read_image(path).astype(int) - (200, 60, 20)).max() <= 3
+
+
+def test_threads_that_read_leave_warnings_silenced(tmp_path: Path) -> None:
+    write_png(tmp_path / "image.png", np.zeros((300, 400, 3), np.uint8))
+    before = list(warnings.filters)
+    with ThreadPoolExecutor(4) as executor:
+        list(executor.map(read_image, [tmp_path / "image.png"] * 200))
+    assert warnings.filters == before
+
+
+def test_a_picture_without_pixels_is_read() -> None:
+    with pytest.raises(UserError, match="the image is empty: 0x5 pixels"):
+        read_image(Image.new("RGB", (0, 5)))
 
 
 def test_transparent_colour_of_an_rgb_png_shows_the_backdrop(tmp_path: Path) -> None:
