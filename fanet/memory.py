@@ -4,9 +4,9 @@ import ctypes
 import os
 import sys
 
-# Parameters of mallopt(3), and the largest values that it takes or that make sense.
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
-_LARGEST, _GIBIBYTE = 2**31 - 1, 2**30
+# Parameters of mallopt(3), and the largest value that it takes.
+_TRIM_THRESHOLD, _MMAP_MAX = -1, -4
+_LARGEST = 2**31 - 1
 
 
 def keep_freed_memory() -> bool:
@@ -24,4 +24,4 @@ def keep_freed_memory() -> bool:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if told or mallopt is None:
         return False
-    return bool(mallopt(_MMAP_THRESHOLD, _GIBIBYTE)) and bool(mallopt(_TRIM_THRESHOLD, _LARGEST))
+    return bool(mallopt(_MMAP_MAX, 0)) and bool(mallopt(_TRIM_THRESHOLD, _LARGEST))
