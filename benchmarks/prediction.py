@@ -8,7 +8,7 @@ Frames are generated scenes, stored as PNG. Rounds of both kinds take turns, so 
 files to files: reading, preprocessing, the network, labels, overlay, writing. Reading and writing go on beside the
 network. The table results/prediction-*.csv holds, for each kind, the median time of a frame and
 
-    share_outside   1 - forward / end_to_end: the share of the whole that the network alone does not account for
+    share_outside   1 - forward / end_to_end, the median over rounds: what the network alone does not account for
     share_idle      the share of end_to_end in which no frame is in the network (backbone and decode head); less, since
                     reading and writing beside the network take cores away from it
 """

@@ -34,6 +34,9 @@ _ANY_SIZE: tuple[dict[str, Any], ...] = ({"strict_img_size": False}, {"dynamic_i
 # The constructor's own arguments say where weights come from; a config.json must not be able to.
 _RESERVED = ("pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "features_only")
 
+# Words by which errors about the size of an image are told from others.
+_OF_SIZES = ("size", "shape", "dimension", "height", "width")
+
 # What `timm.create_model` takes with `features_only=True` alone.
 _OF_FEATURES = ("out_indices", "feature_cls")
 
@@ -215,9 +218,7 @@ class UperNet(PretrainedModel):
         try:
             yield
         except (AssertionError, RuntimeError) as error:  # timm's answer, and what Hiera and others end in
-            # where a CPU lacks memory, the error is a plain one
-            no_memory = isinstance(error, torch.OutOfMemoryError) or "memory" in str(error)
-            if no_memory or (self.multiple == 1 and not isinstance(error, AssertionError)):
+            if self.multiple == 1 or not any(word in str(error) for word in _OF_SIZES):
                 raise
             raise UserError(f"{self.config['backbone']} takes no images of this size: {one_line(error)}") from error
 

@@ -37,6 +37,8 @@ class CocoMasks:
             content: Any = json.loads(Path(path).read_text(encoding="utf-8"))
             names = {category["id"]: category["name"] for category in content["categories"]}
             self._images = {image["file_name"]: image for image in content["images"]}
+            if len(self._images) < len(content["images"]):
+                raise UserError(f"{path} lists {len(content['images'])} images under {len(self._images)} names")
             self._objects: dict[Any, list[tuple[int, Any]]] = {image["id"]: [] for image in content["images"]}
             indices = self._indices(names, {annotation["category_id"] for annotation in content["annotations"]})
             for annotation in content["annotations"]:

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 import torch
-from timm.optim import create_optimizer_v2, list_optimizers
+from timm.optim import create_optimizer_v2, get_optimizer_info, list_optimizers
 from torch import nn
 
 from fanet.classes import ClassScheme
@@ -49,13 +49,11 @@ def build_network(settings: Settings, classes: ClassScheme, device: torch.device
         processes: that train together.
 
     Raises:
-        UserError: there is no such backbone, it does not take the arguments or crops of this size, or its weights
-            cannot be had.
+        UserError: there is no such backbone, it does not take the arguments, or its weights cannot be had.
     """
     torch.manual_seed(settings.train.seed)
     with _told_of("model.backbone_kwargs", settings.model.backbone):
         network = UperNet(**asdict(settings.model), num_classes=len(classes), classes=classes)
-    _try_crop(network, settings)
     network.preprocessing = Preprocessing(
         mean=network.preprocessing.mean,
         std=network.preprocessing.std,
@@ -72,11 +70,19 @@ def build_network(settings: Settings, classes: ClassScheme, device: torch.device
     return network
 
 
-def _try_crop(network: UperNet, settings: Settings) -> None:
-    """Shows the network a crop where timm builds its backbone for one size: not all of them take others."""
+def try_sizes(network: UperNet, settings: Settings, validation: SegmentationDataset) -> None:
+    """Shows the network a crop and a validation image where timm builds its backbone for one size: some take no others.
+
+    Raises:
+        UserError: it takes no images of that size.
+    """
     if network.multiple > 1:
+        shown = network.preprocessing.resized(validation[0].image)
+        network.eval()
         with torch.no_grad(), network.naming_refused_sizes():
-            network.eval()(torch.zeros(1, 3, *settings.augmentation.crop))
+            for size in (tuple(settings.augmentation.crop), tuple(shown.shape[-2:])):
+                network(torch.zeros(1, 3, *size, device=next(network.parameters()).device))
+        network.train()
 
 
 def build_optimizer(settings: Settings, network: UperNet) -> torch.optim.Optimizer:
@@ -92,6 +98,8 @@ def build_optimizer(settings: Settings, network: UperNet) -> torch.optim.Optimiz
         raise UserError(
             f"the features of {settings.model.backbone} do not tell its layers apart: set optimizer.layer_decay=null"
         )
+    if get_optimizer_info(options.name).second_order:
+        raise UserError(f"{options.name} needs second derivatives, which are not computed: take another optimizer")
     with _told_of("the optimizer's settings", options.name):
         return create_optimizer_v2(
             network,

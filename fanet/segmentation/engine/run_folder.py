@@ -12,6 +12,7 @@ import yaml
 from fanet.errors import UserError, needs_extra
 from fanet.files import UNFINISHED, atomic_path, make_folder
 from fanet.recipes import flatten
+from fanet.segmentation.checkpoints import is_run_checkpoint
 from fanet.segmentation.model import UperNet
 
 CHECKPOINT = "last.pt"
@@ -51,13 +52,15 @@ class RunFolder:
                     f"{self.path} is not empty: choose another folder, or resume the run in it with --resume"
                 )
             return None
-        for unfinished in self.path.glob(f"{UNFINISHED}*"):
+        for unfinished in self.path.rglob(f"{UNFINISHED}*"):
             unfinished.unlink(missing_ok=True)  # of a run that was killed while it wrote
         if not used or {path.name for path in self.path.iterdir()} <= {RECIPE, ENVIRONMENT}:
             return None  # the run was stopped before it had begun
         if not self.checkpoint_path.is_file():
             raise UserError(f"nothing to resume: {self.checkpoint_path} does not exist; start a run in another folder")
         checkpoint = self._read()
+        if not is_run_checkpoint(checkpoint):
+            raise UserError(f"{self.checkpoint_path} is not of a training run: choose another folder")
         before, now = dict(flatten(checkpoint["recipe"])), dict(flatten(recipe))
         for key in before | now:
             if before.get(key) != now.get(key) and key not in FREE_KEYS:

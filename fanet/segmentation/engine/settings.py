@@ -155,8 +155,6 @@ class Settings:
             _require(fits, f"{key} must be two numbers above 0, got {pair}")
         low, high = self.augmentation.ratios
         _require(low <= high, f"augmentation.ratios must be [low, high], got {self.augmentation.ratios}")
-        square = self.augmentation.crop[0] == self.augmentation.crop[1]
-        _require(square or not self.augmentation.turns, "augmentation.turns needs a square augmentation.crop")
 
     def _check_ranges(self) -> None:
         train, data, scheduler = self.train, self.data, self.scheduler

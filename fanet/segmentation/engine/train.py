@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +26,7 @@ from tqdm import tqdm
 from fanet.errors import UserError, needs_extra
 from fanet.segmentation.data.memory import InMemory
 from fanet.segmentation.data.stream import MicroBatches, TrainSamples, train_batches
-from fanet.segmentation.engine.build import build_network, build_optimizer, build_transform, open_data
+from fanet.segmentation.engine.build import build_network, build_optimizer, build_transform, open_data, try_sizes
 from fanet.segmentation.engine.environment import describe_environment
 from fanet.segmentation.engine.evaluate import image_matrices
 from fanet.segmentation.engine.processes import Share
@@ -64,6 +64,8 @@ def train(recipe: dict, output: str | Path, resume: bool = False) -> dict[str, A
     checkpoint = folder.prepare(recipe, resume)
     accelerator = _accelerator()
     accelerator.wait_for_everyone()  # all have seen the folder before one writes into it
+    if checkpoint is not None:  # which has all weights: those that the run began with may be gone by now
+        settings = replace(settings, model=replace(settings.model, pretrained_backbone=False, backbone_weights=None))
     trainer = Trainer(settings, recipe, folder, accelerator)
     if checkpoint is not None:
         trainer.restore(checkpoint)
@@ -132,6 +134,7 @@ class Trainer:
             training = InMemory(training, title=f"reading {settings.data.train_split}")
             validation = InMemory(validation, title=f"reading {settings.data.val_split}")
         self.validation = validation
+        try_sizes(self.network, settings, validation)
         transform = build_transform(settings, self.network.preprocessing, self.classes.ignore_index)
         self.samples = TrainSamples(training, transform, train.seed)
 
@@ -319,7 +322,9 @@ def _accelerator() -> "Accelerator":
     # Several processes without a GPU must be asked for, or each takes itself for the only one.
     cpu_processes = int(os.environ.get("WORLD_SIZE", "1")) > 1 and not torch.cuda.is_available()
     # Mixed precision is this module's own: accelerate would fix it for all runs of a Python process with the first.
-    return Accelerator(mixed_precision="no", cpu=cpu_processes)
+    accelerator = Accelerator(mixed_precision="no", cpu=cpu_processes)
+    accelerator.gradient_accumulation_steps = 1  # the trainer's own affair, whatever ACCELERATE_… says
+    return accelerator
 
 
 @contextmanager

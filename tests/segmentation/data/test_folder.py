@@ -183,6 +183,15 @@ def test_unusable_annotations_are_taken(annotated, annotation, message):
         open_dataset("folder", annotated(whole), "train")[0]
 
 
+def test_objects_of_two_images_under_one_name_are_mixed_up(annotated):
+    root = annotated()
+    content = json.loads((root / "objects.json").read_text())
+    content["images"].append(content["images"][0] | {"id": 2})
+    (root / "objects.json").write_text(json.dumps(content))
+    with pytest.raises(UserError, match="objects.json lists 3 images under 2 names"):
+        open_dataset("folder", root, "train")
+
+
 def drawn(corners: np.ndarray, height: int, width: int) -> np.ndarray:
     mask = np.zeros((height, width), dtype=bool)
     rows, columns, inside = polygon_mask(corners.ravel().tolist(), height, width)

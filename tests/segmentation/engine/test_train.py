@@ -10,6 +10,7 @@ import sys
 import time
 
 import pytest
+import timm
 import torch
 import yaml
 
@@ -219,8 +220,9 @@ def test_a_broken_validation_sample_costs_the_steps_before_it(tmp_path, finished
 
 def test_validation_without_a_labelled_pixel_ends_in_one_line(tmp_path, monkeypatch):
     monkeypatch.setattr(ConfusionMatrix, "to_dict", lambda *args: {"miou": None, "pixel_accuracy": None, "iou": {}})
-    with pytest.raises(UserError, match=r"no labelled pixel.*data\.val_split"):
-        train(tiny_recipe(), tmp_path)
+    for resume in (False, True):
+        with pytest.raises(UserError, match=r"no labelled pixel.*data\.val_split"):
+            train(tiny_recipe(), tmp_path, resume)
     assert state(tmp_path)["progress"]["iteration"] == 4
 
 
@@ -270,6 +272,7 @@ def test_folder_with_contents_is_not_overwritten(tmp_path):
         ("model.backbone=hiera_tiny_224", "hiera_tiny_224 takes no images of this size"),
         ("data.train_kwargs.count=abc", "data.train_kwargs do not suit clutter"),
         ("optimizer.name=adamm", "no optimizer 'adamm'"),
+        ("optimizer.name=adahessian", "adahessian needs second derivatives"),
         ("optimizer.name=fusedadam", "the optimizer's settings do not suit fusedadam"),
     ],
 )
@@ -277,6 +280,36 @@ def test_mistake_in_the_recipe_leaves_the_folder_free_for_another_attempt(tmp_pa
     with pytest.raises(UserError, match=message):
         train(tiny_recipe(override), tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_validation_size_that_the_backbone_refuses_is_noticed_after_the_first_steps(tmp_path):
+    sizes = ("augmentation.crop=[224,224]", "data.train_kwargs.size=[224,224]", "data.val_kwargs.size=[256,256]")
+    with pytest.raises(UserError, match="hiera_tiny_224 takes no images of this size"):
+        train(tiny_recipe("model.backbone=hiera_tiny_224", "model.backbone_kwargs={}", *sizes), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_weights_that_a_run_began_with_are_needed_to_resume_it(tmp_path, at_step):
+    weights = tmp_path / "backbone.pth"
+    torch.save(timm.create_model("test_fanet").state_dict(), weights)
+    recipe = tiny_recipe(f"model.backbone_weights={weights}")
+
+    def crash():
+        raise RuntimeError("power cut")
+
+    train(recipe, tmp_path / "whole")
+    at_step(5, crash)
+    with pytest.raises(RuntimeError, match="power cut"):
+        train(recipe, tmp_path / "run")
+    weights.unlink()
+    train(recipe, tmp_path / "run", resume=True)
+    assert_same_weights(state(tmp_path / "run"), state(tmp_path / "whole"))
+
+
+def test_a_checkpoint_of_something_else_is_resumed(tmp_path):
+    torch.save({"state_dict": {}}, tmp_path / "last.pt")
+    with pytest.raises(UserError, match="last.pt is not of a training run"):
+        train(tiny_recipe(), tmp_path, resume=True)
 
 
 @pytest.mark.parametrize("resume", [False, True])
