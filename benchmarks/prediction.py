@@ -3,10 +3,11 @@
     python benchmarks/prediction.py                               # the model inside the package on 1920x1080 frames
     python benchmarks/prediction.py --model DIR --frames 16 --threads 2 --img-size 1080 1920
 
-Frames are generated scenes, stored as PNG. Rounds of both kinds take turns, so that a busy machine slows both:
-`forward`, the network alone on tensors that are ready (`net(x)`, logits at the frame's size), and `end_to_end`, from
-files to files: reading, preprocessing, the network, labels, overlay, writing. Reading and writing go on beside the
-network. The table results/prediction-*.csv holds, for each kind, the median time of a frame and
+Frames are generated scenes, stored as PNG by this project's writer; how long decoding takes depends on the writer.
+Rounds of both kinds take turns, so that a busy machine slows both: `forward`, the network alone on tensors that are
+ready (`net(x)`, logits at the frame's size), and `end_to_end`, from files to files: reading, preprocessing, the network,
+labels, overlay, writing. Reading and writing go on beside the network. The table results/prediction-*.csv holds, for
+each kind, the median time of a frame and
 
     share_outside   1 - forward / end_to_end, the median over rounds: what the network alone does not account for
     share_idle      the share of end_to_end in which no frame is in the network (backbone and decode head); less, since

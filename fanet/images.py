@@ -22,7 +22,7 @@ IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 _BACKDROP = 255
 # 65535 = 255 * 257, so dividing by it maps the ends of the 16-bit range to the ends of the 8-bit range.
 _SIXTEEN_TO_EIGHT = 257
-_BLOCK = 64  # rows
+_BLOCK = 64  # rows that are copied at a time
 # The ways in which a PNG holds an orientation. Pillow decodes all of it to look for them behind the pixels.
 _PNG_ORIENTATION = (b"eXIf", b"Raw profile type exif", b"XML:com.adobe.xmp")
 

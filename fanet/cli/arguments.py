@@ -55,7 +55,7 @@ def share(text: str) -> float:
 
 
 def real(text: str) -> float:
-    """A number, or what stands for one in floating point."""
+    """Any number, `nan` and `inf` included; ranges are its user's affair."""
     try:
         return float(text)
     except ValueError:

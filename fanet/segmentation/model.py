@@ -218,7 +218,8 @@ class UperNet(PretrainedModel):
         try:
             yield
         except (AssertionError, RuntimeError) as error:  # timm's answer, and what Hiera and others end in
-            if self.multiple == 1 or not any(word in str(error) for word in _OF_SIZES):
+            about_size = any(word in str(error) for word in _OF_SIZES)
+            if not about_size or (self.multiple == 1 and isinstance(error, RuntimeError)):
                 raise
             raise UserError(f"{self.config['backbone']} takes no images of this size: {one_line(error)}") from error
 

@@ -16,6 +16,7 @@ from fanet.segmentation.checkpoints import is_run_checkpoint
 from fanet.segmentation.model import UperNet
 
 CHECKPOINT = "last.pt"
+BEST, FINAL = "best", "final"  # models
 RECIPE = "recipe.yaml"
 ENVIRONMENT = "environment.json"
 # How the same samples are reached: a run may be resumed where its data has moved, or with more workers.
@@ -52,14 +53,14 @@ class RunFolder:
                     f"{self.path} is not empty: choose another folder, or resume the run in it with --resume"
                 )
             return None
-        for unfinished in self.path.rglob(f"{UNFINISHED}*"):
-            unfinished.unlink(missing_ok=True)  # of a run that was killed while it wrote
-        if not used or {path.name for path in self.path.iterdir()} <= {RECIPE, ENVIRONMENT}:
+        names = {path.name for path in self.path.iterdir() if not path.name.startswith(UNFINISHED)} if used else set()
+        if names <= {RECIPE, ENVIRONMENT}:
+            self._remove_unfinished()
             return None  # the run was stopped before it had begun
         if not self.checkpoint_path.is_file():
             raise UserError(f"nothing to resume: {self.checkpoint_path} does not exist; start a run in another folder")
         checkpoint = self._read()
-        if not is_run_checkpoint(checkpoint):
+        if not isinstance(checkpoint, Mapping) or not is_run_checkpoint(checkpoint):
             raise UserError(f"{self.checkpoint_path} is not of a training run: choose another folder")
         before, now = dict(flatten(checkpoint["recipe"])), dict(flatten(recipe))
         for key in before | now:
@@ -68,9 +69,16 @@ class RunFolder:
                     f"cannot resume {self.path} with another recipe: "
                     f"{key} was {before.get(key)!r} and is {now.get(key)!r} now; set it back, or take another folder"
                 )
+        self._remove_unfinished()
         return checkpoint
 
-    def _read(self) -> dict[str, Any]:
+    def _remove_unfinished(self) -> None:
+        """Removes what a run that was killed while it wrote has left; only where that is the run's own."""
+        for folder in (self.path, self.path / BEST, self.path / FINAL):
+            for unfinished in folder.glob(f"{UNFINISHED}*"):
+                unfinished.unlink(missing_ok=True)
+
+    def _read(self) -> Any:
         try:
             return torch.load(self.checkpoint_path, map_location="cpu", weights_only=True)
         except (RuntimeError, EOFError, LookupError, pickle.UnpicklingError) as error:

@@ -30,7 +30,7 @@ from fanet.segmentation.engine.build import build_network, build_optimizer, buil
 from fanet.segmentation.engine.environment import describe_environment
 from fanet.segmentation.engine.evaluate import image_matrices
 from fanet.segmentation.engine.processes import Share
-from fanet.segmentation.engine.run_folder import RunFolder
+from fanet.segmentation.engine.run_folder import BEST, FINAL, RunFolder
 from fanet.segmentation.engine.schedule import Schedule
 from fanet.segmentation.engine.settings import Settings
 from fanet.segmentation.losses import SegmentationLoss
@@ -164,7 +164,7 @@ class Trainer:
                     self.save()
                     raise KeyboardInterrupt(f"after iteration {progress.iteration}; --resume goes on from there")
         if self.accelerator.is_main_process:
-            self.folder.save_model(self.ema.module, "final")
+            self.folder.save_model(self.ema.module, FINAL)
         return {
             "iteration": progress.iteration,
             "seconds": progress.seconds,
@@ -302,7 +302,7 @@ class Trainer:
             self.folder.log(progress.history)
             tqdm.write(f"iteration {progress.iteration}: loss {row['loss']:.3f}, mIoU {row['miou']:.2f} %")
             if is_best:
-                self.folder.save_model(self.ema.module, "best")
+                self.folder.save_model(self.ema.module, BEST)
 
     def _progress_bar(self) -> tqdm:
         return tqdm(

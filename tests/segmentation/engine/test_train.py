@@ -1,5 +1,4 @@
 import csv
-import itertools
 import json
 import os
 import random
@@ -16,72 +15,19 @@ import yaml
 
 from fanet.classes import ZEROWASTE
 from fanet.errors import UserError
-from fanet.recipes import load_recipe
 from fanet.segmentation import UperNet
 from fanet.segmentation.data import ClutterScenes
 from fanet.segmentation.data.stream import MicroBatches
 from fanet.segmentation.engine.evaluate import image_matrices
-from fanet.segmentation.engine.train import Trainer, train
+from fanet.segmentation.engine.train import train
 from fanet.segmentation.losses import SegmentationLoss
 from fanet.segmentation.metrics import ConfusionMatrix
 
-TINY = (
-    "model.backbone=test_fanet",
-    "model.backbone_kwargs.drop_path_rate=0.2",  # so that a lost random state shows
-    "model.head_channels=8",
-    "model.aux_channels=8",
-    "model.dropout=0.1",
-    "data.train_kwargs={count: 4, size: [40, 40]}",
-    "data.val_kwargs={count: 2, size: [40, 40]}",
-    "augmentation.crop=[32, 32]",
-    "train.iterations=6",
-    "train.batch_size=2",
-    "scheduler.warmup_iterations=1",
-    "evaluation.every=4",
-)
-
-
-def tiny_recipe(*overrides):
-    return load_recipe("clutter", [*TINY, *overrides])
-
-
-@pytest.fixture
-def at_step(monkeypatch):
-    """Has something happen at the start of a step, once."""
-
-    def install(iteration, action):
-        step, once = Trainer._step, itertools.count()
-
-        def patched(trainer, *args):
-            if trainer.progress.iteration == iteration and next(once) == 0:
-                action()
-            return step(trainer, *args)
-
-        monkeypatch.setattr(Trainer, "_step", patched)
-
-    return install
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """A run that nothing disturbed: its folder and what `train` returned."""
-    folder = tmp_path_factory.mktemp("runs") / "whole"
-    return folder, train(tiny_recipe(), folder)
-
-
-def state(folder):
-    return torch.load(folder / "last.pt", weights_only=True)
+from .tiny_run import TINY, assert_same_weights, state, tiny_recipe
 
 
 def read_log(folder):
     return list(csv.DictReader((folder / "log.csv").read_text().splitlines()))
-
-
-def assert_same_weights(one, other):
-    for part in ("model", "ema"):
-        assert one[part].keys() == other[part].keys()
-        for name in one[part]:
-            assert torch.equal(one[part][name], other[part][name]), f"{part}: {name}"
 
 
 def test_run_leaves_all_it_promises(finished):
@@ -255,13 +201,6 @@ def test_loss_that_is_no_number_in_the_first_step(tmp_path, monkeypatch):
         train(tiny_recipe(), tmp_path)
 
 
-def test_folder_with_contents_is_not_overwritten(tmp_path):
-    (tmp_path / "thesis.txt").write_text("years of work")
-    with pytest.raises(UserError, match="not empty.*--resume"):
-        train(tiny_recipe(), tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
-
-
 @pytest.mark.parametrize(
     ("override", "message"),
     [
@@ -306,59 +245,12 @@ def test_weights_that_a_run_began_with_are_needed_to_resume_it(tmp_path, at_step
     assert_same_weights(state(tmp_path / "run"), state(tmp_path / "whole"))
 
 
-def test_a_checkpoint_of_something_else_is_resumed(tmp_path):
-    torch.save({"state_dict": {}}, tmp_path / "last.pt")
-    with pytest.raises(UserError, match="last.pt is not of a training run"):
-        train(tiny_recipe(), tmp_path, resume=True)
-
-
-@pytest.mark.parametrize("resume", [False, True])
-def test_a_file_is_taken_for_the_folder_of_a_run(tmp_path, resume):
-    (tmp_path / "run").touch()
-    with pytest.raises(UserError, match="run is a file: choose a folder"):
-        train(tiny_recipe(), tmp_path / "run", resume)
-
-
-def test_resuming_in_a_folder_of_something_else_is_refused(tmp_path):
-    (tmp_path / "thesis.txt").write_text("years of work")
-    with pytest.raises(UserError, match="nothing to resume.*last.pt"):
-        train(tiny_recipe(), tmp_path, resume=True)
-
-
-def test_resuming_what_was_killed_before_it_began_starts_it(tmp_path, finished):
-    train(tiny_recipe(), tmp_path / "none", resume=True)
-    assert_same_weights(state(tmp_path / "none"), state(finished[0]))
-
-
-def test_resuming_what_was_killed_in_its_first_writing_starts_it(tmp_path, finished):
-    (tmp_path / "recipe.yaml").write_text("")
-    (tmp_path / ".tmp-0123.pt").write_bytes(b"half a file")
-    train(tiny_recipe(), tmp_path, resume=True)
-    assert not (tmp_path / ".tmp-0123.pt").exists()
-    assert_same_weights(state(tmp_path), state(finished[0]))
-
-
 def test_run_goes_on_with_more_workers(tmp_path, finished, at_step):
     at_step(2, lambda: os.kill(os.getpid(), signal.SIGINT))
     with pytest.raises(KeyboardInterrupt):
         train(tiny_recipe(), tmp_path)
     train(tiny_recipe("data.workers=1", "data.in_memory=false"), tmp_path, resume=True)
     assert_same_weights(state(tmp_path), state(finished[0]))
-
-
-def test_resuming_from_a_broken_checkpoint_is_refused(tmp_path):
-    (tmp_path / "last.pt").write_bytes(b"half a file")
-    with pytest.raises(UserError, match="not a readable checkpoint"):
-        train(tiny_recipe(), tmp_path, resume=True)
-
-
-@pytest.mark.parametrize(
-    ("override", "message"),
-    [("optimizer.lr=1e-3", "optimizer.lr was 0.02 and is 0.001"), ("model.backbone_kwargs.frm=high", "frm was None")],
-)
-def test_resuming_with_another_recipe_names_the_key(finished, override, message):
-    with pytest.raises(UserError, match=message):
-        train(tiny_recipe(override), finished[0], resume=True)
 
 
 # 64 pixels for bf16: on 1 x 1 maps oneDNN's bf16 weight gradient of a strided depthwise convolution reads memory that
