@@ -5,7 +5,7 @@
 
 Frames are generated scenes, stored as PNG by this project's writer; how long decoding takes depends on the writer.
 Rounds of both kinds take turns, so that a busy machine slows both: `forward`, the network alone on tensors that are
-ready (`net(x)`, logits at the frame's size), and `end_to_end`, from files to files: reading, preprocessing, the network,
+ready (`net(x)`, logits at the frame's size), and `end_to_end`, from files to files: reading, preprocessing, network,
 labels, overlay, writing. Reading and writing go on beside the network. The table results/prediction-*.csv holds, for
 each kind, the median time of a frame and
 

@@ -60,7 +60,7 @@ class RunFolder:
         if not self.checkpoint_path.is_file():
             raise UserError(f"nothing to resume: {self.checkpoint_path} does not exist; start a run in another folder")
         checkpoint = self._read()
-        if not isinstance(checkpoint, Mapping) or not is_run_checkpoint(checkpoint):
+        if not isinstance(checkpoint, dict) or not is_run_checkpoint(checkpoint):
             raise UserError(f"{self.checkpoint_path} is not of a training run: choose another folder")
         before, now = dict(flatten(checkpoint["recipe"])), dict(flatten(recipe))
         for key in before | now:
