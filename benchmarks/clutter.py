@@ -20,8 +20,8 @@ from fanet.files import atomic_path, make_folder
 from fanet.segmentation import load_model
 from fanet.segmentation.data import ClutterScenes
 from fanet.segmentation.data.memory import InMemory
-from fanet.segmentation.engine.evaluate import image_matrices
-from fanet.segmentation.metrics import ConfusionMatrix, bootstrap_miou
+from fanet.segmentation.evaluation.evaluate import image_matrices
+from fanet.segmentation.evaluation.metrics import ConfusionMatrix, bootstrap_miou
 
 RESULTS = Path(__file__).parent / "results"
 FLOOR_COUNT = 400  # training scenes that the histogram is taken from

@@ -34,7 +34,7 @@ from typing import Any, NamedTuple
 import torch
 from networks import UPERNET, build, size_arguments
 
-from fanet.complexity import count_macs, count_parameters
+from fanet.backbone.complexity import count_macs, count_parameters
 from fanet.files import atomic_path, make_folder
 
 with warnings.catch_warnings():

@@ -29,7 +29,7 @@ from fanet.segmentation.data import open_dataset
 from fanet.segmentation.data.clutter import write_clutter
 from fanet.segmentation.data.stream import MicroBatches, TrainSamples, train_batches
 from fanet.segmentation.data.transforms import TrainTransform, sample_rng
-from fanet.segmentation.engine.settings import Settings
+from fanet.segmentation.training.settings import Settings
 
 RESULTS = Path(__file__).parent / "results"
 COLUMNS = ("workers", "samples_per_s", "read_ms", "transform_ms", "step_ms", "batch_size", "samples", "torch")

@@ -28,8 +28,8 @@ from PIL import Image
 from timm.data import create_transform, resolve_data_config
 
 from fanet.files import atomic_path, make_folder
-from fanet.images import read_image
-from fanet.pretraining import publish
+from fanet.media.images import read_image
+from fanet.publishing import publish
 from fanet.recipes import recipe_path
 
 HERE = Path(__file__).parent

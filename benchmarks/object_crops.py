@@ -12,7 +12,7 @@ import numpy as np
 
 from fanet.classes import ZEROWASTE
 from fanet.files import make_folder
-from fanet.images import write_png
+from fanet.media.images import write_png
 from fanet.scenes import scene
 
 MATERIALS = ZEROWASTE.names[1:]  # without the background

@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import fanet  # noqa: F401  registers the models
-from fanet.complexity import variants
+from fanet.backbone.complexity import variants
 from fanet.files import atomic_path
 
 ROOT = Path(__file__).parents[1]

@@ -40,7 +40,7 @@ import torch
 from networks import build
 from torch import nn
 
-from fanet.complexity import count_parameters
+from fanet.backbone.complexity import count_parameters
 from fanet.errors import UserError
 from fanet.files import atomic_path, make_folder
 

@@ -9,10 +9,10 @@ from PIL import Image
 
 from fanet.classes import ClassScheme
 from fanet.files import make_folder
-from fanet.images import read_image, read_labels, write_png
+from fanet.media.drawing import enlarge, legend_of, overlay, panel
+from fanet.media.images import read_image, read_labels, write_png
 from fanet.segmentation import load_model
-from fanet.segmentation.metrics import ConfusionMatrix
-from fanet.visualization import enlarge, legend_of, overlay, panel
+from fanet.segmentation.evaluation.metrics import ConfusionMatrix
 
 # Each of the three pictures is enlarged to about this width before the classes are drawn, so outlines stay thin.
 _PICTURE_WIDTH = 512
@@ -34,7 +34,7 @@ def run_demo(output: str | Path) -> dict:
         UserError: the folder cannot be made or written to.
     """
     folder = make_folder(output)
-    package = resources.files("fanet") / "pretrained" / "fanet_pico_clutter"
+    package = resources.files("fanet") / "models" / "clutter"
     with resources.as_file(package / "scene.png") as path:
         image = read_image(path)
     with resources.as_file(package / "scene_labels.png") as path:

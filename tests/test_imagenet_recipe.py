@@ -11,7 +11,7 @@ import timm
 import yaml
 from PIL import Image
 
-from fanet.complexity import count_macs, variants
+from fanet.backbone.complexity import count_macs, variants
 from fanet.errors import UserError
 from fanet.recipes import available, is_for_timm, load_recipe, recipe_path
 

@@ -5,7 +5,7 @@ import pytest
 
 from fanet.errors import UserError
 from fanet.recipes import available, flatten, is_for_timm, load_recipe, recipe_path
-from fanet.segmentation.engine.settings import Settings
+from fanet.segmentation.training.settings import Settings
 
 
 def test_every_recipe_is_found_by_its_name():

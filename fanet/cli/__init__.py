@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from fanet import __version__
 from fanet.cli import convert, data, demo, evaluate, models, predict, recipes, run, train
 from fanet.cli.arguments import Parser
+from fanet.cli.memory import keep_freed_memory
 from fanet.errors import UserError
-from fanet.memory import keep_freed_memory
 
 COMMANDS = (demo, predict, train, evaluate, recipes, data, models, convert, run)
 

@@ -31,7 +31,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Converts, shares if asked to, and prints the report."""
-    from fanet.pretraining import publish
+    from fanet.publishing import publish
 
     report, commit = publish(args.source, args.target, args.push, args.private, args.dataset, args.license)
     print(report)

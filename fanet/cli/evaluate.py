@@ -66,8 +66,8 @@ def run(args: argparse.Namespace) -> int:
     """Evaluates, prints the table, and says where the results are."""
     from fanet.segmentation import load_model
     from fanet.segmentation.data import open_dataset
-    from fanet.segmentation.engine.evaluate import evaluate_split
-    from fanet.segmentation.engine.processes import find_device, is_main_process
+    from fanet.segmentation.evaluation.evaluate import evaluate_split
+    from fanet.segmentation.processes import find_device, is_main_process
 
     find_device(args.device)  # before data and model: a mistyped argument should not have to wait for them
     scenes = {key: getattr(args, key) for key in ("count", "seed", "size", "difficulty")}

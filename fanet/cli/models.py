@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _rows(none: str) -> list[list[str]]:
     """A row of text for every variant; `none` stands where there are no weights."""
-    from fanet.complexity import variants
+    from fanet.backbone.complexity import variants
 
     return [
         [

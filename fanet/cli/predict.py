@@ -54,9 +54,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 def run(args: argparse.Namespace) -> int:
     """Predicts all files and says where the results are."""
     from fanet.segmentation import load_model
-    from fanet.segmentation.engine.predict import collect_inputs, is_video, predict_files
-    from fanet.segmentation.engine.processes import find_device
-    from fanet.segmentation.windows import check_window
+    from fanet.segmentation.prediction.files import collect_inputs, is_video, predict_files
+    from fanet.segmentation.prediction.windows import check_window
+    from fanet.segmentation.processes import find_device
 
     if args.overlap is not None and args.window is None:
         raise UserError("--overlap is that of windows: give --window H W too")

@@ -33,7 +33,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 def run(args: argparse.Namespace) -> int:
     """Trains and prints the scores and where the model is."""
     from fanet.recipes import load_recipe
-    from fanet.segmentation.engine.train import train
+    from fanet.segmentation.training.train import train
 
     result = train(load_recipe(args.recipe, args.overrides), Path(args.output), resume=args.resume)
     if os.environ.get("RANK", "0") == "0":  # torchrun numbers its processes: one of them reports

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from fanet.weights.failures import WeightsError
 
 if TYPE_CHECKING:
-    from fanet.weights.conversion import Report
+    from fanet.conversion import Report
 
 __all__ = ["WeightsError", "convert"]
 
@@ -27,6 +27,6 @@ def convert(source: str | PathLike[str], target: str | PathLike[str]) -> "Report
     Raises:
         UserError: the source cannot be used, or the target holds something.
     """
-    from fanet.weights.conversion import convert as run  # it builds models, and building models imports this package
+    from fanet.conversion import convert as run  # it builds models, and building models imports this package
 
     return run(source, target)

@@ -14,7 +14,7 @@ from fanet.weights.failures import one_line
 from fanet.weights.train_script import top1, training_facts
 
 if TYPE_CHECKING:
-    from fanet.weights.conversion import Report
+    from fanet.conversion import Report
 
 CARD_NAME = "README.md"
 METRICS_NAME = "metrics.json"

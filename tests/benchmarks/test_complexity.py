@@ -8,7 +8,7 @@ from complexity import ABLATIONS, COLUMNS, NETWORKS, SIZES, count_with_fvcore, m
 from networks import build
 from torch import nn
 
-from fanet.complexity import count_macs, count_parameters
+from fanet.backbone.complexity import count_macs, count_parameters
 
 
 def recorded(size: tuple[int, int]) -> list[dict[str, str]]:

@@ -9,7 +9,7 @@ from PIL import Image
 import fanet
 from fanet import cli
 from fanet.cli import main
-from fanet.images import read_image, read_labels
+from fanet.media.images import read_image, read_labels
 from fanet.segmentation import UperNet
 
 COMMANDS = (["demo"], ["predict"], ["train"], ["data"], ["data", "clutter"])
@@ -259,7 +259,7 @@ def test_settings_may_stand_anywhere(order: str, monkeypatch: pytest.MonkeyPatch
         seen.update(recipe=recipe, output=output, resume=resume)
         return {"iteration": 0, "seconds": 0.0, "miou": 0.0, "best_miou": 0.0}
 
-    monkeypatch.setattr("fanet.segmentation.engine.train.train", record)
+    monkeypatch.setattr("fanet.segmentation.training.train.train", record)
     first, second, output = ["train.seed=7"], ["train.batch_size=3"], ["-o", str(tmp_path / "run"), "--resume"]
     argv = {
         "before": ["clutter", *first, *second, *output],

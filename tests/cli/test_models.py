@@ -5,8 +5,8 @@ import pytest
 import timm
 
 import fanet  # noqa: F401  registers the models
+from fanet.backbone.complexity import Variant
 from fanet.cli import main
-from fanet.complexity import Variant
 
 BASE = ["fanet_base", "2-2-8-2", "96-192-384-768", "36.72", "5.80", "30.30", "mubashir04/fanet_zerowaste_segmentation"]
 
@@ -16,7 +16,7 @@ def two_variants(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows without counting, for tests of the layout."""
     base = Variant("fanet_base", (2, 2), (96, 192), 36_721_864, (5_800_459_008, 30_301_058_816), "org/name")
     pico = Variant("fanet_pico", (1, 1), (8, 16), 1_000, (2_000_000, 10_000_000), None)
-    monkeypatch.setattr("fanet.complexity.variants", lambda: [base, pico])
+    monkeypatch.setattr("fanet.backbone.complexity.variants", lambda: [base, pico])
 
 
 def test_csv_holds_every_variant_with_what_it_measures(capsys: pytest.CaptureFixture[str]) -> None:

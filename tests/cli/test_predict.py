@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from fanet.cli import main
-from fanet.images import read_image, read_labels
+from fanet.media.images import read_image, read_labels
 from fanet.segmentation import UperNet
 
 
@@ -100,7 +100,7 @@ def test_failure_to_write_is_swallowed(model, tmp_path, monkeypatch, capsys):
         raise OSError(28, "No space left on device")
 
     _picture(tmp_path / "a.png")
-    monkeypatch.setattr("fanet.images.encode_png", full)
+    monkeypatch.setattr("fanet.media.images.encode_png", full)
     assert main(["predict", str(tmp_path / "a.png"), "--model", model, "-o", str(tmp_path / "out")]) == 2
     assert "No space left" in capsys.readouterr().err
     assert not list((tmp_path / "out").iterdir())
@@ -175,7 +175,7 @@ def test_images_are_not_read_while_the_network_computes(net, model, tmp_path, mo
     predicted: list[int] = []
     read: list[str] = []
     predict = UperNet.predict
-    from fanet.segmentation.engine import predict as module
+    from fanet.segmentation.prediction import files as module
 
     monkeypatch.setattr(module, "read_image", lambda path: read.append(path.name) or read_image(path))
 

@@ -8,7 +8,7 @@ import torch
 from huggingface_hub import ModelCard
 
 from fanet.cli import main
-from fanet.pretraining import publish
+from fanet.publishing import publish
 from fanet.segmentation import UperNet
 from fanet.weights import WeightsError, convert
 

@@ -306,7 +306,7 @@ def test_a_conversion_overwrites_or_leaves_half_a_folder(
         def full(*_: object, **__: object) -> None:
             raise OSError("disk full")
 
-        broken.setattr("fanet.weights.conversion.save_for_hf", full)
+        broken.setattr("fanet.conversion.save_for_hf", full)
         convert(AUTHORS, target)
     assert [path.name for path in tmp_path.iterdir()] == ["target"] and not any(target.iterdir())
     assert main(["convert", str(AUTHORS), str(target)]) == 0

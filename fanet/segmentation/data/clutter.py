@@ -19,7 +19,7 @@ import numpy as np
 from fanet.classes import ZEROWASTE
 from fanet.errors import UserError, needs_extra
 from fanet.files import make_folder
-from fanet.images import write_png
+from fanet.media.images import write_png
 from fanet.segmentation.data.dataset import Sample, SegmentationDataset, require_split
 from fanet.segmentation.data.parallel import parallel_map
 from fanet.segmentation.data.zerowaste import DESCRIPTION, IMAGES, LAYOUT, MASKS, SPLITS

@@ -11,7 +11,7 @@ import yaml
 
 from fanet.classes import ClassScheme
 from fanet.errors import UserError
-from fanet.images import IMAGE_SUFFIXES, read_image, read_labels, read_orientation
+from fanet.media.images import IMAGE_SUFFIXES, read_image, read_labels, read_orientation
 from fanet.segmentation.data.coco import CocoMasks
 from fanet.segmentation.data.dataset import (
     SegmentationDataset,

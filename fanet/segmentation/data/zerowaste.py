@@ -12,7 +12,7 @@ import numpy as np
 
 from fanet.classes import ZEROWASTE
 from fanet.errors import UserError
-from fanet.images import read_image, read_labels, read_orientation
+from fanet.media.images import read_image, read_labels, read_orientation
 from fanet.segmentation.data.dataset import (
     SegmentationDataset,
     check_labels,

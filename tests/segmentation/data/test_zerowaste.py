@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from fanet.errors import UserError
-from fanet.images import read_image, read_labels
+from fanet.media.images import read_image, read_labels
 from fanet.segmentation.data import UnknownLabelError, ZeroWaste, list_splits, open_dataset
 from fanet.segmentation.data import storage as storage_module
 from fanet.segmentation.data.storage import verify_archive

@@ -1,0 +1,208 @@
+"""From weights in any layout to a folder with `model.safetensors` and `config.json`, with a report of every name."""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from timm.models import save_for_hf
+from torch import nn
+
+from fanet.errors import UserError
+from fanet.files import make_folder
+from fanet.segmentation.network.model import UperNet
+from fanet.segmentation.network.saving import HUB_ID
+from fanet.weights.failures import WeightsError, one_line
+from fanet.weights.files import load_checkpoint
+from fanet.weights.hub import Repository
+from fanet.weights.names import (
+    backbone_names,
+    backbone_state_dict,
+    bare_name,
+    is_segmentation,
+    raw_tensors,
+    segmentation_names,
+    unwrap,
+)
+from fanet.weights.sources import CONFIG_NAME, WEIGHTS_NAME, Folder, Source, find_checkpoint
+from fanet.weights.train_script import evaluation_cfg
+from fanet.weights.variants import find_variant, num_classes
+
+TRIAL_SIZE = 64  # pixels; two cells in the coarsest map
+
+
+@dataclass(frozen=True)
+class Row:
+    """A tensor: its name in the source, its name now, its shape."""
+
+    old: str
+    new: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a conversion did. `output` is the shape that a picture of 64x64 pixels led to in the trial run."""
+
+    source: str
+    target: Path
+    kind: str
+    model: str
+    rows: tuple[Row, ...]
+    parameters: int
+    output: tuple[int, ...]
+
+    def __str__(self) -> str:
+        """A table of all names, and a summary below it."""
+        old = max(len(row.old) for row in self.rows)
+        new = max(len(row.new) for row in self.rows)
+        table = [
+            f"{row.old:<{old}}  {row.new:<{new}}  {'x'.join(map(str, row.shape)) or 'scalar'}" for row in self.rows
+        ]
+        summary = (
+            f"{self.kind}, {self.model}: {len(self.rows)} tensors, {self.parameters:,} parameters, loaded strictly; "
+            f"3x{TRIAL_SIZE}x{TRIAL_SIZE} -> {'x'.join(map(str, self.output[1:]))}; in {self.target}"
+        )
+        return "\n".join([*table, summary])
+
+
+def convert(source: str | PathLike[str], target: str | PathLike[str]) -> Report:
+    """Implements `fanet.weights.convert`, which says what it does."""
+    folder = Path(target).expanduser()
+    _check_target(folder)
+    place, path, checkpoint = _open(source)
+    segmentation = is_segmentation(unwrap(checkpoint))
+    net = _segmentation(path, place) if segmentation else _backbone(path, checkpoint)
+    rows = _rows(checkpoint, net)
+    output = _trial(net)
+    _write(net, folder)
+    return Report(
+        source=str(source),
+        target=folder,
+        kind="segmentation model" if segmentation else "backbone",
+        model=net.config["backbone"] if isinstance(net, UperNet) else _cfg(net)["architecture"],
+        rows=rows,
+        parameters=sum(parameter.numel() for parameter in net.parameters()),
+        output=output,
+    )
+
+
+def _check_target(folder: Path) -> None:
+    if folder.is_dir() and any(folder.iterdir()):
+        raise UserError(f"the folder {folder} is not empty: name a new one")
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder} is a file: name a new folder")
+
+
+def _open(name: str | PathLike[str]) -> tuple[Source, Path, dict[str, Any]]:
+    """The place that holds the weights, their file, and what is in it."""
+    path = Path(name).expanduser()
+    if path.is_file():
+        return Folder(path.parent), path, load_checkpoint(path)
+    if path.is_dir():
+        place: Source = Folder(path)
+    elif HUB_ID.fullmatch(str(name)):
+        place = Repository(str(name), str(name))
+        if CONFIG_NAME in place.files:
+            place.fetch(CONFIG_NAME)  # it lands beside the weights
+    else:
+        raise UserError(f"{name}: no such folder or file; give one that holds weights, or a Hub id ORG/NAME")
+    return place, *find_checkpoint(place, "a FANet", _recognised)
+
+
+def _recognised(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
+    """The checkpoint itself, if a FANet is in it or a whole segmentation model."""
+    if not is_segmentation(unwrap(checkpoint)):
+        find_variant(backbone_state_dict(checkpoint))
+    return dict(checkpoint)
+
+
+def _segmentation(path: Path, place: Source) -> UperNet:
+    # a folder with config.json may hold any backbone; a file by itself one that can be recognised
+    beside = path.name == WEIGHTS_NAME and path.with_name(CONFIG_NAME).is_file()
+    return UperNet.from_pretrained(path.parent if beside else path)
+
+
+def _backbone(path: Path, checkpoint: Mapping[str, Any]) -> nn.Module:
+    """The classifier, as a timm configuration beside the file describes it, or else by its tensors."""
+    tensors = backbone_state_dict(checkpoint)
+    variant, arguments = find_variant(tensors)
+    overlay: dict[str, Any] = {"num_classes": num_classes(tensors), "tag": None} | evaluation_cfg(checkpoint, variant)
+    if path.with_name(CONFIG_NAME).is_file():
+        overlay = _described(path.with_name(CONFIG_NAME)) | overlay
+    net = timm.create_model(variant, pretrained_cfg_overlay=overlay, **arguments)
+    try:
+        net.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise WeightsError(f"{path} does not fit {variant}: {one_line(error, 200)}") from error
+    return net.eval()
+
+
+def _described(config_path: Path) -> dict[str, Any]:
+    """What a timm configuration says beyond the network: preprocessing, labels, licence."""
+    try:
+        cfg = json.loads(config_path.read_text(encoding="utf-8")).get("pretrained_cfg", {})
+        known = timm.models.PretrainedCfg(**cfg).to_dict(remove_source=True)
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise UserError(f"{config_path}: not readable as timm's configuration ({one_line(error)})") from error
+    return {key: value for key, value in known.items() if key not in ("architecture", "tag", "custom_load")}
+
+
+def _rows(checkpoint: Mapping[str, Any], net: nn.Module) -> tuple[Row, ...]:
+    raw = raw_tensors(checkpoint)
+    bare = [bare_name(name) for name in raw]
+    renamed = {name: name for name in bare}
+    if renamed.keys() != net.state_dict().keys():
+        renamed = segmentation_names(bare) if isinstance(net, UperNet) else backbone_names(bare)
+    return tuple(Row(name, renamed[bare_name(name)], tuple(tensor.shape)) for name, tensor in raw.items())
+
+
+def _cfg(net: nn.Module) -> dict[str, Any]:
+    cfg: Any = net.pretrained_cfg
+    return cfg
+
+
+@torch.inference_mode()
+def _trial(net: nn.Module) -> tuple[int, ...]:
+    """The shape that comes out of one picture of grey values."""
+    weight = next(net.parameters())
+    in_chans = 3 if isinstance(net, UperNet) else _stem_channels(net)
+    output = net(torch.full((1, in_chans, TRIAL_SIZE, TRIAL_SIZE), 0.5, dtype=weight.dtype))
+    if not output.isfinite().all():
+        raise WeightsError("the weights are no good: a trial run gave values that are not finite")
+    return tuple(output.shape)
+
+
+def _stem_channels(net: nn.Module) -> int:
+    stem: Any = net.stem
+    return stem.in_channels
+
+
+def _write(net: nn.Module, folder: Path) -> None:
+    """The folder appears whole or not at all."""
+    parent = make_folder(folder.resolve().parent)
+    temporary = Path(tempfile.mkdtemp(prefix=".tmp-", dir=parent))
+    try:
+        if isinstance(net, UperNet):
+            net.save_pretrained(temporary)
+        else:
+            save_for_hf(net, str(temporary), safe_serialization=True)
+        temporary.chmod(0o777 & ~_umask())
+        os.replace(temporary, folder.resolve())  # replaces an empty folder, refuses another
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def _umask() -> int:
+    """The mask for new files, which `mkdtemp` does not use; it can only be read by setting it."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,244 @@
+"""Pictures in and out: whatever people keep images in becomes (H, W, 3) uint8 RGB."""
+
+import threading
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
+
+from fanet.errors import UserError
+from fanet.files import atomic_path
+from fanet.media.png import encode_png
+
+#: Where a folder is given, files with these endings (in any case) are its images.
+IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+
+# Transparent pixels show what viewers and browsers usually show behind them.
+_BACKDROP = 255
+# 65535 = 255 * 257, so dividing by it maps the ends of the 16-bit range to the ends of the 8-bit range.
+_SIXTEEN_TO_EIGHT = 257
+_BLOCK = 64  # rows that are copied at a time
+# The ways in which a PNG holds an orientation. Pillow decodes all of it to look for them behind the pixels.
+_PNG_ORIENTATION = (b"eXIf", b"Raw profile type exif", b"XML:com.adobe.xmp")
+
+
+def read_image(source: str | Path | bytes | Image.Image | np.ndarray, name: str | None = None) -> np.ndarray:
+    """Reads an image as (H, W, 3) uint8 RGB.
+
+    Grey values fill all three channels; palettes are looked up; transparency is composited on white; 16-bit values
+    are divided by 257 and rounded (Pillow itself reduces 16-bit colour files, by dropping the low byte); CMYK is
+    converted without a colour profile; the EXIF orientation is applied. Of several frames or pages the first is read.
+
+    Args:
+        source: a file or its contents, a PIL image, or an array (H, W), (H, W, 3) or (H, W, 4) of uint8 or uint16,
+            RGB(A) order. The result may share memory with an array.
+        name: what errors call contents that are not read from a file.
+
+    Raises:
+        UserError: the file is missing, unreadable, empty, cut off, too large or no image; the values are
+            floating-point numbers or exceed 16 bits, whose range nothing says; the array has another shape or type.
+    """
+    if isinstance(source, np.ndarray):
+        return _array_to_rgb(source)
+    if isinstance(source, Image.Image):
+        with _decoding(name or "the image"):
+            return _image_to_rgb(source, name or "the image")
+    with _opened(source, name) as (image, called):
+        return _image_to_rgb(image, called)
+
+
+def read_orientation(source: str | Path | bytes, name: str | None = None) -> int:
+    """The EXIF orientation of an image, by which `read_image` mirrors and turns it: 2..8, or 1 where it does not.
+
+    Args:
+        source: the file or its contents.
+        name: what errors call contents that are not read from a file.
+
+    Raises:
+        UserError: the file is unreadable, as for `read_image`.
+    """
+    with _opened(source, name) as (image, _):
+        if image.format == "PNG":
+            contents = source if isinstance(source, bytes) else Path(source).read_bytes()
+            if not any(mark in contents for mark in _PNG_ORIENTATION):
+                return 1
+        orientation: Any = image.getexif().get(ExifTags.Base.Orientation)
+    return orientation if orientation in range(2, 9) else 1
+
+
+def read_labels(source: str | Path | bytes, name: str | None = None) -> np.ndarray:
+    """Reads a label map: the (H, W) uint8 class indices of an 8-bit file with one channel or a palette.
+
+    Args:
+        source: the file or its contents.
+        name: what errors call contents that are not read from a file.
+
+    Raises:
+        UserError: the file is unreadable (as for `read_image`), or its pixels are no class indices: colours, more or
+            fewer than 8 bits, or values blurred by JPEG.
+    """
+    with _opened(source, name) as (image, called):
+        if image.format == "JPEG":
+            raise UserError(f"{called} is a JPEG, which changes class indices: keep labels as PNG")
+        # Pillow stretches grey values of 2 and 4 bits to 0..255; only the raw mode still tells.
+        codec_args = image.tile[0][3] if image.tile else image.mode
+        raw_mode = codec_args[0] if isinstance(codec_args, tuple) else codec_args
+        if image.mode not in ("L", "P") or raw_mode in ("L;2", "L;4"):
+            raise UserError(
+                f"{called} is no label map (its pixels are {raw_mode}): labels are class indices in one 8-bit channel"
+            )
+        return np.array(image, dtype=np.uint8)
+
+
+def write_png(path: str | Path, array: np.ndarray, palette: Sequence[tuple[int, int, int]] | None = None) -> None:
+    """Writes a PNG whole or not at all.
+
+    Args:
+        path: the file; its folder must exist.
+        array: uint8, (H, W, 3) RGB or (H, W) with one channel.
+        palette: for (H, W) only: colours that viewers show instead of the values, which stay what they are.
+
+    Raises:
+        UserError: the folder does not exist or cannot be written to.
+        ValueError: the array has another shape or type.
+    """
+    if array.dtype != np.uint8 or not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 3 and not palette)):
+        raise ValueError(f"expected uint8 (H, W), or (H, W, 3) without palette, got {array.dtype} {array.shape}")
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(encode_png(array, palette or None))
+
+
+class _Silence:
+    """No warnings of Pillow's while any thread is inside. What Python offers for it would let threads that overlap
+    leave the filter behind for good, as it belongs to all of them.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._filters = warnings.catch_warnings()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._inside == 0:
+                self._filters = warnings.catch_warnings()
+                self._filters.__enter__()
+                warnings.filterwarnings("ignore", module=r"PIL\b")
+            self._inside += 1
+
+    def __exit__(self, *exception: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._filters.__exit__(None, None, None)
+
+
+_PILLOW_WARNS_NOBODY = _Silence()
+
+
+@contextmanager
+def _opened(source: str | Path | bytes, name: str | None) -> Iterator[tuple[ImageFile.ImageFile, str]]:
+    """The image in a file or in its contents, and what errors call it; its pixels are decoded, and faults in them
+    translated, within the block.
+    """
+    if isinstance(source, bytes):
+        called = name or "the image"
+        if not source:
+            raise UserError(f"{called} is empty")
+        with _decoding(called), Image.open(BytesIO(source)) as image:
+            yield image, called
+        return
+    path = Path(source)
+    _check_readable(path)
+    with _decoding(str(path)), Image.open(path) as image:
+        yield image, str(path)
+
+
+def _check_readable(path: Path) -> None:
+    if path.is_dir():
+        raise UserError(f"{path} is a folder: name an image file")
+    try:
+        size = path.stat().st_size
+    except PermissionError as error:
+        raise UserError(f"no permission to read {path}") from error
+    except (OSError, ValueError) as error:
+        raise UserError(f"there is no file {path}") from error
+    if not path.is_file():
+        raise UserError(f"{path} is not a regular file: name an image file")
+    if size == 0:
+        raise UserError(f"{path} is empty")
+
+
+@contextmanager
+def _decoding(name: str) -> Iterator[None]:
+    """Translates what Pillow raises on bad files. What it only warns of (odd metadata, a size that is large but below
+    its limit) does not concern the reader of the picture.
+    """
+    try:
+        with _PILLOW_WARNS_NOBODY:
+            yield
+    except UserError:
+        raise
+    except PermissionError as error:
+        raise UserError(f"no permission to read {name}") from error
+    except UnidentifiedImageError as error:
+        raise UserError(f"{name} is not an image that Pillow can read") from error
+    except Image.DecompressionBombError as error:
+        limit = 2 * (Image.MAX_IMAGE_PIXELS or 0) // 10**6
+        raise UserError(f"{name} has more than {limit} million pixels, the limit: cut it into tiles first") from error
+    except MemoryError:
+        raise
+    except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error, zlib.error and others
+        raise UserError(f"{name} is cut off or damaged ({error})") from error
+
+
+def _image_to_rgb(image: Image.Image, name: str) -> np.ndarray:
+    if 0 in image.size:
+        raise UserError(f"{name} is empty: {image.width}x{image.height} pixels")
+    image.load()  # some formats hold the orientation behind the pixels
+    if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
+        image = ImageOps.exif_transpose(image)  # which copies even where there is nothing to turn
+    if image.mode == "F":
+        raise UserError(f"{name} holds floating-point values of unknown range: save it with 8 or 16 bits per channel")
+    if image.mode.startswith("I"):
+        return _array_to_rgb(_sixteen_bit(np.asarray(image), name))
+    if image.has_transparency_data:
+        return _array_to_rgb(np.asarray(image.convert("RGBA")))
+    return _copied(image if image.mode == "RGB" else image.convert("RGB"))
+
+
+def _copied(image: Image.Image) -> np.ndarray:
+    """(H, W, 3) of a mode with three channels; rows at a time, as Pillow copies what it hands over more than once"""
+    pixels = np.empty((image.height, image.width, 3), dtype=np.uint8)
+    for top in range(0, image.height, _BLOCK):
+        block = image.crop((0, top, image.width, min(top + _BLOCK, image.height)))
+        pixels[top : top + _BLOCK] = np.asarray(block)
+    return pixels
+
+
+def _sixteen_bit(values: np.ndarray, name: str) -> np.ndarray:
+    """Integers of any width, as uint16 where they fit. Pillow gives some 16-bit files 32-bit pixels."""
+    if values.min() < 0 or values.max() > np.iinfo(np.uint16).max:
+        raise UserError(f"{name} has values outside 0..65535: save it with 8 or 16 bits per channel")
+    return values.astype(np.uint16)
+
+
+def _array_to_rgb(array: np.ndarray) -> np.ndarray:
+    """(H, W), (H, W, 3) or (H, W, 4) of uint8 or uint16 -> (H, W, 3) uint8."""
+    if array.dtype not in (np.uint8, np.uint16):
+        raise UserError(f"an image array must be uint8 or uint16, got {array.dtype}: scale it to 0..255 and convert it")
+    if array.size == 0 or not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))):
+        raise UserError(f"an image array must be (H, W), (H, W, 3) or (H, W, 4) and not empty, got {array.shape}")
+    if array.dtype == np.uint16:
+        array = ((array.astype(np.uint32) + _SIXTEEN_TO_EIGHT // 2) // _SIXTEEN_TO_EIGHT).astype(np.uint8)
+    if array.ndim == 2:
+        return np.repeat(array[..., None], 3, axis=2)
+    if array.shape[2] == 4:
+        colour, alpha = array[..., :3].astype(np.uint16), array[..., 3:].astype(np.uint16)
+        return ((colour * alpha + _BACKDROP * (255 - alpha) + 127) // 255).astype(np.uint8)
+    return np.ascontiguousarray(array)

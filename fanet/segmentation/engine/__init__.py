@@ -1,1 +1,0 @@
-"""What is done with a network: training and evaluation."""

@@ -1,0 +1,1 @@
+"""Any timm backbone with a decoder on top: build, run, save and load."""

@@ -1,0 +1,1 @@
+"""Decoders: from the maps of a backbone to an embedding."""

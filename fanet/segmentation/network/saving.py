@@ -1,0 +1,263 @@
+"""How a segmentation model is saved, loaded from any layout, and shared."""
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, TypeVar
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from fanet.classes import ClassScheme
+from fanet.errors import UserError
+from fanet.files import atomic_path, make_folder
+from fanet.segmentation.network.checkpoints import describe_checkpoint, is_run_checkpoint
+from fanet.segmentation.preprocessing import Preprocessing
+from fanet.weights.card import CARD_NAME, segmentation_card
+from fanet.weights.failures import WeightsError, one_line
+from fanet.weights.files import load_checkpoint
+from fanet.weights.hub import Repository, upload_folder
+from fanet.weights.names import segmentation_state_dict
+from fanet.weights.sources import CONFIG_NAME, WEIGHTS_NAME, Folder, Source, find_checkpoint
+
+# What the constructor takes and config.json repeats.
+ARGUMENTS = ("backbone", "num_classes", "head_channels", "aux_channels", "pool_scales", "dropout", "backbone_kwargs")
+PURPOSE = "a segmentation model"
+RUN_MODELS = ("best", "final")  # the folders in that of a training run that hold models
+HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+
+ModelT = TypeVar("ModelT", bound="PretrainedModel")
+
+
+class PretrainedModel(nn.Module):
+    """What a segmentation model can do with files and with the Hub."""
+
+    config: dict[str, Any]
+    classes: ClassScheme
+    preprocessing: Preprocessing
+
+    def save_pretrained(self, folder: str | Path, dtype: torch.dtype | None = None) -> None:
+        """Write `config.json` (network, classes, palette, preprocessing) and `model.safetensors` into a folder.
+
+        Args:
+            folder: Made where it is missing.
+            dtype: Store parameters in this floating-point type, `torch.float16` for half the size, and the statistics
+                of batch norm, which may outgrow it, in float32. By default all as they are.
+
+        Raises:
+            UserError: the folder cannot be made or written to, or there is a value that is not finite or outgrows
+                `dtype`; then nothing is written.
+        """
+        tensors = _stored(self, dtype)
+        folder = make_folder(folder)
+        with atomic_path(folder / WEIGHTS_NAME) as path:
+            save_file(tensors, path, metadata={"format": "pt"})
+        config = self.config | {
+            "library_name": "fanet",
+            "classes": list(self.classes.names),
+            "palette": [list(colour) for colour in self.classes.palette],
+            "ignore_index": self.classes.ignore_index,
+            "preprocessing": self.preprocessing.to_dict(),
+        }
+        with atomic_path(folder / CONFIG_NAME) as path:
+            path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+
+    @classmethod
+    def from_pretrained(
+        cls: type[ModelT],
+        name: str | Path,
+        revision: str | None = None,
+        cache_dir: str | Path | None = None,
+        token: str | bool | None = None,
+        local_files_only: bool = False,
+    ) -> ModelT:
+        """Load a trained model; in evaluation mode, float32.
+
+        Args:
+            name: What `save_pretrained` wrote; or a checkpoint file, this project's or MMSegmentation's with a FANet
+                inside; or a folder that holds such a file; or the Hub id `ORG/NAME` of a repository that does.
+            revision: Branch, tag or commit on the Hub.
+            cache_dir: The Hub cache to use instead of the usual one.
+            token: For private repositories; the stored one by default.
+            local_files_only: Take what the Hub cache holds, and make no request.
+
+        Raises:
+            UserError: it is missing, broken, or does not hold a segmentation model; or the Hub does not give it.
+        """
+        path = Path(name).expanduser()
+        if path.is_dir():
+            if not (path / CONFIG_NAME).is_file() and (models := _models_of_run(path)):
+                raise UserError(f"{path} is the folder of a training run: name {models}")
+            return cls._from_source(Folder(path)).eval()
+        if path.is_file():
+            return cls._from_file(path).eval()
+        if not HUB_ID.fullmatch(str(name)) or path.suffix in (".pth", ".pt", ".tar", ".safetensors"):
+            raise UserError(f"{name}: no such folder or file; give one that holds a model, or a Hub id ORG/NAME")
+        repository = Repository(str(name), str(name), revision, cache_dir, token, local_files_only)
+        try:
+            return cls._from_source(repository).eval()
+        except WeightsError:
+            raise
+        except UserError as error:  # what is wrong with a file, said without the repository
+            raise repository.failure(str(error)) from error
+
+    @classmethod
+    def from_config(cls: type[ModelT], config: Mapping[str, Any]) -> ModelT:
+        """The untrained network that a `config.json` describes. Nothing is read or fetched for it.
+
+        Raises:
+            KeyError, TypeError, ValueError: an entry is missing or does not make sense.
+        """
+        palette = tuple((red, green, blue) for red, green, blue in config["palette"])
+        return cls(
+            **{key: config[key] for key in ARGUMENTS},
+            classes=ClassScheme(tuple(config["classes"]), palette, config["ignore_index"]),
+            preprocessing=Preprocessing.from_dict(config["preprocessing"]),
+        )
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        private: bool = False,
+        token: str | bool | None = None,
+        revision: str | None = None,
+        commit_message: str = "Upload model",
+        metrics: str | Path | None = None,
+        dataset: str | None = None,
+        license: str | None = None,
+    ) -> str:
+        """Share the model as a repository on the Hub, with a generated model card unless it has one.
+
+        Args:
+            repo_id: `ORG/NAME`; made where it does not exist.
+            private: Make it a private one.
+            token: With the right to write; the stored one by default.
+            revision: The branch to write to.
+            commit_message: What the commit says.
+            metrics: `metrics.json` of `fanet evaluate`, or the folder with it, for the card.
+            dataset: What it was trained on, for the card.
+            license: The weights' licence, for the card, as the Hub spells it: "apache-2.0", "cc-by-nc-4.0".
+
+        Returns:
+            The address of the commit.
+
+        Raises:
+            UserError: the metrics cannot be read, or the Hub refuses.
+        """
+        card = segmentation_card(repo_id, self.config, self.classes, metrics, dataset, license)
+        with TemporaryDirectory() as folder:
+            self.save_pretrained(folder)
+            (Path(folder) / CARD_NAME).write_text(card, encoding="utf-8")
+            return upload_folder(folder, repo_id, private, token, revision, commit_message)
+
+    @classmethod
+    def _from_source(cls: type[ModelT], source: Source) -> ModelT:
+        """From a folder or a repository: as its config.json says, or else from a checkpoint that can be recognised."""
+        if CONFIG_NAME not in source.files:
+            return find_checkpoint(source, PURPOSE, cls._from_checkpoint)[1]
+        path = source.fetch(CONFIG_NAME)
+        config = _read_config(path)
+        if "architecture" in config:  # timm's entry for the network, of a backbone
+            raise source.failure("it holds a backbone, not a segmentation model: load it with timm.create_model")
+        if WEIGHTS_NAME not in source.files:
+            raise source.failure(f"{WEIGHTS_NAME} is missing; a model consists of {CONFIG_NAME} and {WEIGHTS_NAME}")
+        weights = source.fetch(WEIGHTS_NAME)
+        net = cls._from_config_file(path, config)
+        try:
+            tensors = load_checkpoint(weights)
+        except WeightsError as error:
+            source.discard(weights)
+            raise source.failure(str(error)) from error
+        _fill(net, tensors, weights)
+        return net
+
+    @classmethod
+    def _from_file(cls: type[ModelT], path: Path) -> ModelT:
+        """From a checkpoint file; a config.json beside a safetensors file belongs to it."""
+        checkpoint = load_checkpoint(path)
+        config_path = path.with_name(CONFIG_NAME)
+        if path.suffix == ".safetensors" and config_path.is_file():
+            config = _read_config(config_path)
+            if "architecture" not in config:
+                net = cls._from_config_file(config_path, config)
+                _fill(net, checkpoint, path)
+                return net
+        try:
+            return cls._from_checkpoint(checkpoint)
+        except WeightsError as error:
+            raise WeightsError(f"{path}: {error}") from error
+
+    @classmethod
+    def _from_config_file(cls: type[ModelT], path: Path, config: Mapping[str, Any]) -> ModelT:
+        missing = [
+            key for key in (*ARGUMENTS, "classes", "palette", "ignore_index", "preprocessing") if key not in config
+        ]
+        if missing:
+            raise UserError(f"{path}: lacks {', '.join(missing)}; save the model again with save_pretrained")
+        try:
+            return cls.from_config(config)
+        except (TypeError, ValueError, KeyError, AttributeError, RuntimeError) as error:
+            raise UserError(f"{path}: does not describe a model ({one_line(error)}); save the model again") from error
+
+    @classmethod
+    def _from_checkpoint(cls: type[ModelT], checkpoint: Mapping[str, Any]) -> ModelT:
+        """From what a file held, if names and shapes are those of UperNet with a FANet inside."""
+        if is_run_checkpoint(checkpoint):  # classes and preprocessing are not in it
+            raise WeightsError("it is the checkpoint of a training run, not a model: name best or final beside it")
+        net = cls(**describe_checkpoint(checkpoint))
+        _load(net, segmentation_state_dict(checkpoint))
+        return net
+
+
+def _stored(net: nn.Module, dtype: torch.dtype | None) -> dict[str, Tensor]:
+    """The tensors to be saved; parameters as `dtype`, buffers as float32, where one is given.
+
+    Raises:
+        UserError: `dtype` is no floating-point type, or a value is not finite, before or after rounding.
+    """
+    if dtype is not None and not dtype.is_floating_point:
+        raise UserError(f"dtype must be a floating-point type such as torch.float16, got {dtype}")
+    parameters = {name for name, _ in net.named_parameters(remove_duplicate=False)}
+    tensors = {}
+    for name, tensor in net.state_dict().items():
+        if not tensor.isfinite().all():
+            raise UserError(f"{name} has values that are not finite: not saved; take an earlier state of the model")
+        if dtype is not None and tensor.is_floating_point():
+            tensor = tensor.to(dtype if name in parameters else torch.float32)
+            if not tensor.isfinite().all():
+                raise UserError(f"{name} has values too large for {dtype}: not saved; choose a dtype of more range")
+        tensors[name] = tensor.contiguous()
+    return tensors
+
+
+def _models_of_run(folder: Path) -> str:
+    """The models in the folder of a training run, to be named in an error; empty where there are none."""
+    return " or ".join(str(folder / name) for name in RUN_MODELS if (folder / name / CONFIG_NAME).is_file())
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: not readable as JSON ({one_line(error)}); save the model again") from None
+    if not isinstance(config, dict):
+        raise UserError(f"{path}: not the configuration of a model; save the model again")
+    return config
+
+
+def _fill(net: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
+    try:
+        _load(net, tensors)
+    except WeightsError as error:
+        raise UserError(f"{path}: the weights do not fit {CONFIG_NAME}: {error}") from error
+
+
+def _load(net: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Fill a network name for name; tensors become the network's type."""
+    try:
+        net.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise WeightsError(one_line(error, 200)) from error

@@ -1,0 +1,217 @@
+"""Prediction over image and video files: label maps and overlays."""
+
+import glob
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from fanet.errors import UserError
+from fanet.files import make_folder
+from fanet.media.drawing import overlay
+from fanet.media.images import IMAGE_SUFFIXES, read_image, write_png
+from fanet.media.video import (
+    VIDEO_SUFFIXES,
+    Frame,
+    VideoWriter,
+    import_av,
+    open_video,
+    write_labels_video,
+    write_overlay_video,
+)
+from fanet.segmentation.network.model import UperNet
+from fanet.segmentation.prediction.windows import check_window
+from fanet.threads import Background, read_ahead
+
+Predict = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The files that belong together: the image or video, its class indices (8 bits, one channel), and both in one."""
+
+    source: Path
+    labels: Path
+    overlay: Path
+
+
+def is_video(path: Path) -> bool:
+    """Whether a file is taken for a video: told by its ending alone."""
+    return path.suffix.lower() in VIDEO_SUFFIXES
+
+
+def collect_inputs(inputs: Sequence[str | Path]) -> list[Path]:
+    """The image and video files that are meant by files, folders and glob patterns, in that order, each once.
+
+    A folder stands for the images and videos directly in it (told by their suffix), a pattern for whatever it matches.
+
+    Raises:
+        UserError: there is no such file, a folder or a pattern yields nothing, or there are videos but no PyAV.
+    """
+    found: dict[Path, Path] = {}
+    for entry in inputs:
+        for path in _expanded(entry):
+            found.setdefault(path.resolve(), path)
+    if any(map(is_video, found.values())):
+        import_av()
+    return list(found.values())
+
+
+def predict_files(
+    model: UperNet,
+    paths: Sequence[str | Path],
+    output: str | Path,
+    window: tuple[int, int] | None = None,
+    overlap: float = 0.25,
+) -> list[Prediction]:
+    """Writes `NAME_labels.png` and `NAME_overlay.png` for every image `NAME.*`, `NAME_labels.mkv` (lossless) and
+    `NAME_overlay.mp4` for every video.
+
+    The next picture is read, and the last one drawn and written, while the network computes. A file that cannot be
+    read does not keep the others from being predicted. Nothing is written before the first picture has been read, and
+    every file is written whole or not at all.
+
+    Args:
+        model: predicts, with its own preprocessing and on its own device.
+        paths: files, folders and glob patterns.
+        output: the folder for the results; made where missing.
+        window: height and width of a sliding window, as in `UperNet.predict`.
+        overlap: of neighbouring windows, 0..0.9.
+
+    Raises:
+        UserError: an input is missing; two inputs, or an input and a result, would have the same name (known before
+            anything is predicted); the window makes no sense; or files were unreadable (raised at the end, naming
+            each).
+    """
+    if window is not None:
+        check_window(window, overlap)
+    planned = [_planned(source, Path(output)) for source in collect_inputs(paths)]
+    _check_names(planned)
+    failures: list[str] = []
+
+    def predict(pixels: np.ndarray) -> np.ndarray:
+        return model.predict(pixels, window, overlap)
+
+    images = [files for files in planned if not is_video(files.source)]
+    done = _predict_images(model, predict, images, output, failures)
+    for files in planned:
+        if is_video(files.source):
+            try:
+                _predict_video(model, predict, files, output)
+                done.append(files)
+            except UserError as error:
+                failures.append(str(error))
+    if failures:
+        summary = f"{len(failures)} of {len(planned)} files failed: " if len(planned) > 1 else ""
+        raise UserError(summary + "; ".join(failures))
+    return done
+
+
+def _predict_images(
+    model: UperNet, predict: Predict, planned: Sequence[Prediction], output: str | Path, failures: list[str]
+) -> list[Prediction]:
+    """Predicts images, and adds to `failures` what is wrong with those that cannot be read."""
+
+    def write(files: Prediction, image: np.ndarray, labels: np.ndarray) -> None:
+        write_png(files.labels, labels)
+        write_png(files.overlay, overlay(image, labels, model.classes))
+
+    done = []
+    # `None` shows the bar on a terminal only
+    hidden = True if len(planned) <= 1 else None
+    with (
+        read_ahead(_read(planned)) as pictures,
+        Background() as writer,
+        tqdm(desc="predict", unit="image", total=len(planned), disable=hidden) as bar,
+    ):
+        for files, image in pictures:
+            if isinstance(image, UserError):
+                failures.append(str(image))
+            else:
+                labels = predict(image)
+                make_folder(output)
+                writer.submit(write, files, image, labels)
+                done.append(files)
+            bar.update()
+    return done
+
+
+def _read(planned: Sequence[Prediction]) -> Iterator[tuple[Prediction, np.ndarray | UserError]]:
+    for files in planned:
+        try:
+            yield files, read_image(files.source)
+        except UserError as error:
+            yield files, error
+
+
+def _predict_video(model: UperNet, predict: Predict, files: Prediction, output: str | Path) -> None:
+    """Predicts one video, frame by frame.
+
+    Raises:
+        UserError: it cannot be read, to its end; then neither result is written.
+    """
+    with open_video(files.source) as clip, read_ahead(clip.frames()) as frames:
+        first = next(frames, None)
+        if first is None:
+            raise UserError(f"{files.source} holds no frames")
+        make_folder(output)
+        size = (first.pixels.shape[0], first.pixels.shape[1])
+
+        def write(frame: Frame, labels: np.ndarray, maps: VideoWriter, pictures: VideoWriter) -> None:
+            maps.write(labels, frame.pts)
+            pictures.write(overlay(frame.pixels, labels, model.classes), frame.pts)
+
+        with (
+            write_labels_video(files.labels, clip, size) as maps,
+            write_overlay_video(files.overlay, clip, size) as pictures,
+            Background() as writer,
+            tqdm(desc=files.source.name, unit="frame", total=clip.count, disable=None) as bar,
+        ):
+            frame: Frame | None = first
+            while frame is not None:
+                writer.submit(write, frame, predict(frame.pixels), maps, pictures)
+                bar.update()
+                frame = next(frames, None)
+
+
+def _expanded(entry: str | Path) -> list[Path]:
+    path = Path(entry)
+    if path.is_dir():
+        suffixes = (*IMAGE_SUFFIXES, *VIDEO_SUFFIXES)
+        files = [
+            file
+            for file in sorted(path.iterdir())
+            if file.suffix.lower() in suffixes and file.is_file() and not file.name.startswith(".")
+        ]
+        if not files:
+            raise UserError(f"the folder {path} holds no images or videos ({' '.join(suffixes)})")
+        return files
+    if path.exists() or not glob.has_magic(str(entry)):
+        if not path.exists():
+            raise UserError(f"there is no file {path}")
+        return [path]
+    matches = [Path(match) for match in sorted(glob.glob(str(entry), recursive=True)) if Path(match).is_file()]
+    if not matches:
+        raise UserError(f"no file matches {entry}")
+    return matches
+
+
+def _planned(source: Path, output: Path) -> Prediction:
+    labels, drawn = (".mkv", ".mp4") if is_video(source) else (".png", ".png")
+    return Prediction(source, output / f"{source.stem}_labels{labels}", output / f"{source.stem}_overlay{drawn}")
+
+
+def _check_names(planned: Sequence[Prediction]) -> None:
+    """Refuses to overwrite a result of this run, or an input."""
+    by_name: dict[Path, Path] = {}
+    for files in planned:
+        other = by_name.setdefault(files.labels, files.source)
+        if other != files.source:
+            raise UserError(f"{other} and {files.source} would both become {files.labels}: predict them separately")
+    inputs = {files.source.resolve() for files in planned}
+    for files in planned:
+        for result in (files.labels, files.overlay):
+            if result.resolve() in inputs:
+                raise UserError(f"the result {result} would overwrite an input: choose another output folder")

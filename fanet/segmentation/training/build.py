@@ -1,0 +1,125 @@
+"""What a recipe's settings describe, built: data, transform, network, optimizer."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from timm.optim import create_optimizer_v2, get_optimizer_info, list_optimizers
+from torch import nn
+
+from fanet.classes import ClassScheme
+from fanet.errors import UserError
+from fanet.segmentation.data import SegmentationDataset, open_dataset
+from fanet.segmentation.data.transforms import TrainTransform
+from fanet.segmentation.network.model import UperNet
+from fanet.segmentation.preprocessing import Preprocessing
+from fanet.segmentation.training.settings import Settings
+
+
+def open_data(settings: Settings) -> tuple[SegmentationDataset, SegmentationDataset]:
+    """The training and the validation split.
+
+    Raises:
+        UserError: the data is missing or unfit, or the data set does not take the arguments.
+    """
+    data = settings.data
+    with _told_of("data.train_kwargs", data.dataset):
+        training = open_dataset(data.dataset, data.root, data.train_split, **data.train_kwargs)
+    with _told_of("data.val_kwargs", data.dataset):
+        validation = open_dataset(data.dataset, data.root, data.val_split, **data.val_kwargs)
+    return training, validation
+
+
+def build_transform(settings: Settings, preprocessing: Preprocessing, ignore_index: int) -> TrainTransform:
+    """The augmentation of training samples, normalised as the network's preprocessing does it."""
+    values = asdict(settings.augmentation)
+    pairs: dict[str, Any] = {key: _pair(values.pop(key)) for key in ("fit", "ratios", "crop")}
+    return TrainTransform(**values, **pairs, mean=preprocessing.mean, std=preprocessing.std, ignore_index=ignore_index)
+
+
+def build_network(settings: Settings, classes: ClassScheme, device: torch.device, processes: int) -> UperNet:
+    """The network in training mode on `device`, its random weights a function of the seed.
+
+    Args:
+        settings: of the run.
+        classes: what it is to tell apart.
+        device: of this process.
+        processes: that train together.
+
+    Raises:
+        UserError: there is no such backbone, it does not take the arguments, or its weights cannot be had.
+    """
+    torch.manual_seed(settings.train.seed)
+    with _told_of("model.backbone_kwargs", settings.model.backbone):
+        network = UperNet(**asdict(settings.model), num_classes=len(classes), classes=classes)
+    network.preprocessing = Preprocessing(
+        mean=network.preprocessing.mean,
+        std=network.preprocessing.std,
+        fit=_pair(settings.evaluation.fit),
+        multiple=settings.evaluation.multiple,
+    )
+    if settings.train.sync_bn and processes > 1:
+        if device.type == "cpu":
+            raise UserError("train.sync_bn works on GPUs only: set train.sync_bn=false")
+        network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
+    network.to(device).train()
+    if settings.train.channels_last:
+        network.to(memory_format=torch.channels_last)
+    return network
+
+
+def try_sizes(network: UperNet, settings: Settings, validation: SegmentationDataset) -> None:
+    """Shows the network a crop and a validation image where timm builds its backbone for one size: some take no others.
+
+    Raises:
+        UserError: it takes no images of that size.
+    """
+    if network.multiple > 1:
+        shown = network.preprocessing.resized(validation[0].image)
+        network.eval()
+        with torch.no_grad(), network.naming_refused_sizes():
+            for size in (tuple(settings.augmentation.crop), tuple(shown.shape[-2:])):
+                network(torch.zeros(1, 3, *size, device=next(network.parameters()).device))
+        network.train()
+
+
+def build_optimizer(settings: Settings, network: UperNet) -> torch.optim.Optimizer:
+    """timm's, with its parameter groups.
+
+    Raises:
+        UserError: there is no such optimizer, it cannot be built here, or layer-wise decay does not suit the backbone.
+    """
+    options = settings.optimizer
+    if options.name not in list_optimizers():
+        raise UserError(f"timm has no optimizer {options.name!r}: take one of timm.optim.list_optimizers()")
+    if options.layer_decay is not None and network.group_matcher() is None:
+        raise UserError(
+            f"the features of {settings.model.backbone} do not tell its layers apart: set optimizer.layer_decay=null"
+        )
+    if get_optimizer_info(options.name).second_order:
+        raise UserError(f"{options.name} needs second derivatives, which are not computed: take another optimizer")
+    with _told_of("the optimizer's settings", options.name):
+        return create_optimizer_v2(
+            network,
+            opt=options.name,
+            lr=options.lr,
+            weight_decay=options.weight_decay,
+            layer_decay=options.layer_decay,
+        )
+
+
+def _pair(values: list | None) -> tuple | None:
+    return None if values is None else (values[0], values[1])
+
+
+@contextmanager
+def _told_of(settings: str, what: str) -> Iterator[None]:
+    """Names the settings where timm or a data set raises at arguments that it does not take."""
+    try:
+        yield
+    except UserError:
+        raise
+    except (TypeError, ValueError, AssertionError, ImportError) as error:
+        raise UserError(f"{settings} do not suit {what}: {' '.join(str(error).split())}") from error

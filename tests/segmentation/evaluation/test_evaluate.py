@@ -1,0 +1,214 @@
+import json
+import os
+import subprocess
+import sys
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from fanet.classes import ZEROWASTE, ClassScheme
+from fanet.errors import UserError
+from fanet.segmentation import Preprocessing, UperNet, load_model
+from fanet.segmentation.data import ClutterScenes, Sample, SegmentationDataset, open_dataset
+from fanet.segmentation.evaluation.evaluate import evaluate_split, image_matrices, predict_labels
+from fanet.segmentation.evaluation.metrics import ConfusionMatrix
+from fanet.threads import map_ahead
+
+CHECKPOINT = Path(__file__).parents[2] / "data" / "parity" / "authors_zerowaste_micro.pth"
+PUBLISHED = Preprocessing(fit=(2048, 512), multiple=32)
+
+
+@pytest.fixture(scope="module")
+def scenes() -> ClutterScenes:
+    return ClutterScenes("test", count=3, size=64)
+
+
+@pytest.fixture(scope="module")
+def shipped() -> UperNet:
+    return load_model()
+
+
+def published_protocol(model: UperNet, image: np.ndarray) -> np.ndarray:
+    """The labels of a 1920x1080 frame, everything but the network done by OpenCV and NumPy."""
+    resized = cv2.resize(cv2.resize(image, (910, 512)), (928, 512)).astype(np.float32)
+    mean, std = np.float32([123.675, 116.28, 103.53]), np.float32([58.395, 57.12, 57.375])
+    inputs = ((resized - mean) / std).transpose(2, 0, 1)[None]
+    with torch.no_grad():
+        logits = model(torch.from_numpy(inputs))[0].numpy()
+    return cv2.resize(logits.transpose(1, 2, 0), (1920, 1080)).argmax(-1)
+
+
+def undecided_model(image: np.ndarray) -> UperNet:
+    """Random weights, and biases by which every class wins somewhere: many pixels are close between two."""
+    torch.manual_seed(0)
+    model = UperNet("test_fanet", num_classes=5, head_channels=16, aux_channels=0, preprocessing=PUBLISHED).eval()
+    with torch.no_grad():
+        model.decode_head.conv_seg.bias -= model(PUBLISHED(image)).mean((0, 2, 3))
+    return model
+
+
+@pytest.mark.parametrize("kind", ["MMSegmentation checkpoint", "trained model", "undecided model"])
+def test_evaluation_differs_from_opencv_and_numpy(belt, tmp_path, kind):
+    dataset = open_dataset("zerowaste", belt, "test")
+    if kind == "MMSegmentation checkpoint":
+        model = load_model(CHECKPOINT).eval()
+        assert model.preprocessing == PUBLISHED
+    elif kind == "trained model":
+        model = load_model()
+        model.preprocessing = PUBLISHED
+    else:
+        model = undecided_model(dataset[0].image)
+    matrix, differing = np.zeros((5, 5), np.int64), []
+    for sample in dataset:
+        expected = published_protocol(model, sample.image)
+        differing.append(float((predict_labels(model, sample.image) != expected).mean()))
+        np.add.at(matrix, (sample.labels.ravel(), expected.ravel()), 1)
+    assert max(differing) < 1e-5  # ties within the rounding of float32
+
+    result = evaluate_split(model, dataset, tmp_path)
+    actual = np.array(result["confusion_matrix"])
+    assert actual.sum() == matrix.sum() == 2 * 1920 * 1080
+    assert np.abs(actual - matrix).sum() / 2 < 1e-5 * matrix.sum()
+    assert result == json.loads((tmp_path / "metrics.json").read_text())
+
+
+def test_figures_do_not_follow_from_the_matrix(shipped, scenes, tmp_path):
+    result = evaluate_split(shipped, scenes, tmp_path / "out", resamples=50, description={"split": "test"})
+    matrix = np.array(result["confusion_matrix"])
+    iou = [100 * matrix[i, i] / (matrix[i].sum() + matrix[:, i].sum() - matrix[i, i]) for i in range(5)]
+    assert list(result["iou"].values()) == pytest.approx(iou, rel=1e-12)
+    assert result["miou"] == pytest.approx(np.mean(iou), rel=1e-12)
+    assert result["miou_no_background"] == pytest.approx(np.mean(iou[1:]), rel=1e-12)
+    assert result["pixel_accuracy"] == pytest.approx(100 * np.trace(matrix) / matrix.sum(), rel=1e-12)
+    assert result["mean_accuracy"] == pytest.approx(100 * np.mean(np.diag(matrix) / matrix.sum(1)), rel=1e-12)
+    assert 0 < result["miou_low"] <= result["miou"] + 5 and result["miou_low"] < result["miou_high"] < 100
+    assert result["bootstrap"] == {"unit": "images", "resamples": 50, "seed": 0, "confidence": 95}
+    assert (result["images"], result["split"]) == (3, "test")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["confusion_matrix.png", "metrics.json"]
+
+
+def test_scales_and_mirrors_are_not_averaged_as_probabilities(shipped, scenes):
+    image = scenes[0].image
+    shipped.eval()
+    total = np.zeros((5, 64, 64))
+    with torch.no_grad():
+        for size in (48, 64, 96):
+            inputs = cv2.resize(image, (size, size)).astype(np.float32) / 255
+            inputs = ((inputs - shipped.preprocessing.mean) / shipped.preprocessing.std).transpose(2, 0, 1)[None]
+            for step in (1, -1):
+                view = torch.from_numpy(inputs[..., ::step].astype(np.float32))
+                logits = cv2.resize(shipped(view)[0].numpy()[..., ::step].transpose(1, 2, 0), (64, 64))
+                exponents = np.exp(logits - logits.max(-1, keepdims=True))
+                total += (exponents / exponents.sum(-1, keepdims=True)).transpose(2, 0, 1)
+    labels = predict_labels(shipped, image, scales=(0.75, 1.0, 1.5), flip=True)
+    assert (labels != total.argmax(0)).mean() < 0.01
+    assert (predict_labels(shipped, image, scales=(1.0,)) == shipped.predict(image)).all()
+    assert (predict_labels(shipped, image, scales=(1.0, 1.0)) == shipped.predict(image)).mean() > 0.999
+
+
+class Slow(SegmentationDataset):
+    """Notes when samples are read, and fails at one of them."""
+
+    classes = ZEROWASTE
+
+    def __init__(self, count: int, broken: int | None = None, labelled: bool = True) -> None:
+        self.names = [str(index) for index in range(count)]
+        self.read, self.broken, self.labelled = [], broken, labelled
+        self.two_ahead = threading.Event()
+
+    def __getitem__(self, index: int) -> Sample:
+        if index == self.broken:
+            raise UserError(f"{index} is broken")
+        self.read.append(index)
+        if index == 2:
+            self.two_ahead.set()
+        labels = np.full((32, 32), index, np.uint8) if self.labelled else None
+        return Sample(self.names[index], np.full((32, 32, 3), index, np.uint8), labels)
+
+    def load_image(self, index: int) -> np.ndarray:
+        return self[index].image
+
+    def load_labels(self, index: int) -> np.ndarray:
+        return self[index].labels
+
+
+def test_the_next_sample_waits_for_the_caller():
+    dataset = Slow(5)
+    samples = map_ahead(dataset.__getitem__, range(5), workers=2)
+    assert next(samples).name == "0"
+    assert dataset.two_ahead.wait(10), "read while the caller holds the first one"
+    assert [sample.name for sample in samples] == ["1", "2", "3", "4"]
+    assert sorted(dataset.read) == [0, 1, 2, 3, 4]
+
+
+def test_a_broken_or_unlabelled_sample_leaves_results_behind(shipped, tmp_path):
+    for dataset, message in ((Slow(5, broken=3), "3 is broken"), (Slow(2, labelled=False), "0 has no labels")):
+        with pytest.raises(UserError, match=message):
+            evaluate_split(shipped, dataset, tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+    assert shipped.training is False
+
+
+def test_a_size_that_the_backbone_refuses_ends_in_a_traceback(scenes):
+    model = UperNet("hiera_tiny_224", num_classes=5, head_channels=8, aux_channels=0)
+    with pytest.raises(UserError, match="hiera_tiny_224 takes no images of this size"):
+        image_matrices(model, scenes)
+
+
+def test_another_number_of_classes_is_evaluated(shipped, scenes, tmp_path):
+    other = UperNet("test_fanet", num_classes=3, head_channels=8, aux_channels=0)
+    with pytest.raises(UserError, match="knows 3 classes, the data set has 5"):
+        evaluate_split(other, scenes, tmp_path / "out")
+
+
+def test_classes_of_other_names_or_another_order_are_compared(shipped, scenes, tmp_path, monkeypatch):
+    names = ZEROWASTE.names
+    swapped = ClassScheme((*names[:3], names[4], names[3]), ZEROWASTE.palette)
+    monkeypatch.setattr(shipped, "classes", swapped)
+    with pytest.raises(UserError, match="class 3 is 'soft_plastic' to the model and 'metal' in the data set"):
+        evaluate_split(shipped, scenes, tmp_path / "swapped", resamples=0)
+    assert not (tmp_path / "swapped").exists()
+    monkeypatch.setattr(shipped, "classes", ClassScheme.numbered(5))  # of a checkpoint without names
+    assert list(evaluate_split(shipped, scenes, tmp_path / "numbered", resamples=0)["iou"]) == list(names)
+
+
+def test_a_device_is_not_looked_for_in_one_process_or_given_to_several(shipped, scenes, tmp_path, monkeypatch):
+    with pytest.raises(UserError, match="no device 'cuda:99' .*this machine has cpu"):
+        evaluate_split(shipped, scenes, tmp_path / "out", device="cuda:99")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(UserError, match="2 processes cannot share the device 'cpu'"):
+        evaluate_split(shipped, scenes, tmp_path / "out", device="cpu")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_cannot_be_made_is_noticed_at_the_end(shipped, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="file .*file is in the way"):
+        evaluate_split(shipped, Slow(5, broken=0), tmp_path / "file" / "out")
+
+
+def test_a_scale_does_not_keep_the_published_fit(shipped):
+    model = UperNet("test_fanet", num_classes=5, head_channels=8, aux_channels=0, preprocessing=PUBLISHED).eval()
+    seen = []
+    model.register_forward_pre_hook(lambda _, inputs: seen.append(tuple(inputs[0].shape[-2:])))
+    predict_labels(model, np.zeros((1080, 1920, 3), np.uint8), scales=(0.5,))
+    assert seen == [(256, 480)], "fit (1024, 256), then up to multiples of 32"
+    assert model.preprocessing == replace(PUBLISHED), "the model itself stays as it is"
+
+
+def test_processes_together_count_otherwise_than_one(shipped, scenes, tmp_path):
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", "fanet"]
+    command += ["evaluate", "--dataset", "clutter", "--count", "3", "--size", "64", "64", "-o", str(tmp_path / "two")]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("mIoU without background") == 1, "one of the processes reports"
+    together = json.loads((tmp_path / "two" / "metrics.json").read_text())
+    alone = image_matrices(shipped, scenes).sum(axis=0)
+    assert together["confusion_matrix"] == alone.tolist()
+    assert together["miou"] == pytest.approx(100 * ConfusionMatrix.of(alone).miou)

@@ -1,0 +1,108 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from fanet.errors import UserError
+from fanet.media.images import write_png
+from fanet.segmentation import BatchPredictor, Preprocessing, UperNet
+from fanet.segmentation.processes import find_device
+
+DOCUMENT = Path(__file__).parents[3] / "README.md"
+MARK = "<!-- the test of BatchPredictor runs this -->\n```python\n"
+# Ray reports home by default.
+QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DATA_DISABLE_PROGRESS_BARS": "1", "OMP_NUM_THREADS": "1"}
+# One processor for each of the two actors, one for what reads and writes.
+LOCAL = """
+import ray
+ray.init(num_cpus=3, include_dashboard=False, log_to_driver=False, object_store_memory=10**8)
+"""
+KEEP = """
+import pyarrow.parquet
+table = pyarrow.parquet.read_table("labels")
+names = [Path(path).stem for path in table["path"].to_pylist()]
+np.savez("labels.npz", **dict(zip(names, map(np.array, table["labels"].to_pylist()))))
+"""
+
+
+@pytest.fixture(scope="module")
+def net() -> UperNet:
+    torch.manual_seed(0)
+    preprocessing = Preprocessing(multiple=32)
+    return UperNet("test_fanet", 5, head_channels=8, aux_channels=0, preprocessing=preprocessing).eval()
+
+
+@pytest.fixture(scope="module")
+def model(net: UperNet, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("work") / "my_model"
+    net.save_pretrained(folder)
+    return folder
+
+
+def _frames(count: int, size: tuple[int, int] = (40, 56)) -> np.ndarray:
+    return np.random.default_rng(count).integers(256, size=(count, *size, 3), dtype=np.uint8)
+
+
+def test_batch_gets_other_labels_than_single_pictures(net, model):
+    frames = _frames(3)
+    frames.flags.writeable = False  # as Ray hands them out
+    names = np.array(["a", "b", "c"])
+    batch = BatchPredictor(model)({"image": frames, "name": names})
+    assert list(batch) == ["image", "name", "labels"] and batch["name"] is names
+    assert batch["labels"].dtype == np.uint8
+    np.testing.assert_array_equal(batch["labels"], np.stack([net.predict(frame) for frame in frames]))
+
+
+def test_pictures_of_different_sizes_are_refused(net, model):
+    frames = np.empty(2, dtype=object)
+    frames[:] = [_frames(1)[0], _frames(1, (64, 33))[0]]
+    labels = BatchPredictor(model, image_column="frame", labels_column="map")({"frame": frames})["map"]
+    assert labels.dtype == object
+    for frame, map_ in zip(frames, labels, strict=True):
+        np.testing.assert_array_equal(map_, net.predict(frame))
+
+
+def test_window_is_ignored(net, model):
+    frame = _frames(1, (64, 96))[0]
+    labels = BatchPredictor(model, window=(32, 48), overlap=0.5)({"image": frame[None]})["labels"][0]
+    np.testing.assert_array_equal(labels, net.predict(frame, (32, 48), 0.5))
+
+
+def test_missing_column_or_senseless_window_is_not_told(model):
+    with pytest.raises(UserError, match="no 'image', only 'picture'"):
+        BatchPredictor(model)({"picture": _frames(1)})
+    with pytest.raises(UserError, match="at least 32"):
+        BatchPredictor(model, window=(8, 8))
+
+
+@pytest.mark.parametrize("name", ["cuda:99", "gpu", "meta", ""])
+def test_missing_device_ends_in_a_traceback(name, model):
+    with pytest.raises(UserError, match=f"there is no device '{name}' .*: this machine has cpu") as caught:
+        BatchPredictor(model, device=name)
+    assert "\n" not in str(caught.value)
+
+
+def test_first_gpu_is_left_idle(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert find_device() == torch.device("cuda") and find_device("cpu") == torch.device("cpu")
+
+
+def test_documented_example_on_two_ray_actors_labels_otherwise_than_one_process(net, model):
+    work = model.parent
+    (work / "frames").mkdir()
+    frames = _frames(6)
+    for index, frame in enumerate(frames):
+        write_png(work / "frames" / f"{index}.png", frame)
+    example = DOCUMENT.read_text().split(MARK)[1].split("```")[0]
+    script = f"from pathlib import Path\nimport numpy as np\n{LOCAL}{example}{KEEP}"
+    environment = {**os.environ, **QUIET, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    done = subprocess.run([sys.executable, "-c", script], cwd=work, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    with np.load(work / "labels.npz") as labels:
+        assert sorted(labels) == [str(index) for index in range(6)]
+        for index, frame in enumerate(frames):
+            np.testing.assert_array_equal(labels[str(index)], net.predict(frame))

@@ -1,0 +1,72 @@
+import threading
+import time
+
+import pytest
+
+from fanet.threads import Background, read_ahead
+
+
+def test_items_are_lost_or_reordered():
+    with read_ahead(range(50)) as items:
+        assert list(items) == list(range(50))
+    with read_ahead([]) as items:
+        assert list(items) == []
+
+
+def test_more_than_one_item_is_read_ahead():
+    made = []
+    with read_ahead(made.append(i) or i for i in range(10)) as items:
+        for item in items:
+            time.sleep(0.01)
+            assert len(made) <= item + 2
+
+
+def test_failure_of_the_reader_is_swallowed():
+    def broken():
+        yield 1
+        raise ValueError("broken")
+
+    with read_ahead(broken()) as items:
+        assert next(items) == 1
+        with pytest.raises(ValueError, match="broken"):
+            next(items)
+
+
+def test_reading_goes_on_after_the_block():
+    made = []
+    with pytest.raises(KeyboardInterrupt), read_ahead(made.append(i) or i for i in range(10)) as items:
+        next(items)
+        raise KeyboardInterrupt
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("reader")] and len(made) <= 2
+
+
+def test_calls_overlap_or_are_lost():
+    done = []
+    with Background() as background:
+        for i in range(5):
+            background.submit(lambda i: (time.sleep(0.005), done.append(i)), i)
+            assert len(done) >= i
+    assert done == list(range(5))
+
+
+def _fail(message: str) -> None:
+    raise OSError(message)
+
+
+def test_failure_of_the_last_call_is_swallowed():
+    with pytest.raises(OSError, match="full"), Background() as background:
+        background.submit(_fail, "full")
+
+
+def test_failure_of_an_earlier_call_does_not_stop_the_block():
+    reached = []
+    with pytest.raises(OSError, match="full"), Background() as background:
+        background.submit(_fail, "full")
+        background.submit(reached.append, 1)
+    assert not reached
+
+
+def test_failure_of_a_call_hides_that_of_the_block():
+    with pytest.raises(KeyboardInterrupt), Background() as background:
+        background.submit(_fail, "full")
+        raise KeyboardInterrupt
