@@ -5,6 +5,10 @@ Importing the package registers the models: `timm.create_model("fanet_base")`.
 
 __version__ = "0.1.0"
 
+import fanet.weights
 from fanet.backbone import FANet
+from fanet.conversion import convert
+
+fanet.weights.convert = convert
 
 __all__ = ["FANet", "__version__"]

@@ -15,20 +15,19 @@ import torch
 from timm.models import save_for_hf
 from torch import nn
 
-from fanet.errors import UserError
+from fanet.errors import UserError, one_line
 from fanet.files import make_folder
-from fanet.segmentation.network.model import UperNet
+from fanet.segmentation import SegmentationModel
+from fanet.segmentation.network.checkpoints import is_segmentation, segmentation_names
 from fanet.segmentation.network.saving import HUB_ID
-from fanet.weights.failures import WeightsError, one_line
+from fanet.weights.failures import WeightsError
 from fanet.weights.files import load_checkpoint
 from fanet.weights.hub import Repository
 from fanet.weights.names import (
     backbone_names,
     backbone_state_dict,
     bare_name,
-    is_segmentation,
     raw_tensors,
-    segmentation_names,
     unwrap,
 )
 from fanet.weights.sources import CONFIG_NAME, WEIGHTS_NAME, Folder, Source, find_checkpoint
@@ -74,7 +73,21 @@ class Report:
 
 
 def convert(source: str | PathLike[str], target: str | PathLike[str]) -> Report:
-    """Implements `fanet.weights.convert`, which says what it does."""
+    """Turn weights in any layout into a folder with `model.safetensors` and `config.json`.
+
+    A backbone becomes what timm loads by `local-dir:` and, once pushed, by `hf-hub:`; a segmentation model becomes what
+    `SegmentationModel.from_pretrained` loads. The result is loaded strictly and run once before the folder appears.
+
+    Args:
+        source: A checkpoint file, a folder that holds one, or a Hub id `ORG/NAME`.
+        target: The folder to make; it may exist if it is empty.
+
+    Returns:
+        What became of every name; `str()` of it is a table.
+
+    Raises:
+        UserError: the source cannot be used, or the target holds something.
+    """
     folder = Path(target).expanduser()
     _check_target(folder)
     place, path, checkpoint = _open(source)
@@ -87,7 +100,7 @@ def convert(source: str | PathLike[str], target: str | PathLike[str]) -> Report:
         source=str(source),
         target=folder,
         kind="segmentation model" if segmentation else "backbone",
-        model=net.config["backbone"] if isinstance(net, UperNet) else _cfg(net)["architecture"],
+        model=net.config["backbone"] if isinstance(net, SegmentationModel) else _cfg(net)["architecture"],
         rows=rows,
         parameters=sum(parameter.numel() for parameter in net.parameters()),
         output=output,
@@ -124,10 +137,10 @@ def _recognised(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
     return dict(checkpoint)
 
 
-def _segmentation(path: Path, place: Source) -> UperNet:
+def _segmentation(path: Path, place: Source) -> SegmentationModel:
     # a folder with config.json may hold any backbone; a file by itself one that can be recognised
     beside = path.name == WEIGHTS_NAME and path.with_name(CONFIG_NAME).is_file()
-    return UperNet.from_pretrained(path.parent if beside else path)
+    return SegmentationModel.from_pretrained(path.parent if beside else path)
 
 
 def _backbone(path: Path, checkpoint: Mapping[str, Any]) -> nn.Module:
@@ -160,7 +173,7 @@ def _rows(checkpoint: Mapping[str, Any], net: nn.Module) -> tuple[Row, ...]:
     bare = [bare_name(name) for name in raw]
     renamed = {name: name for name in bare}
     if renamed.keys() != net.state_dict().keys():
-        renamed = segmentation_names(bare) if isinstance(net, UperNet) else backbone_names(bare)
+        renamed = segmentation_names(bare) if isinstance(net, SegmentationModel) else backbone_names(bare)
     return tuple(Row(name, renamed[bare_name(name)], tuple(tensor.shape)) for name, tensor in raw.items())
 
 
@@ -173,7 +186,7 @@ def _cfg(net: nn.Module) -> dict[str, Any]:
 def _trial(net: nn.Module) -> tuple[int, ...]:
     """The shape that comes out of one picture of grey values."""
     weight = next(net.parameters())
-    in_chans = 3 if isinstance(net, UperNet) else _stem_channels(net)
+    in_chans = 3 if isinstance(net, SegmentationModel) else _stem_channels(net)
     output = net(torch.full((1, in_chans, TRIAL_SIZE, TRIAL_SIZE), 0.5, dtype=weight.dtype))
     if not output.isfinite().all():
         raise WeightsError("the weights are no good: a trial run gave values that are not finite")
@@ -190,7 +203,7 @@ def _write(net: nn.Module, folder: Path) -> None:
     parent = make_folder(folder.resolve().parent)
     temporary = Path(tempfile.mkdtemp(prefix=".tmp-", dir=parent))
     try:
-        if isinstance(net, UperNet):
+        if isinstance(net, SegmentationModel):
             net.save_pretrained(temporary)
         else:
             save_for_hf(net, str(temporary), safe_serialization=True)

@@ -1,7 +1,6 @@
 """The demonstration: the model inside the package segments the scene inside the package."""
 
 import time
-from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +10,8 @@ from fanet.classes import ClassScheme
 from fanet.files import make_folder
 from fanet.media.drawing import enlarge, legend_of, overlay, panel
 from fanet.media.images import read_image, read_labels, write_png
-from fanet.segmentation import load_model
 from fanet.segmentation.evaluation.metrics import ConfusionMatrix
+from fanet.segmentation.network.shipped import DEFAULT, FOLDER, load_model
 
 # Each of the three pictures is enlarged to about this width before the classes are drawn, so outlines stay thin.
 _PICTURE_WIDTH = 512
@@ -34,12 +33,9 @@ def run_demo(output: str | Path) -> dict:
         UserError: the folder cannot be made or written to.
     """
     folder = make_folder(output)
-    package = resources.files("fanet") / "models" / "clutter"
-    with resources.as_file(package / "scene.png") as path:
-        image = read_image(path)
-    with resources.as_file(package / "scene_labels.png") as path:
-        truth = read_labels(path)
-    model = load_model()
+    image = read_image(FOLDER / DEFAULT / "scene.png")
+    truth = read_labels(FOLDER / DEFAULT / "scene_labels.png")
+    model = load_model(DEFAULT)
 
     start = time.perf_counter()
     prediction = model.predict(image)

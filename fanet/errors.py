@@ -1,4 +1,4 @@
-"""The error that a mistake of the user raises."""
+"""The error that a mistake of the user raises, and what errors have in common."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +9,12 @@ class UserError(ValueError):
 
     The command line prints that line and ends with exit status 2.
     """
+
+
+def one_line(error: BaseException | str, limit: int = 300) -> str:
+    """Return the text of an error in one line of at most `limit` characters."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 @contextmanager

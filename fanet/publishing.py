@@ -1,15 +1,19 @@
 """From a training's checkpoint to a model for others: files, model card, Hub."""
 
+from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
-from fanet.conversion import Report
-from fanet.conversion import convert as convert_weights
+from huggingface_hub import EvalResult, ModelCardData
+
+from fanet.conversion import Report, convert
 from fanet.files import atomic_path
-from fanet.segmentation.network.model import UperNet
-from fanet.weights.card import CARD_NAME, classifier_card
+from fanet.segmentation import SegmentationModel
+from fanet.segmentation.network.card import PAPER
 from fanet.weights.files import load_checkpoint
-from fanet.weights.hub import upload_folder
+from fanet.weights.hub import CARD_NAME, upload_folder
+from fanet.weights.train_script import top1, training_facts
 
 
 def publish(
@@ -38,11 +42,11 @@ def publish(
     Raises:
         UserError: the source cannot be used, the target holds something, or the Hub refuses.
     """
-    report = convert_weights(source, target)
+    report = convert(source, target)
     if report.kind != "backbone":
         if repo_id is None:
             return report, None
-        net = UperNet.from_pretrained(report.target)
+        net = SegmentationModel.from_pretrained(report.target)
         return report, net.push_to_hub(repo_id, private, token, dataset=dataset, license=license)
     file = Path(source).expanduser()
     checkpoint = load_checkpoint(file) if file.is_file() else {}
@@ -52,3 +56,68 @@ def publish(
     if repo_id is None:
         return report, None
     return report, upload_folder(report.target, repo_id, private, token)
+
+
+def classifier_card(
+    name: str, report: Report, checkpoint: Mapping[str, Any], dataset: str | None = None, license: str | None = None
+) -> str:
+    """The text of a card for a classifier: header, snippets, result, training, licence.
+
+    Args:
+        name: The repository on the Hub, or the folder.
+        report: What the conversion did.
+        checkpoint: What the source held; from train.py's come the accuracy and the settings.
+        dataset: What it was trained on.
+        license: The licence of the weights.
+    """
+    accuracy, facts = top1(checkpoint), training_facts(checkpoint)
+    title = name.rstrip("/").split("/")[-1]
+    place = f"local-dir:{name}" if Path(name).is_dir() else f"hf-hub:{name}"
+    result = EvalResult(
+        task_type="image-classification",
+        dataset_type="image-classification",
+        dataset_name=dataset or "not stated",
+        metric_type="accuracy",
+        metric_name="top-1 (%)",
+        metric_value=round(accuracy or 0.0, 2),
+    )
+    header = ModelCardData(
+        library_name="fanet",
+        pipeline_tag="image-classification",
+        license=license,
+        tags=["image-classification", "timm", "fanet"],
+        model_name=title,
+        eval_results=[result] if accuracy is not None else None,
+    )
+    parts = [
+        f"# {title}",
+        f"`{report.model}`, {report.parameters / 1e6:.2f} M parameters: a FANet ([paper]({PAPER})) for timm. "
+        "`import fanet` registers the model.",
+        "## Use",
+        "```python\nimport timm, fanet\n\n"
+        f'model = timm.create_model("{place}", pretrained=True)  # a classifier\n'
+        f'body = timm.create_model("{place}", pretrained=True, features_only=True)  # four feature maps\n```',
+    ]
+    if accuracy is not None:
+        parts += ["## Result", f"Top-1 {accuracy:.2f} % on {dataset or 'the evaluation set of the training'}."]
+    if facts:
+        rows = "\n".join(f"| {key.replace('_', ' ')} | {value} |" for key, value in facts.items())
+        parts += ["## Training", f"By timm's train.py:\n\n| setting | value |\n| --- | --- |\n{rows}"]
+    parts += [
+        "## Data and licence",
+        f"- Trained on: {dataset or 'not stated'}\n- Licence of the weights: {license or 'not stated'}",
+    ]
+    return f"---\n{header.to_yaml()}\n---\n\n" + "\n\n".join(parts) + "\n"
+
+
+def backbone_card(dataset: str | None = None, license: str | None = None) -> dict[str, Any]:
+    """The `model_card` for `timm.models.push_to_hf_hub` of a FANet backbone."""
+    details = {"Paper": PAPER, "Dataset": dataset} if dataset else {"Paper": PAPER}
+    return dict(
+        library_name="fanet",
+        tags=["image-classification", "timm", "fanet"],
+        license=license or "other",
+        description="A FANet backbone for timm. Importing `fanet` registers the model.",
+        details=details,
+        usage='```python\nimport timm, fanet\n\nmodel = timm.create_model("hf-hub:ORG/NAME", pretrained=True)\n```',
+    )

@@ -10,7 +10,7 @@ import torch
 
 import fanet  # noqa: F401  registers the models
 from fanet.segmentation import UperNet
-from fanet.weights.names import segmentation_state_dict
+from fanet.segmentation.network.checkpoints import segmentation_state_dict
 
 DATA = Path(__file__).parent / "data" / "parity"
 CASES = ("square", "odd")

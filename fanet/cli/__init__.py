@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from fanet import __version__
 from fanet.cli import convert, data, demo, evaluate, models, predict, recipes, run, train
-from fanet.cli.arguments import Parser
+from fanet.cli.arguments import Parser, import_files
 from fanet.cli.memory import keep_freed_memory
 from fanet.errors import UserError
 
@@ -42,6 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parse(argv)
     keep_freed_memory()
     try:
+        import_files(getattr(args, "imports", ()))
         return args.run(args)
     except UserError as error:
         return _refuse(str(error))

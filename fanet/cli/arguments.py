@@ -1,9 +1,15 @@
 """What the subcommands' parsers share."""
 
 import argparse
+import importlib.util
 import sys
 import textwrap
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NoReturn
+
+from fanet.errors import UserError, one_line
+from fanet.segmentation.prediction.windows import OVERLAP, check_window
 
 # Descriptions are wrapped here because the formatter that leaves examples alone wraps nothing.
 _HELP_WIDTH = 80
@@ -28,6 +34,69 @@ class Parser(argparse.ArgumentParser):
 def example(*lines: str) -> str:
     """An epilog that shows commands to copy."""
     return "\n".join(["example:" if len(lines) == 1 else "examples:", *(f"  {line}" for line in lines)])
+
+
+def add_import_argument(parser: argparse.ArgumentParser) -> None:
+    """Declare the files of one's own that are imported before anything else; `import_files` does it."""
+    parser.add_argument(
+        "--import",
+        metavar="FILE",
+        dest="imports",
+        action="append",
+        default=[],
+        help="Python file to run first, which registers decoders of your own; may be given more than once",
+    )
+
+
+def import_files(paths: Sequence[str]) -> None:
+    """Import Python files, each as the module of its name.
+
+    Raises:
+        UserError: a file is missing or cannot be imported.
+    """
+    for path in paths:
+        spec = importlib.util.spec_from_file_location(Path(path).stem, path)
+        if spec is None or spec.loader is None or not Path(path).is_file():
+            raise UserError(f"there is no Python file {path} to import")
+        module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+        try:
+            spec.loader.exec_module(module)
+        except UserError:
+            raise
+        except Exception as error:
+            raise UserError(f"{path} cannot be imported: {type(error).__name__}: {one_line(error)}") from error
+
+
+def add_window_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the window in which a network sees large images; `window_of` reads it."""
+    parser.add_argument(
+        "--window",
+        metavar=("H", "W"),
+        nargs=2,
+        type=positive,
+        help="slide a window of this height and width over the image, for images that do not fit into memory",
+    )
+    parser.add_argument(
+        "--overlap",
+        metavar="P",
+        type=real,
+        help=f"share of a window that it has in common with the next one, 0 to 0.9 (default: {OVERLAP})",
+    )
+
+
+def window_of(args: argparse.Namespace) -> tuple[tuple[int, int] | None, float]:
+    """Return the window and its overlap.
+
+    Raises:
+        UserError: they make no sense.
+    """
+    if args.overlap is not None and args.window is None:
+        raise UserError("--overlap is that of windows: give --window H W too")
+    overlap = OVERLAP if args.overlap is None else args.overlap
+    if args.window is None:
+        return None, overlap
+    check_window(args.window, overlap)
+    return (args.window[0], args.window[1]), overlap
 
 
 def positive(text: str) -> int:

@@ -2,7 +2,7 @@
 
 import argparse
 
-from fanet.cli.arguments import example
+from fanet.cli.arguments import add_import_argument, example
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -26,6 +26,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--private", action="store_true", help="make that repository a private one")
     parser.add_argument("--dataset", metavar="NAME", help="what the model was trained on, for its card")
     parser.add_argument("--license", metavar="ID", help="licence of the weights, for the card, e.g. apache-2.0")
+    add_import_argument(parser)
     parser.set_defaults(run=run)
 
 

@@ -3,10 +3,18 @@
 import argparse
 from typing import Any
 
-from fanet.cli.arguments import example, not_negative, positive, real, share
+from fanet.cli.arguments import (
+    add_import_argument,
+    add_window_arguments,
+    example,
+    not_negative,
+    positive,
+    real,
+    share,
+    window_of,
+)
 from fanet.cli.data import add_dataset_arguments, dataset_options
-
-LARGEST_SCALE = 8
+from fanet.segmentation.prediction.predictor import LARGEST_SCALE
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -38,6 +46,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         default=[1.0],
         help=f"sizes to average over, {1 / LARGEST_SCALE} to {LARGEST_SCALE} (default: 1.0)",
     )
+    add_window_arguments(parser)
     parser.add_argument("--flip", action="store_true", help="average over the mirrored image, too")
     parser.add_argument(
         "--bootstrap",
@@ -59,6 +68,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     scenes.add_argument("--seed", metavar="S", type=not_negative, help="which scenes (default: the split's own)")
     scenes.add_argument("--size", metavar=("H", "W"), type=positive, nargs=2, help="pixels (default: 256 256)")
     scenes.add_argument("--difficulty", metavar="D", type=share, help="from 0, easy, to 1 (default: 0.2)")
+    add_import_argument(parser)
     parser.set_defaults(run=run)
 
 
@@ -69,19 +79,18 @@ def run(args: argparse.Namespace) -> int:
     from fanet.segmentation.evaluation.evaluate import evaluate_split
     from fanet.segmentation.processes import find_device, is_main_process
 
-    find_device(args.device)  # before data and model: a mistyped argument should not have to wait for them
+    # before data and model: a mistyped argument should not have to wait for them
+    device = find_device(args.device)
+    window, overlap = window_of(args)
     scenes = {key: getattr(args, key) for key in ("count", "seed", "size", "difficulty")}
     options = dataset_options(args) | {key: value for key, value in scenes.items() if value is not None}
     dataset = open_dataset(args.dataset, args.data, args.split, **options)
     result = evaluate_split(
-        load_model(args.model),
+        load_model(args.model).to(device).predictor(window, overlap, args.scales, args.flip),
         dataset,
         args.output,
-        scales=args.scales,
-        flip=args.flip,
         resamples=args.bootstrap,
         workers=args.workers,
-        device=args.device,
         description={
             "model": args.model or "the model inside the package",
             "dataset": args.dataset,

@@ -2,10 +2,7 @@
 
 import argparse
 
-from fanet.cli.arguments import example, positive, real
-from fanet.errors import UserError
-
-DEFAULT_OVERLAP = 0.25
+from fanet.cli.arguments import add_import_argument, add_window_arguments, example, window_of
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -32,22 +29,11 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "--model", metavar="M", help="folder, checkpoint file or Hub id (default: the trained model inside the package)"
     )
     parser.add_argument("-o", "--output", metavar="DIR", required=True, help="folder for the results")
-    parser.add_argument(
-        "--window",
-        metavar=("H", "W"),
-        nargs=2,
-        type=positive,
-        help="slide a window of this height and width over the picture, for frames that do not fit into memory",
-    )
-    parser.add_argument(
-        "--overlap",
-        metavar="P",
-        type=real,
-        help=f"share of a window that it has in common with the next one, 0 to 0.9 (default: {DEFAULT_OVERLAP})",
-    )
+    add_window_arguments(parser)
     parser.add_argument(
         "--device", metavar="D", help="cpu, cuda, cuda:1 or mps (default: the first GPU where there is one)"
     )
+    add_import_argument(parser)
     parser.set_defaults(run=run)
 
 
@@ -55,19 +41,14 @@ def run(args: argparse.Namespace) -> int:
     """Predicts all files and says where the results are."""
     from fanet.segmentation import load_model
     from fanet.segmentation.prediction.files import collect_inputs, is_video, predict_files
-    from fanet.segmentation.prediction.windows import check_window
     from fanet.segmentation.processes import find_device
 
-    if args.overlap is not None and args.window is None:
-        raise UserError("--overlap is that of windows: give --window H W too")
-    overlap = DEFAULT_OVERLAP if args.overlap is None else args.overlap
     # all this before the model: a mistyped argument should not have to wait for it
-    if args.window is not None:
-        check_window(args.window, overlap)
+    window, overlap = window_of(args)
     device = find_device(args.device)
     inputs = collect_inputs(args.inputs)
-    model = load_model(args.model).to(device)
-    done = predict_files(model, inputs, args.output, args.window and tuple(args.window), overlap)
+    predictor = load_model(args.model).to(device).predictor(window, overlap)
+    done = predict_files(predictor, inputs, args.output)
     videos = sum(is_video(files.source) for files in done)
     counts = [_counted(len(done) - videos, "image"), _counted(videos, "video")]
     print(f"{' and '.join(filter(None, counts))} segmented: labels and overlays in {args.output}")

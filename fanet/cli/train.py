@@ -1,10 +1,9 @@
 """`fanet train`."""
 
 import argparse
-import os
 from pathlib import Path
 
-from fanet.cli.arguments import example
+from fanet.cli.arguments import add_import_argument, example
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -17,6 +16,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
             "fanet train clutter -o runs/clutter",
             "fanet train my_recipe.yaml optimizer.lr=1e-3 -o runs/mine",
             "fanet train clutter -o runs/clutter --resume",
+            "fanet train --import slim.py clutter model.decoder=slim -o runs/slim",
         ),
     )
     parser.add_argument("recipe", metavar="RECIPE", help="name of a recipe, or a YAML file")
@@ -27,16 +27,20 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--resume", action="store_true", help="continue the run in DIR; where DIR is empty or missing, start one"
     )
+    add_import_argument(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Trains and prints the scores and where the model is."""
     from fanet.recipes import load_recipe
+    from fanet.segmentation.processes import is_main_process
+    from fanet.segmentation.training.settings import OPTIONAL_KEYS
     from fanet.segmentation.training.train import train
 
-    result = train(load_recipe(args.recipe, args.overrides), Path(args.output), resume=args.resume)
-    if os.environ.get("RANK", "0") == "0":  # torchrun numbers its processes: one of them reports
+    recipe = load_recipe(args.recipe, args.overrides, OPTIONAL_KEYS)
+    result = train(recipe, Path(args.output), resume=args.resume)
+    if is_main_process():
         print(
             f"{result['iteration']} iterations in {result['seconds']:.0f} s: mIoU {result['miou']:.1f} %, "
             f"best {result['best_miou']:.1f} %, models in {args.output}"

@@ -8,13 +8,13 @@ train.py reads itself, by `-c`.
 
 import difflib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import takewhile
 from pathlib import Path
 
 import yaml
 
-from fanet.errors import UserError
+from fanet.errors import UserError, one_line
 
 FOLDER = Path(__file__).parent
 FREE_SUFFIX = "_kwargs"  # a mapping so named is passed on to a constructor, and may be given any key
@@ -65,13 +65,14 @@ def summary(path: str | Path) -> str:
     return re.split(r"(?<=\.) |(?<=[:;]) ", header, maxsplit=1)[0].rstrip(".:;")
 
 
-def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> dict:
+def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = (), optional: Collection[str] = ()) -> dict:
     """Reads a recipe for segmentation and changes single values of it.
 
     Args:
         name_or_path: a name out of `available()`, or a YAML file.
         overrides: `KEY=VALUE` each, KEY with dots between the levels, VALUE in YAML: `optimizer.lr=1e-3`,
             `data.size=[128, 128]`. A key must be in the recipe, except below a mapping called `…_kwargs`.
+        optional: keys that a recipe need not have.
 
     Raises:
         UserError: there is no such recipe, it is no YAML mapping, it is for timm's train.py, or an override has no
@@ -86,7 +87,7 @@ def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> dict
             f"fanet run train.py -c {path} --data-dir IMAGENET"
         )
     for override in overrides:
-        _override(recipe, override)
+        _override(recipe, override, optional)
     return recipe
 
 
@@ -110,22 +111,22 @@ def _read(path: Path) -> dict:
     except OSError as error:
         raise UserError(f"cannot read the recipe {path}: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not valid YAML: {_one_line(error)}") from error
+        raise UserError(f"{path} is not valid YAML: {one_line(error)}") from error
     if not isinstance(recipe, dict):
         raise UserError(f"{path} is not a recipe: it must be a mapping of keys to values")
     return recipe
 
 
-def _override(recipe: dict, override: str) -> None:
+def _override(recipe: dict, override: str, optional: Collection[str]) -> None:
     key, equals, text = override.partition("=")
     if not equals or not key:
         raise UserError(f"{override!r} changes nothing: write KEY=VALUE, for example optimizer.lr=1e-3")
     try:
         value = yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as error:
-        raise UserError(f"the value of {override!r} is not valid YAML: {_one_line(error)}") from error
+        raise UserError(f"the value of {override!r} is not valid YAML: {one_line(error)}") from error
     *levels, last = key.split(".")
-    section, is_free = recipe, False
+    section, is_free = recipe, key in optional
     for level in levels:
         inner = section.setdefault(level, {}) if is_free else section.get(level)
         if not isinstance(inner, dict):
@@ -141,7 +142,3 @@ def _suggestion(name: str, known: Sequence[str]) -> str:
     close = difflib.get_close_matches(name, known, n=3)
     close += [by_last_part[part] for part in difflib.get_close_matches(name.rpartition(".")[2], by_last_part, n=3)]
     return f": did you mean {' or '.join(dict.fromkeys(close))}?" if close else ""
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

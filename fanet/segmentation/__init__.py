@@ -1,7 +1,17 @@
-"""Semantic segmentation: UperNet around a backbone, its data, training, evaluation and prediction."""
+"""Semantic segmentation: models around a backbone, their data, training, evaluation and prediction."""
 
 from fanet.segmentation.batches import BatchPredictor
-from fanet.segmentation.network.model import UperNet, load_model
+from fanet.segmentation.network.decoders import Decoder, register_decoder
+from fanet.segmentation.network.model import SegmentationModel, UperNet
+from fanet.segmentation.network.shipped import load_model
 from fanet.segmentation.preprocessing import Preprocessing
 
-__all__ = ["BatchPredictor", "Preprocessing", "UperNet", "load_model"]
+__all__ = [
+    "BatchPredictor",
+    "Decoder",
+    "Preprocessing",
+    "SegmentationModel",
+    "UperNet",
+    "load_model",
+    "register_decoder",
+]

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from fanet.errors import UserError
-from fanet.segmentation.network.model import load_model
-from fanet.segmentation.prediction.windows import check_window
+from fanet.segmentation.network.shipped import load_model
+from fanet.segmentation.prediction.windows import OVERLAP, check_window
 from fanet.segmentation.processes import find_device
 
 
@@ -24,7 +24,7 @@ class BatchPredictor:
         self,
         model: str | Path | None = None,
         window: tuple[int, int] | None = None,
-        overlap: float = 0.25,
+        overlap: float = OVERLAP,
         image_column: str = "image",
         labels_column: str = "labels",
         device: str | None = None,
@@ -43,10 +43,8 @@ class BatchPredictor:
         """
         if window is not None:
             check_window(window, overlap)
-        place = find_device(device)
-        self.model = load_model(model).to(place)
-        self.window = window
-        self.overlap = overlap
+        place = find_device(device)  # both are checked before the model is loaded
+        self.predictor = load_model(model).to(place).predictor(window, overlap)
         self.image_column = image_column
         self.labels_column = labels_column
 
@@ -58,9 +56,7 @@ class BatchPredictor:
         """
         if self.image_column not in batch:
             raise UserError(f"the batch has no {self.image_column!r}, only {', '.join(map(repr, batch))}")
-        labels = [
-            self.model.predict(np.asarray(image), self.window, self.overlap) for image in batch[self.image_column]
-        ]
+        labels = [self.predictor.labels(np.asarray(image)) for image in batch[self.image_column]]
         return {**batch, self.labels_column: _stacked(labels)}
 
 

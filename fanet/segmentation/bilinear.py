@@ -1,4 +1,4 @@
-"""Bilinear resizing of 8-bit pictures that equals OpenCV's `INTER_LINEAR` in every bit.
+"""Bilinear resizing: of maps as PyTorch does it, and of 8-bit images equal to OpenCV's `INTER_LINEAR` in every bit.
 
 MMSegmentation resizes with OpenCV, in training as in testing. OpenCV works with fixed-point weights and drops bits on
 the way, so it is up to one grey value away from exact arithmetic. That is enough to turn pixels whose best two classes
@@ -6,12 +6,20 @@ are close. The arithmetic here is OpenCV's (modules/imgproc/src/resize.cpp, `HRe
 8-bit values), on whole numbers, and so the same on every device.
 """
 
+from collections.abc import Sequence
+
 import torch
+import torch.nn.functional as F
 
 # Two passes multiply by weights of 11 bits each, and 4 + 16 + 2 bits are cut off again: rows then fit into 15 bits,
 # their products with weights into 32.
 WEIGHT_BITS = 11
 CUT_FROM_ROWS, CUT_FROM_PRODUCTS, CUT_FROM_SUM = 4, 16, 2
+
+
+def resize(x: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
+    """(B, C, h, w) -> (B, C, H, W), bilinear with align_corners False"""
+    return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
 
 
 def resize_uint8(x: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:

@@ -1,7 +1,7 @@
 """From a picture to what the network takes: the part of a model's configuration that is not the network."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -56,6 +56,13 @@ class Preprocessing:
         steps.append((_round_up(last_height, self.multiple), _round_up(last_width, self.multiple)))
         sizes = [(height, width), *steps]
         return [after for before, after in zip(sizes, sizes[1:], strict=False) if before != after]
+
+    def scaled(self, scale: float, size: tuple[int, int]) -> "Preprocessing":
+        """The preprocessing that shows an image of this size, (height, width), larger by the factor `scale`."""
+        if scale == 1:
+            return self
+        long, short = self.fit or (max(size), min(size))
+        return replace(self, fit=(max(1, round(long * scale)), max(1, round(short * scale))))
 
     def __call__(self, image: np.ndarray, device: torch.device | str = "cpu") -> torch.Tensor:
         """(H, W, 3) uint8 RGB -> (1, 3, h, w) float32, normalised, on `device`"""

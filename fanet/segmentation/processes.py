@@ -1,103 +1,79 @@
-"""The processes that work on one task together, as torchrun starts them."""
+"""Where work is done: on which device, and in which of the processes that torchrun started together."""
 
 import os
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
-import torch.distributed
 
-from fanet.errors import UserError
-from fanet.weights.failures import one_line
+from fanet.errors import UserError, needs_extra, one_line
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 
-@dataclass(frozen=True)
-class Share:
-    """What this process does: items `rank`, `rank + count`, … on `device`."""
+def process_count() -> int:
+    """Return how many processes torchrun or `accelerate launch` started together with this one, itself included."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
 
-    rank: int
-    count: int
-    device: torch.device
 
-    @property
-    def is_main(self) -> bool:
-        """Whether this is the process that reports and writes."""
-        return self.rank == 0
+def is_main_process() -> bool:
+    """Return whether this process is the one that reports: torchrun numbers them."""
+    return os.environ.get("RANK", "0") == "0"
 
-    def items(self, total: int) -> range:
-        """The indices, out of `total`, that are this process's."""
-        return range(self.rank, total, self.count)
 
-    def sum(self, values: torch.Tensor) -> torch.Tensor:
-        """The sum over all processes, which each must ask for."""
-        if self.count == 1:
-            return values
-        # NCCL, which serves GPUs, takes nothing from other memory.
-        values = values.to(self.device)
-        torch.distributed.all_reduce(values)
-        return values.cpu()
+def join_processes() -> "Accelerator":
+    """Return accelerate's view of the processes that work on one task together, and of the device of this one.
 
-    def take_over(self, values: Iterable[torch.Tensor]) -> None:
-        """Gives all processes the first one's values, in place; each must ask for it."""
-        if self.count > 1:
-            for value in values:
-                torch.distributed.broadcast(value, 0)
+    Raises:
+        UserError: accelerate is not installed.
+    """
+    with needs_extra("seg", "accelerate"):
+        from accelerate import Accelerator
+    # Several processes without an accelerator must be asked for, or each takes itself for the only one.
+    on_cpus = process_count() > 1 and not torch.accelerator.is_available()
+    # Mixed precision is the trainer's own: accelerate would fix it for all runs of a Python process with the first.
+    accelerator = Accelerator(mixed_precision="no", cpu=on_cpus)
+    accelerator.gradient_accumulation_steps = 1  # the trainer's own affair, whatever ACCELERATE_… says
+    return accelerator
+
+
+def leave_processes() -> None:
+    """Close the connections to the other processes, where there are any."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def find_device(name: str | None = None) -> torch.device:
-    """Where one process computes: the device of that name, by default the first GPU where there is one, else the CPU.
+    """Return the device where this process computes.
 
     Args:
-        name: `cpu`, `cuda`, `cuda:1`, `mps`, …
+        name: `cpu`, `cuda`, `cuda:1`, `mps`, …, for a process that works alone. By default the machine's accelerator
+            where it has one, else the CPU; of several processes each has an accelerator of its own.
 
     Raises:
-        UserError: this machine has no such device.
+        UserError: this machine has no such device, or one is named for several processes.
     """
     if name is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        here = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else torch.device("cpu")
+        assert here is not None, "an available accelerator is the current one"
+        alone = process_count() == 1 or here.type == "cpu"
+        return here if alone else torch.device(here.type, int(os.environ.get("LOCAL_RANK", "0")))
+    if process_count() > 1:
+        raise UserError(f"{process_count()} processes cannot share the device {name!r}: leave it out, each has its own")
     try:
         device = torch.device(name)
         torch.zeros(1, device=device).item()  # a value comes back from no device that is not there
     except torch.OutOfMemoryError:
         raise
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        here = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
-        here += ["mps"] if torch.backends.mps.is_available() else []
         raise UserError(
-            f"there is no device {name!r} ({one_line(error, 80)}): this machine has {', '.join(here)}"
+            f"there is no device {name!r} ({one_line(error, 80)}): this machine has {', '.join(_devices())}"
         ) from error
     return device
 
 
-@contextmanager
-def shared_work(device: str | None = None) -> Iterator[Share]:
-    """This process's share: all of the work, or a part where torchrun or `accelerate launch` started several.
-
-    Args:
-        device: as for `find_device`, for a single process; of several each has a GPU of its own, or the CPU.
-
-    Raises:
-        UserError: there is no such device, or one is named for several processes.
-    """
-    count, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
-    if count == 1:
-        yield Share(0, 1, find_device(device))
-        return
-    if device is not None:
-        raise UserError(f"{count} processes cannot share the device {device!r}: leave it out, each has its own")
-    on_gpu = torch.cuda.is_available()
-    own = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if on_gpu else torch.device("cpu")
-    is_ours = not torch.distributed.is_initialized()
-    if is_ours:
-        torch.distributed.init_process_group("nccl" if on_gpu else "gloo")
-    try:
-        yield Share(rank, count, own)
-    finally:
-        if is_ours:
-            torch.distributed.destroy_process_group()
-
-
-def is_main_process() -> bool:
-    """Whether this process is the one that reports: torchrun numbers them."""
-    return os.environ.get("RANK", "0") == "0"
+def _devices() -> list[str]:
+    if not torch.accelerator.is_available():
+        return ["cpu"]
+    kind = find_device().type
+    return ["cpu", *(f"{kind}:{index}" for index in range(torch.accelerator.device_count()))]

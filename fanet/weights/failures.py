@@ -11,7 +11,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from fanet.errors import UserError
+from fanet.errors import UserError, one_line
 
 LOG_IN = "log in with `hf auth login` or pass a token"
 TRY_LATER = "try again later, or load a local file"
@@ -19,12 +19,6 @@ TRY_LATER = "try again later, or load a local file"
 
 class WeightsError(UserError, RuntimeError):
     """Weights that cannot be loaded or shared. A RuntimeError too, because that is what users of timm catch."""
-
-
-def one_line(error: BaseException | str, limit: int = 300) -> str:
-    """The text of an error in one line of at most `limit` characters."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def hub_failure(task: str, repo_id: str, error: BaseException, local_only: bool = False) -> WeightsError:

@@ -22,7 +22,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from fanet.weights.failures import WeightsError, one_line
+from fanet.errors import one_line
+from fanet.weights.failures import WeightsError
 from fanet.weights.names import raw_tensors
 
 SAFETENSORS = ".safetensors"

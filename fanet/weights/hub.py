@@ -17,10 +17,10 @@ from huggingface_hub.errors import FileMetadataError, OfflineModeIsEnabled
 
 from fanet.errors import UserError
 from fanet.files import atomic_path
-from fanet.weights.card import CARD_NAME
 from fanet.weights.failures import WeightsError, hub_failure
 from fanet.weights.sources import CONFIG_NAME, WEIGHTS_NAME, checkpoint_names
 
+CARD_NAME = "README.md"
 RECORD_NAME = ".fanet.json"  # in the repository's folder of the cache, so that deleting that deletes it too
 RETRIED_STATUS = (429, 500, 502, 503, 504)
 PAUSE = 1.0  # seconds before the listing is asked for again, the Hub client's own first pause

@@ -80,11 +80,6 @@ def unwrap(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
     return {bare_name(name): tensor for name, tensor in raw_tensors(checkpoint).items()}
 
 
-def is_segmentation(names: Iterable[str]) -> bool:
-    """Whether bare names are those of a whole segmentation model, `backbone.` and `decode_head.`."""
-    return any(name.startswith("decode_head.") for name in names)
-
-
 def backbone_names(names: Iterable[str]) -> dict[str, str]:
     """Bare name -> name in this project, for those that belong to the backbone.
 
@@ -98,13 +93,6 @@ def backbone_names(names: Iterable[str]) -> dict[str, str]:
     return {name: native_name(name.removeprefix("backbone.").removeprefix("model.")) for name in inside}
 
 
-def segmentation_names(names: Iterable[str]) -> dict[str, str]:
-    """Bare name -> name in this project, for a segmentation model; the heads carry MMSegmentation's names in both."""
-    names = list(names)
-    heads = {name: name for name in names if not name.startswith("backbone.")}
-    return {name: f"backbone.model.{native}" for name, native in backbone_names(names).items()} | heads
-
-
 def backbone_state_dict(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
     """A FANet backbone's tensors in this project's names, out of any checkpoint layout.
 
@@ -113,9 +101,3 @@ def backbone_state_dict(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
     """
     tensors = unwrap(checkpoint)
     return {native: tensors[name] for name, native in backbone_names(tensors).items()}
-
-
-def segmentation_state_dict(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
-    """A FANet UperNet's tensors in this project's names, out of MMSegmentation's layout or this project's."""
-    tensors = unwrap(checkpoint)
-    return {native: tensors[name] for name, native in segmentation_names(tensors).items()}

@@ -12,7 +12,8 @@ from timm.models import PretrainedCfg, resolve_pretrained_cfg
 from torch import Tensor, nn
 from torch.hub import download_url_to_file, get_dir
 
-from fanet.weights.failures import WeightsError, one_line
+from fanet.errors import one_line
+from fanet.weights.failures import WeightsError
 from fanet.weights.files import load_checkpoint
 from fanet.weights.fitting import fit_backbone, fit_published
 from fanet.weights.hub import Repository

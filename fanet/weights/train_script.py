@@ -7,7 +7,8 @@ from typing import Any
 from timm.data import resolve_data_config
 from timm.models import get_pretrained_cfg
 
-from fanet.weights.failures import WeightsError, one_line
+from fanet.errors import one_line
+from fanet.weights.failures import WeightsError
 
 STRIDE = 32  # of the coarsest map
 DATA_ARGUMENTS = ("in_chans", "input_size", "img_size", "crop_pct", "interpolation", "mean", "std")

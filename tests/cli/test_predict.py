@@ -9,7 +9,8 @@ from PIL import Image
 
 from fanet.cli import main
 from fanet.media.images import read_image, read_labels
-from fanet.segmentation import UperNet
+from fanet.segmentation import SegmentationModel, UperNet
+from fanet.segmentation.prediction.predictor import Predictor
 
 
 @pytest.fixture(scope="module")
@@ -55,8 +56,8 @@ def test_window_of_the_command_line_is_not_that_of_the_function(net, model, tmp_
 def test_model_is_not_moved_to_the_device(model, tmp_path, monkeypatch):
     _picture(tmp_path / "a.png")
     moved = []
-    to = UperNet.to
-    monkeypatch.setattr(UperNet, "to", lambda net, device: moved.append(device) or to(net, "cpu"))
+    to = SegmentationModel.to
+    monkeypatch.setattr(SegmentationModel, "to", lambda net, device: moved.append(device) or to(net, "cpu"))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     argv = ["predict", str(tmp_path / "a.png"), "--model", model, "-o", str(tmp_path / "out")]
     assert main(argv) == 0 and main([*argv, "--device", "cpu"]) == 0
@@ -82,7 +83,7 @@ def test_folder_of_images_and_videos_is_not_predicted_whole(net, model, tmp_path
 def test_interrupt_leaves_half_a_file(name, model, tmp_path, monkeypatch, capsys):
     _clip(tmp_path / "belt.mp4")
     _picture(tmp_path / "a.png")
-    predict, calls = UperNet.predict, []
+    predict, calls = Predictor.labels, []
 
     def interrupted(*args):
         calls.append(args)
@@ -90,7 +91,7 @@ def test_interrupt_leaves_half_a_file(name, model, tmp_path, monkeypatch, capsys
             raise KeyboardInterrupt
         return predict(*args)
 
-    monkeypatch.setattr(UperNet, "predict", interrupted)
+    monkeypatch.setattr(Predictor, "labels", interrupted)
     assert main(["predict", str(tmp_path / name), "--model", model, "-o", str(tmp_path / "out")]) == 130
     assert not list((tmp_path / "out").glob("*")) and not list((tmp_path / "out").glob(".*"))
 
@@ -174,7 +175,7 @@ def test_images_are_not_read_while_the_network_computes(net, model, tmp_path, mo
         _picture(tmp_path / f"{name}.png")
     predicted: list[int] = []
     read: list[str] = []
-    predict = UperNet.predict
+    predict = Predictor.labels
     from fanet.segmentation.prediction import files as module
 
     monkeypatch.setattr(module, "read_image", lambda path: read.append(path.name) or read_image(path))
@@ -183,7 +184,7 @@ def test_images_are_not_read_while_the_network_computes(net, model, tmp_path, mo
         predicted.append(len(read))
         return predict(*args)
 
-    monkeypatch.setattr(UperNet, "predict", watched)
-    module.predict_files(net, [tmp_path], tmp_path / "out")
+    monkeypatch.setattr(Predictor, "labels", watched)
+    module.predict_files(net.predictor(), [tmp_path], tmp_path / "out")
     assert read == ["a.png", "b.png", "c.png"] and len(predicted) == 3
     assert all(count <= index + 2 for index, count in enumerate(predicted)), "images pile up in memory"

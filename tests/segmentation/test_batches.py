@@ -12,7 +12,7 @@ from fanet.media.images import write_png
 from fanet.segmentation import BatchPredictor, Preprocessing, UperNet
 from fanet.segmentation.processes import find_device
 
-DOCUMENT = Path(__file__).parents[3] / "README.md"
+DOCUMENT = Path(__file__).parents[2] / "README.md"
 MARK = "<!-- the test of BatchPredictor runs this -->\n```python\n"
 # Ray reports home by default.
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DATA_DISABLE_PROGRESS_BARS": "1", "OMP_NUM_THREADS": "1"}

@@ -16,9 +16,9 @@ from fanet.backbone.fanet import checkpoint_filter_fn
 from fanet.classes import ZEROWASTE
 from fanet.cli import main
 from fanet.errors import UserError
+from fanet.publishing import backbone_card
 from fanet.segmentation import Preprocessing, UperNet
 from fanet.weights import WeightsError, convert
-from fanet.weights.card import backbone_card
 from fanet.weights.files import load_checkpoint
 from fanet.weights.names import backbone_state_dict
 from fanet.weights.variants import find_variant

@@ -12,7 +12,8 @@ namesakes compute something else than the pipeline that the published weights we
 Everything random about a sample comes from one generator, so a sample is repeated by repeating its seed.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from torchvision import tv_tensors
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
+from fanet.recipes.fields import Between, PositivePair
 from fanet.segmentation.data.dataset import Sample
 from fanet.segmentation.preprocessing import Preprocessing
 
@@ -31,6 +33,30 @@ def sample_rng(*numbers: int) -> torch.Generator:
     """A generator for one sample, from whatever numbers name it: (seed, epoch, index) or (seed, iteration, place)."""
     words = np.random.SeedSequence(numbers).generate_state(1, np.uint64)
     return torch.Generator().manual_seed(int(words[0]))
+
+
+@dataclass(frozen=True)
+class AugmentationSettings:
+    """The recipe's section `augmentation`; see `TrainTransform`."""
+
+    fit: Annotated[list[int] | None, PositivePair()]
+    ratios: Annotated[list[float], PositivePair()]
+    crop: Annotated[list[int], PositivePair()]
+    class_limit: Annotated[float, Between(0, 1)]
+    balanced: Annotated[float, Between(0, 1)]
+    flip: Annotated[float, Between(0, 1)]
+    turns: bool
+    photometric: bool
+
+    def build(self, preprocessing: Preprocessing, ignore_index: int) -> "TrainTransform":
+        """Build the transform for a network with this preprocessing."""
+        pairs: dict[str, Any] = {"fit": self.fit and tuple(self.fit), "ratios": tuple(self.ratios)}
+        return TrainTransform(
+            **asdict(self) | pairs | {"crop": tuple(self.crop)},
+            mean=preprocessing.mean,
+            std=preprocessing.std,
+            ignore_index=ignore_index,
+        )
 
 
 @dataclass(frozen=True)

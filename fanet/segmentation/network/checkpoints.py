@@ -1,20 +1,21 @@
 """What a bare checkpoint of a segmentation model says about the model, read off its tensors and its `meta`."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from torch import Tensor
 
 from fanet.classes import ZEROWASTE, ClassScheme
+from fanet.segmentation.network.decoders.upernet import POOL_SCALES
 from fanet.segmentation.preprocessing import Preprocessing
 from fanet.weights.failures import WeightsError
-from fanet.weights.names import backbone_state_dict, is_segmentation, unwrap
+from fanet.weights.names import backbone_names, backbone_state_dict, unwrap
 from fanet.weights.variants import find_variant
-
-POOL_SCALES = (1, 2, 3, 6)  # UperNet's; checkpoints hold only how many there are
 
 # The published test protocol of the authors' MMSegmentation configuration; see `Preprocessing`.
 PUBLISHED = Preprocessing(fit=(2048, 512), multiple=32)
+
+DROPOUT = 0.1  # MMSegmentation's default; tensors do not tell
 
 # What a training run resumes from, beside the tensors of "model".
 _RUN = {"model", "ema", "optimizer", "progress", "recipe"}
@@ -25,8 +26,26 @@ def is_run_checkpoint(checkpoint: Mapping[str, Any]) -> bool:
     return checkpoint.keys() >= _RUN
 
 
+def is_segmentation(names: Iterable[str]) -> bool:
+    """Whether bare names are those of a whole segmentation model, `backbone.` and `decode_head.`."""
+    return any(name.startswith("decode_head.") for name in names)
+
+
+def segmentation_names(names: Iterable[str]) -> dict[str, str]:
+    """Bare name -> name in this project, for a segmentation model; the heads carry MMSegmentation's names in both."""
+    names = list(names)
+    heads = {name: name for name in names if not name.startswith("backbone.")}
+    return {name: f"backbone.model.{native}" for name, native in backbone_names(names).items()} | heads
+
+
+def segmentation_state_dict(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
+    """A FANet UperNet's tensors in this project's names, out of MMSegmentation's layout or this project's."""
+    tensors = unwrap(checkpoint)
+    return {native: tensors[name] for name, native in segmentation_names(tensors).items()}
+
+
 def describe_checkpoint(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of `UperNet` for a checkpoint with a FANet inside, MMSegmentation's or this project's.
+    """The arguments of `SegmentationModel` for a checkpoint with a FANet inside, MMSegmentation's or this project's.
 
     Backbone and widths follow from the tensors, names and colours from the file's `meta` or, for five classes, from
     ZeroWaste. MMSegmentation's come with the published test protocol.
@@ -41,15 +60,17 @@ def describe_checkpoint(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
     num_classes, head_channels = _shape(tensors, "decode_head.conv_seg.weight")[:2]
     auxiliary = "auxiliary_head.convs.0.conv.weight"
     pools = {name.split(".")[2] for name in tensors if name.startswith("decode_head.psp_modules.")}
-    if len(pools) != len(POOL_SCALES):
+    if len(pools) != len(POOL_SCALES):  # how many there are is all that a checkpoint says of them
         raise WeightsError(f"its head pools to {len(pools)} scales, which UperNet's {POOL_SCALES} are not")
     native = any(name.startswith("backbone.model.") for name in tensors)
     return dict(
         backbone=backbone,
         num_classes=num_classes,
+        decoder="upernet",
         head_channels=head_channels,
+        decoder_kwargs={"pool_scales": list(POOL_SCALES)},
         aux_channels=_shape(tensors, auxiliary)[0] if auxiliary in tensors else 0,
-        pool_scales=POOL_SCALES,
+        dropout=DROPOUT,
         backbone_kwargs=backbone_kwargs,
         classes=_classes(checkpoint.get("meta"), num_classes),
         preprocessing=None if native else PUBLISHED,

@@ -12,21 +12,31 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from fanet.classes import ClassScheme
-from fanet.errors import UserError
+from fanet.errors import UserError, one_line
 from fanet.files import atomic_path, make_folder
-from fanet.segmentation.network.checkpoints import describe_checkpoint, is_run_checkpoint
+from fanet.segmentation.network.card import segmentation_card
+from fanet.segmentation.network.checkpoints import describe_checkpoint, is_run_checkpoint, segmentation_state_dict
+from fanet.segmentation.network.decoders import decoder_class
 from fanet.segmentation.preprocessing import Preprocessing
-from fanet.weights.card import CARD_NAME, segmentation_card
-from fanet.weights.failures import WeightsError, one_line
+from fanet.weights.failures import WeightsError
 from fanet.weights.files import load_checkpoint
-from fanet.weights.hub import Repository, upload_folder
-from fanet.weights.names import segmentation_state_dict
+from fanet.weights.hub import CARD_NAME, Repository, upload_folder
 from fanet.weights.sources import CONFIG_NAME, WEIGHTS_NAME, Folder, Source, find_checkpoint
 
 # What the constructor takes and config.json repeats.
-ARGUMENTS = ("backbone", "num_classes", "head_channels", "aux_channels", "pool_scales", "dropout", "backbone_kwargs")
+ARGUMENTS = (
+    "backbone",
+    "num_classes",
+    "decoder",
+    "head_channels",
+    "decoder_kwargs",
+    "aux_channels",
+    "dropout",
+    "backbone_kwargs",
+)
+OF_CLASSES = ("classes", "palette", "ignore_index")
 PURPOSE = "a segmentation model"
-RUN_MODELS = ("best", "final")  # the folders in that of a training run that hold models
+BEST, FINAL = "best", "final"  # the folders in that of a training run that hold models
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 ModelT = TypeVar("ModelT", bound="PretrainedModel")
@@ -113,10 +123,26 @@ class PretrainedModel(nn.Module):
         """
         palette = tuple((red, green, blue) for red, green, blue in config["palette"])
         return cls(
-            **{key: config[key] for key in ARGUMENTS},
+            **cls.arguments(config),
             classes=ClassScheme(tuple(config["classes"]), palette, config["ignore_index"]),
             preprocessing=Preprocessing.from_dict(config["preprocessing"]),
         )
+
+    @classmethod
+    def arguments(cls, config: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the constructor's arguments that a config.json holds; one without `decoder` is UperNet's.
+
+        Raises:
+            UserError: some are missing, or no decoder of that name is registered.
+        """
+        of_decoder: dict[str, Any] = {"decoder": "upernet"} if "decoder" not in config else {}
+        if of_decoder and "pool_scales" in config:  # as written before there were other decoders
+            of_decoder["decoder_kwargs"] = {"pool_scales": config["pool_scales"]}
+        given = {**of_decoder, **config}
+        if missing := [key for key in ARGUMENTS if key not in given]:
+            raise UserError(f"lacks {', '.join(missing)}; save the model again with save_pretrained")
+        decoder_class(given["decoder"])
+        return {key: given[key] for key in ARGUMENTS}
 
     def push_to_hub(
         self,
@@ -192,11 +218,12 @@ class PretrainedModel(nn.Module):
 
     @classmethod
     def _from_config_file(cls: type[ModelT], path: Path, config: Mapping[str, Any]) -> ModelT:
-        missing = [
-            key for key in (*ARGUMENTS, "classes", "palette", "ignore_index", "preprocessing") if key not in config
-        ]
-        if missing:
-            raise UserError(f"{path}: lacks {', '.join(missing)}; save the model again with save_pretrained")
+        try:
+            if missing := [key for key in (*OF_CLASSES, "preprocessing") if key not in config]:
+                raise UserError(f"lacks {', '.join(missing)}; save the model again with save_pretrained")
+            cls.arguments(config)
+        except UserError as error:
+            raise UserError(f"{path}: {error}") from error
         try:
             return cls.from_config(config)
         except (TypeError, ValueError, KeyError, AttributeError, RuntimeError) as error:
@@ -206,8 +233,10 @@ class PretrainedModel(nn.Module):
     def _from_checkpoint(cls: type[ModelT], checkpoint: Mapping[str, Any]) -> ModelT:
         """From what a file held, if names and shapes are those of UperNet with a FANet inside."""
         if is_run_checkpoint(checkpoint):  # classes and preprocessing are not in it
-            raise WeightsError("it is the checkpoint of a training run, not a model: name best or final beside it")
-        net = cls(**describe_checkpoint(checkpoint))
+            raise WeightsError(f"it is the checkpoint of a training run, not a model: name {BEST} or {FINAL} beside it")
+        description = describe_checkpoint(checkpoint)
+        beside = {key: description[key] for key in ("classes", "preprocessing")}
+        net = cls(**cls.arguments(description), **beside)
         _load(net, segmentation_state_dict(checkpoint))
         return net
 
@@ -235,7 +264,7 @@ def _stored(net: nn.Module, dtype: torch.dtype | None) -> dict[str, Tensor]:
 
 def _models_of_run(folder: Path) -> str:
     """The models in the folder of a training run, to be named in an error; empty where there are none."""
-    return " or ".join(str(folder / name) for name in RUN_MODELS if (folder / name / CONFIG_NAME).is_file())
+    return " or ".join(str(folder / name) for name in (BEST, FINAL) if (folder / name / CONFIG_NAME).is_file())
 
 
 def _read_config(path: Path) -> dict[str, Any]:

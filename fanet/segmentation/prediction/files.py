@@ -1,7 +1,7 @@
 """Prediction over image and video files: label maps and overlays."""
 
 import glob
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,11 +21,8 @@ from fanet.media.video import (
     write_labels_video,
     write_overlay_video,
 )
-from fanet.segmentation.network.model import UperNet
-from fanet.segmentation.prediction.windows import check_window
+from fanet.segmentation.prediction.predictor import Predictor
 from fanet.threads import Background, read_ahead
-
-Predict = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -60,11 +57,9 @@ def collect_inputs(inputs: Sequence[str | Path]) -> list[Path]:
 
 
 def predict_files(
-    model: UperNet,
+    predictor: Predictor,
     paths: Sequence[str | Path],
     output: str | Path,
-    window: tuple[int, int] | None = None,
-    overlap: float = 0.25,
 ) -> list[Prediction]:
     """Writes `NAME_labels.png` and `NAME_overlay.png` for every image `NAME.*`, `NAME_labels.mkv` (lossless) and
     `NAME_overlay.mp4` for every video.
@@ -74,32 +69,24 @@ def predict_files(
     every file is written whole or not at all.
 
     Args:
-        model: predicts, with its own preprocessing and on its own device.
+        predictor: what gives the labels of an image.
         paths: files, folders and glob patterns.
         output: the folder for the results; made where missing.
-        window: height and width of a sliding window, as in `UperNet.predict`.
-        overlap: of neighbouring windows, 0..0.9.
 
     Raises:
         UserError: an input is missing; two inputs, or an input and a result, would have the same name (known before
-            anything is predicted); the window makes no sense; or files were unreadable (raised at the end, naming
-            each).
+            anything is predicted); or files were unreadable (raised at the end, naming each).
     """
-    if window is not None:
-        check_window(window, overlap)
     planned = [_planned(source, Path(output)) for source in collect_inputs(paths)]
     _check_names(planned)
     failures: list[str] = []
 
-    def predict(pixels: np.ndarray) -> np.ndarray:
-        return model.predict(pixels, window, overlap)
-
     images = [files for files in planned if not is_video(files.source)]
-    done = _predict_images(model, predict, images, output, failures)
+    done = _predict_images(predictor, images, output, failures)
     for files in planned:
         if is_video(files.source):
             try:
-                _predict_video(model, predict, files, output)
+                _predict_video(predictor, files, output)
                 done.append(files)
             except UserError as error:
                 failures.append(str(error))
@@ -110,13 +97,13 @@ def predict_files(
 
 
 def _predict_images(
-    model: UperNet, predict: Predict, planned: Sequence[Prediction], output: str | Path, failures: list[str]
+    predictor: Predictor, planned: Sequence[Prediction], output: str | Path, failures: list[str]
 ) -> list[Prediction]:
     """Predicts images, and adds to `failures` what is wrong with those that cannot be read."""
 
     def write(files: Prediction, image: np.ndarray, labels: np.ndarray) -> None:
         write_png(files.labels, labels)
-        write_png(files.overlay, overlay(image, labels, model.classes))
+        write_png(files.overlay, overlay(image, labels, predictor.classes))
 
     done = []
     # `None` shows the bar on a terminal only
@@ -130,7 +117,7 @@ def _predict_images(
             if isinstance(image, UserError):
                 failures.append(str(image))
             else:
-                labels = predict(image)
+                labels = predictor.labels(image)
                 make_folder(output)
                 writer.submit(write, files, image, labels)
                 done.append(files)
@@ -146,7 +133,7 @@ def _read(planned: Sequence[Prediction]) -> Iterator[tuple[Prediction, np.ndarra
             yield files, error
 
 
-def _predict_video(model: UperNet, predict: Predict, files: Prediction, output: str | Path) -> None:
+def _predict_video(predictor: Predictor, files: Prediction, output: str | Path) -> None:
     """Predicts one video, frame by frame.
 
     Raises:
@@ -161,7 +148,7 @@ def _predict_video(model: UperNet, predict: Predict, files: Prediction, output: 
 
         def write(frame: Frame, labels: np.ndarray, maps: VideoWriter, pictures: VideoWriter) -> None:
             maps.write(labels, frame.pts)
-            pictures.write(overlay(frame.pixels, labels, model.classes), frame.pts)
+            pictures.write(overlay(frame.pixels, labels, predictor.classes), frame.pts)
 
         with (
             write_labels_video(files.labels, clip, size) as maps,
@@ -171,7 +158,7 @@ def _predict_video(model: UperNet, predict: Predict, files: Prediction, output: 
         ):
             frame: Frame | None = first
             while frame is not None:
-                writer.submit(write, frame, predict(frame.pixels), maps, pictures)
+                writer.submit(write, frame, predictor.labels(frame.pixels), maps, pictures)
                 bar.update()
                 frame = next(frames, None)
 

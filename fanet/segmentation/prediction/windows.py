@@ -5,12 +5,14 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 
 from fanet.errors import UserError
-from fanet.segmentation.network.decoders.upernet import resize
+from fanet.segmentation.bilinear import resize
 
 #: The smallest side of a window: the coarsest maps of most backbones have a single value on so many pixels.
 SMALLEST_WINDOW = 32
 #: With more, the number of windows explodes: 0.9 already costs a hundred times the work of none.
 LARGEST_OVERLAP = 0.9
+#: What neighbouring windows have in common where nobody asks for another share.
+OVERLAP = 0.25
 
 Network = Callable[[torch.Tensor], torch.Tensor]
 
@@ -33,7 +35,7 @@ def label_map(
     picture: torch.Tensor,
     size: tuple[int, int],
     window: tuple[int, int] | None = None,
-    overlap: float = 0.25,
+    overlap: float = OVERLAP,
 ) -> torch.Tensor:
     """The strongest class at every pixel: (H, W) uint8.
 
@@ -52,6 +54,25 @@ def label_map(
     if size == (height, width):
         return torch.cat([strongest_class(band) for band in bands])
     return strongest_class(torch.cat([band.clone() for band in bands], dim=2), size)
+
+
+def logit_map(
+    network: Network,
+    picture: torch.Tensor,
+    size: tuple[int, int],
+    window: tuple[int, int] | None = None,
+    overlap: float = OVERLAP,
+) -> torch.Tensor:
+    """The logits of every class at every pixel: (1, C, H, W). Arguments as for `label_map`."""
+    height, width = picture.shape[-2:]
+    if window is None or (window[0] >= height and window[1] >= width):
+        logits = network(picture)
+    else:
+        bands = blended_bands(network, picture, (min(window[0], height), min(window[1], width)), overlap)
+        logits = torch.cat([band.clone() for band in bands], dim=2)
+    for target in ((height, width), size):
+        logits = logits if tuple(logits.shape[-2:]) == target else resize(logits, target)
+    return logits
 
 
 def strongest_class(logits: torch.Tensor, *sizes: tuple[int, int]) -> torch.Tensor:

@@ -3,18 +3,18 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import Any
 
 import torch
 from timm.optim import create_optimizer_v2, get_optimizer_info, list_optimizers
 from torch import nn
 
 from fanet.classes import ClassScheme
-from fanet.errors import UserError
+from fanet.errors import UserError, one_line
 from fanet.segmentation.data import SegmentationDataset, open_dataset
-from fanet.segmentation.data.transforms import TrainTransform
-from fanet.segmentation.network.model import UperNet
+from fanet.segmentation.network.model import SegmentationModel
+from fanet.segmentation.prediction.engines.eager import in_evaluation_mode
 from fanet.segmentation.preprocessing import Preprocessing
+from fanet.segmentation.training.objectives import OBJECTIVES, Objective
 from fanet.segmentation.training.settings import Settings
 
 
@@ -32,14 +32,18 @@ def open_data(settings: Settings) -> tuple[SegmentationDataset, SegmentationData
     return training, validation
 
 
-def build_transform(settings: Settings, preprocessing: Preprocessing, ignore_index: int) -> TrainTransform:
-    """The augmentation of training samples, normalised as the network's preprocessing does it."""
-    values = asdict(settings.augmentation)
-    pairs: dict[str, Any] = {key: _pair(values.pop(key)) for key in ("fit", "ratios", "crop")}
-    return TrainTransform(**values, **pairs, mean=preprocessing.mean, std=preprocessing.std, ignore_index=ignore_index)
+def open_unlabelled(settings: Settings) -> SegmentationDataset:
+    """The split whose images are used without their labels.
+
+    Raises:
+        UserError: the data is missing or unfit.
+    """
+    data = settings.data
+    with _told_of("data.train_kwargs", data.dataset):
+        return open_dataset(data.dataset, data.root, str(data.unlabelled_split), **data.train_kwargs)
 
 
-def build_network(settings: Settings, classes: ClassScheme, device: torch.device, processes: int) -> UperNet:
+def build_network(settings: Settings, classes: ClassScheme, device: torch.device, processes: int) -> SegmentationModel:
     """The network in training mode on `device`, its random weights a function of the seed.
 
     Args:
@@ -53,7 +57,7 @@ def build_network(settings: Settings, classes: ClassScheme, device: torch.device
     """
     torch.manual_seed(settings.train.seed)
     with _told_of("model.backbone_kwargs", settings.model.backbone):
-        network = UperNet(**asdict(settings.model), num_classes=len(classes), classes=classes)
+        network = SegmentationModel(**asdict(settings.model), num_classes=len(classes), classes=classes)
     network.preprocessing = Preprocessing(
         mean=network.preprocessing.mean,
         std=network.preprocessing.std,
@@ -70,7 +74,7 @@ def build_network(settings: Settings, classes: ClassScheme, device: torch.device
     return network
 
 
-def try_sizes(network: UperNet, settings: Settings, validation: SegmentationDataset) -> None:
+def try_sizes(network: SegmentationModel, settings: Settings, validation: SegmentationDataset) -> None:
     """Shows the network a crop and a validation image where timm builds its backbone for one size: some take no others.
 
     Raises:
@@ -78,20 +82,30 @@ def try_sizes(network: UperNet, settings: Settings, validation: SegmentationData
     """
     if network.multiple > 1:
         shown = network.preprocessing.resized(validation[0].image)
-        network.eval()
-        with torch.no_grad(), network.naming_refused_sizes():
+        with torch.no_grad(), in_evaluation_mode(network):
             for size in (tuple(settings.augmentation.crop), tuple(shown.shape[-2:])):
-                network(torch.zeros(1, 3, *size, device=next(network.parameters()).device))
-        network.train()
+                network.coarse_logits(torch.zeros(1, 3, *size, device=next(network.parameters()).device))
 
 
-def build_optimizer(settings: Settings, network: UperNet) -> torch.optim.Optimizer:
-    """timm's, with its parameter groups.
+def build_objective(settings: Settings, network: SegmentationModel, classes: ClassScheme) -> Objective:
+    """Build what the recipe minimises.
+
+    Raises:
+        UserError: the loss does not suit the classes, or the objective needs images that the recipe does not name.
+    """
+    objective = OBJECTIVES[settings.objective.name]
+    if objective.needs_unlabelled and settings.data.unlabelled_split is None:
+        raise UserError(f"{settings.objective.name} needs images without labels: set data.unlabelled_split")
+    return objective(network, settings.loss.build(classes)).to(next(network.parameters()).device)
+
+
+def build_optimizer(settings: Settings, objective: Objective) -> torch.optim.Optimizer:
+    """timm's, with its parameter groups for the network; parameters of the objective's own come last.
 
     Raises:
         UserError: there is no such optimizer, it cannot be built here, or layer-wise decay does not suit the backbone.
     """
-    options = settings.optimizer
+    options, network = settings.optimizer, objective.network
     if options.name not in list_optimizers():
         raise UserError(f"timm has no optimizer {options.name!r}: take one of timm.optim.list_optimizers()")
     if options.layer_decay is not None and network.group_matcher() is None:
@@ -101,13 +115,16 @@ def build_optimizer(settings: Settings, network: UperNet) -> torch.optim.Optimiz
     if get_optimizer_info(options.name).second_order:
         raise UserError(f"{options.name} needs second derivatives, which are not computed: take another optimizer")
     with _told_of("the optimizer's settings", options.name):
-        return create_optimizer_v2(
+        optimizer = create_optimizer_v2(
             network,
             opt=options.name,
             lr=options.lr,
             weight_decay=options.weight_decay,
             layer_decay=options.layer_decay,
         )
+    if own := list(objective.own_parameters()):
+        optimizer.add_param_group({"params": own, "lr": options.lr, "weight_decay": options.weight_decay})
+    return optimizer
 
 
 def _pair(values: list | None) -> tuple | None:
@@ -122,4 +139,4 @@ def _told_of(settings: str, what: str) -> Iterator[None]:
     except UserError:
         raise
     except (TypeError, ValueError, AssertionError, ImportError) as error:
-        raise UserError(f"{settings} do not suit {what}: {' '.join(str(error).split())}") from error
+        raise UserError(f"{settings} do not suit {what}: {one_line(error)}") from error

@@ -1,9 +1,35 @@
 """What training minimises."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
+
+from fanet.classes import ClassScheme
+from fanet.errors import UserError
+from fanet.recipes.fields import Above, AtLeast
+
+
+@dataclass(frozen=True)
+class LossSettings:
+    """The recipe's section `loss`; see `SegmentationLoss`."""
+
+    aux_weight: Annotated[float, AtLeast(0)]
+    class_weights: Annotated[list[float] | None, Above(0)]
+    focal_gamma: Annotated[float, AtLeast(0)]
+    dice_weight: Annotated[float, AtLeast(0)]
+
+    def build(self, classes: ClassScheme) -> "SegmentationLoss":
+        """Build the loss for a task.
+
+        Raises:
+            UserError: there is not one weight for each class.
+        """
+        if self.class_weights and len(self.class_weights) != len(classes):
+            raise UserError(f"loss.class_weights needs one number for each of {len(classes)} classes")
+        return SegmentationLoss(**asdict(self), ignore_index=classes.ignore_index)
 
 
 @dataclass(frozen=True)
@@ -21,7 +47,7 @@ class SegmentationLoss:
     """
 
     aux_weight: float = 0.4
-    class_weights: tuple[float, ...] | None = None
+    class_weights: Sequence[float] | None = None
     focal_gamma: float = 0.0
     dice_weight: float = 0.0
     ignore_index: int = 255

@@ -13,10 +13,11 @@ from fanet.errors import UserError, needs_extra
 from fanet.files import UNFINISHED, atomic_path, make_folder
 from fanet.recipes import flatten
 from fanet.segmentation.network.checkpoints import is_run_checkpoint
-from fanet.segmentation.network.model import UperNet
+from fanet.segmentation.network.model import SegmentationModel
+from fanet.segmentation.network.saving import BEST, FINAL
+from fanet.segmentation.training.settings import OPTIONAL_KEYS
 
 CHECKPOINT = "last.pt"
-BEST, FINAL = "best", "final"  # models
 RECIPE = "recipe.yaml"
 ENVIRONMENT = "environment.json"
 # How the same samples are reached: a run may be resumed where its data has moved, or with more workers.
@@ -29,7 +30,7 @@ class RunFolder:
     - `recipe.yaml`, `environment.json`: what runs, and on which versions;
     - `log.csv`, `tensorboard/`: a row an evaluation; `loss` is the mean since the last one, IoU and accuracy are in %;
     - `last.pt`: the checkpoint to resume from;
-    - `best/`, `final/`: models for `UperNet.from_pretrained`.
+    - `best/`, `final/`: models for `SegmentationModel.from_pretrained`.
     """
 
     def __init__(self, path: Path) -> None:
@@ -62,7 +63,7 @@ class RunFolder:
         checkpoint = self._read()
         if not isinstance(checkpoint, dict) or not is_run_checkpoint(checkpoint):
             raise UserError(f"{self.checkpoint_path} is not of a training run: choose another folder")
-        before, now = dict(flatten(checkpoint["recipe"])), dict(flatten(recipe))
+        before, now = (OPTIONAL_KEYS | dict(flatten(settings)) for settings in (checkpoint["recipe"], recipe))
         for key in before | now:
             if before.get(key) != now.get(key) and key not in FREE_KEYS:
                 raise UserError(
@@ -98,7 +99,7 @@ class RunFolder:
         with atomic_path(self.checkpoint_path) as path:
             torch.save(dict(checkpoint), path)
 
-    def save_model(self, model: UperNet, name: str) -> None:
+    def save_model(self, model: SegmentationModel, name: str) -> None:
         """Writes a model: `best` or `final`."""
         model.save_pretrained(self.path / name)
 

@@ -2,6 +2,24 @@
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
+
+from fanet.recipes.fields import AtLeast, Between, OneOf
+
+
+@dataclass(frozen=True)
+class SchedulerSettings:
+    """The recipe's section `scheduler`; see `Schedule`."""
+
+    name: Annotated[str, OneOf("cosine", "poly")]
+    warmup_iterations: Annotated[int, AtLeast(0)]
+    warmup_ratio: Annotated[float, Between(0, 1)]
+    min_lr: Annotated[float, AtLeast(0)]
+    power: Annotated[float, AtLeast(0)]
+
+    def build(self, iterations: int, peak: float) -> "Schedule":
+        """Build the schedule of a run of so many iterations with this highest rate."""
+        return Schedule(self.name, iterations, peak, self.min_lr, self.warmup_iterations, self.warmup_ratio, self.power)
 
 
 @dataclass(frozen=True)

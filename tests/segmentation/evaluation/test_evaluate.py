@@ -15,8 +15,9 @@ from fanet.classes import ZEROWASTE, ClassScheme
 from fanet.errors import UserError
 from fanet.segmentation import Preprocessing, UperNet, load_model
 from fanet.segmentation.data import ClutterScenes, Sample, SegmentationDataset, open_dataset
-from fanet.segmentation.evaluation.evaluate import evaluate_split, image_matrices, predict_labels
+from fanet.segmentation.evaluation.evaluate import evaluate_split, image_matrices
 from fanet.segmentation.evaluation.metrics import ConfusionMatrix
+from fanet.segmentation.processes import find_device
 from fanet.threads import map_ahead
 
 CHECKPOINT = Path(__file__).parents[2] / "data" / "parity" / "authors_zerowaste_micro.pth"
@@ -66,11 +67,11 @@ def test_evaluation_differs_from_opencv_and_numpy(belt, tmp_path, kind):
     matrix, differing = np.zeros((5, 5), np.int64), []
     for sample in dataset:
         expected = published_protocol(model, sample.image)
-        differing.append(float((predict_labels(model, sample.image) != expected).mean()))
+        differing.append(float((model.predict(sample.image) != expected).mean()))
         np.add.at(matrix, (sample.labels.ravel(), expected.ravel()), 1)
     assert max(differing) < 1e-5  # ties within the rounding of float32
 
-    result = evaluate_split(model, dataset, tmp_path)
+    result = evaluate_split(model.predictor(), dataset, tmp_path)
     actual = np.array(result["confusion_matrix"])
     assert actual.sum() == matrix.sum() == 2 * 1920 * 1080
     assert np.abs(actual - matrix).sum() / 2 < 1e-5 * matrix.sum()
@@ -78,7 +79,7 @@ def test_evaluation_differs_from_opencv_and_numpy(belt, tmp_path, kind):
 
 
 def test_figures_do_not_follow_from_the_matrix(shipped, scenes, tmp_path):
-    result = evaluate_split(shipped, scenes, tmp_path / "out", resamples=50, description={"split": "test"})
+    result = evaluate_split(shipped.predictor(), scenes, tmp_path / "out", resamples=50, description={"split": "test"})
     matrix = np.array(result["confusion_matrix"])
     iou = [100 * matrix[i, i] / (matrix[i].sum() + matrix[:, i].sum() - matrix[i, i]) for i in range(5)]
     assert list(result["iou"].values()) == pytest.approx(iou, rel=1e-12)
@@ -105,10 +106,10 @@ def test_scales_and_mirrors_are_not_averaged_as_probabilities(shipped, scenes):
                 logits = cv2.resize(shipped(view)[0].numpy()[..., ::step].transpose(1, 2, 0), (64, 64))
                 exponents = np.exp(logits - logits.max(-1, keepdims=True))
                 total += (exponents / exponents.sum(-1, keepdims=True)).transpose(2, 0, 1)
-    labels = predict_labels(shipped, image, scales=(0.75, 1.0, 1.5), flip=True)
+    labels = shipped.predict(image, scales=(0.75, 1.0, 1.5), flip=True)
     assert (labels != total.argmax(0)).mean() < 0.01
-    assert (predict_labels(shipped, image, scales=(1.0,)) == shipped.predict(image)).all()
-    assert (predict_labels(shipped, image, scales=(1.0, 1.0)) == shipped.predict(image)).mean() > 0.999
+    assert (shipped.predict(image, scales=(1.0,)) == shipped.predict(image)).all()
+    assert (shipped.predict(image, scales=(1.0, 1.0)) == shipped.predict(image)).mean() > 0.999
 
 
 class Slow(SegmentationDataset):
@@ -149,7 +150,7 @@ def test_the_next_sample_waits_for_the_caller():
 def test_a_broken_or_unlabelled_sample_leaves_results_behind(shipped, tmp_path):
     for dataset, message in ((Slow(5, broken=3), "3 is broken"), (Slow(2, labelled=False), "0 has no labels")):
         with pytest.raises(UserError, match=message):
-            evaluate_split(shipped, dataset, tmp_path / "out")
+            evaluate_split(shipped.predictor(), dataset, tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
     assert shipped.training is False
 
@@ -157,13 +158,13 @@ def test_a_broken_or_unlabelled_sample_leaves_results_behind(shipped, tmp_path):
 def test_a_size_that_the_backbone_refuses_ends_in_a_traceback(scenes):
     model = UperNet("hiera_tiny_224", num_classes=5, head_channels=8, aux_channels=0)
     with pytest.raises(UserError, match="hiera_tiny_224 takes no images of this size"):
-        image_matrices(model, scenes)
+        image_matrices(model.predictor(), scenes)
 
 
 def test_another_number_of_classes_is_evaluated(shipped, scenes, tmp_path):
     other = UperNet("test_fanet", num_classes=3, head_channels=8, aux_channels=0)
     with pytest.raises(UserError, match="knows 3 classes, the data set has 5"):
-        evaluate_split(other, scenes, tmp_path / "out")
+        evaluate_split(other.predictor(), scenes, tmp_path / "out")
 
 
 def test_classes_of_other_names_or_another_order_are_compared(shipped, scenes, tmp_path, monkeypatch):
@@ -171,32 +172,31 @@ def test_classes_of_other_names_or_another_order_are_compared(shipped, scenes, t
     swapped = ClassScheme((*names[:3], names[4], names[3]), ZEROWASTE.palette)
     monkeypatch.setattr(shipped, "classes", swapped)
     with pytest.raises(UserError, match="class 3 is 'soft_plastic' to the model and 'metal' in the data set"):
-        evaluate_split(shipped, scenes, tmp_path / "swapped", resamples=0)
+        evaluate_split(shipped.predictor(), scenes, tmp_path / "swapped", resamples=0)
     assert not (tmp_path / "swapped").exists()
     monkeypatch.setattr(shipped, "classes", ClassScheme.numbered(5))  # of a checkpoint without names
-    assert list(evaluate_split(shipped, scenes, tmp_path / "numbered", resamples=0)["iou"]) == list(names)
+    assert list(evaluate_split(shipped.predictor(), scenes, tmp_path / "numbered", resamples=0)["iou"]) == list(names)
 
 
-def test_a_device_is_not_looked_for_in_one_process_or_given_to_several(shipped, scenes, tmp_path, monkeypatch):
+def test_a_device_that_is_missing_or_shared_by_processes_is_refused(monkeypatch):
     with pytest.raises(UserError, match="no device 'cuda:99' .*this machine has cpu"):
-        evaluate_split(shipped, scenes, tmp_path / "out", device="cuda:99")
+        find_device("cuda:99")
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(UserError, match="2 processes cannot share the device 'cpu'"):
-        evaluate_split(shipped, scenes, tmp_path / "out", device="cpu")
-    assert not (tmp_path / "out").exists()
+        find_device("cpu")
 
 
 def test_a_folder_that_cannot_be_made_is_noticed_at_the_end(shipped, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="file .*file is in the way"):
-        evaluate_split(shipped, Slow(5, broken=0), tmp_path / "file" / "out")
+        evaluate_split(shipped.predictor(), Slow(5, broken=0), tmp_path / "file" / "out")
 
 
 def test_a_scale_does_not_keep_the_published_fit(shipped):
     model = UperNet("test_fanet", num_classes=5, head_channels=8, aux_channels=0, preprocessing=PUBLISHED).eval()
     seen = []
-    model.register_forward_pre_hook(lambda _, inputs: seen.append(tuple(inputs[0].shape[-2:])))
-    predict_labels(model, np.zeros((1080, 1920, 3), np.uint8), scales=(0.5,))
+    model.backbone.register_forward_pre_hook(lambda _, inputs: seen.append(tuple(inputs[0].shape[-2:])))
+    model.predict(np.zeros((1080, 1920, 3), np.uint8), scales=(0.5,))
     assert seen == [(256, 480)], "fit (1024, 256), then up to multiples of 32"
     assert model.preprocessing == replace(PUBLISHED), "the model itself stays as it is"
 
@@ -209,6 +209,6 @@ def test_processes_together_count_otherwise_than_one(shipped, scenes, tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("mIoU without background") == 1, "one of the processes reports"
     together = json.loads((tmp_path / "two" / "metrics.json").read_text())
-    alone = image_matrices(shipped, scenes).sum(axis=0)
+    alone = image_matrices(shipped.predictor(), scenes).sum(axis=0)
     assert together["confusion_matrix"] == alone.tolist()
     assert together["miou"] == pytest.approx(100 * ConfusionMatrix.of(alone).miou)

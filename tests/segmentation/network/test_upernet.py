@@ -5,7 +5,7 @@ from torch import nn
 
 from fanet.errors import UserError
 from fanet.segmentation import UperNet
-from fanet.segmentation.network.decoders.upernet import BatchNorm
+from fanet.segmentation.network.layers import BatchNorm
 
 NARROW = dict(head_channels=8, aux_channels=8)
 

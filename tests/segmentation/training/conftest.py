@@ -2,7 +2,8 @@ import itertools
 
 import pytest
 
-from fanet.segmentation.training.train import Trainer, train
+from fanet.segmentation.training import train as module
+from fanet.segmentation.training.train import train
 
 from .tiny_run import tiny_recipe
 
@@ -12,14 +13,14 @@ def at_step(monkeypatch):
     """Has something happen at the start of a step, once."""
 
     def install(iteration, action):
-        step, once = Trainer._step, itertools.count()
+        begin, once = module.set_learning_rate, itertools.count()
 
-        def patched(trainer, *args):
-            if trainer.progress.iteration == iteration and next(once) == 0:
+        def patched(run):
+            if run.progress.iteration == iteration and next(once) == 0:
                 action()
-            return step(trainer, *args)
+            return begin(run)
 
-        monkeypatch.setattr(Trainer, "_step", patched)
+        monkeypatch.setattr(module, "set_learning_rate", patched)
 
     return install
 

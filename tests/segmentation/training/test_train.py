@@ -48,7 +48,7 @@ def test_final_model_is_the_evaluated_average_of_the_weights(finished):
     model = UperNet.from_pretrained(folder / "final")
     averaged = state(folder)["ema"]
     assert all(torch.equal(value, averaged[name]) for name, value in model.state_dict().items())
-    matrices = image_matrices(model, ClutterScenes("val", count=2, size=40))
+    matrices = image_matrices(model.predictor(), ClutterScenes("val", count=2, size=40))
     scores = ConfusionMatrix.of(matrices.sum(axis=0)).to_dict(ZEROWASTE.names)
     assert scores["miou"] == pytest.approx(result["miou"], abs=1e-9)
 
@@ -189,7 +189,7 @@ def test_loss_that_is_no_number_stops_the_run_and_names_the_checkpoint(tmp_path)
     recipe = tiny_recipe("optimizer.lr=1e30", "train.clip_grad=0", "evaluation.every=1", "train.iterations=20")
     with pytest.raises(
         UserError,
-        match=r"in iteration \d+: start anew with a lower optimizer.lr; the last good checkpoint is .*last.pt",
+        match=r"in iteration \d+: start again with a lower optimizer.lr; the last good checkpoint is .*last.pt",
     ):
         train(recipe, tmp_path)
     assert state(tmp_path)["progress"]["iteration"] >= 1
@@ -302,6 +302,8 @@ def test_two_processes_follow_the_loss_of_one(tmp_path):
     one, two = ([float(row["loss"]) for row in read_log(tmp_path / name)] for name in ("one", "two"))
     assert two == pytest.approx(one, rel=1e-4)
     # Batch norm's statistics differ from process to process; those that are saved are those that were evaluated.
-    matrices = image_matrices(UperNet.from_pretrained(tmp_path / "two" / "final"), ClutterScenes("val", 2, size=40))
+    matrices = image_matrices(
+        UperNet.from_pretrained(tmp_path / "two" / "final").predictor(), ClutterScenes("val", 2, size=40)
+    )
     scores = ConfusionMatrix.of(matrices.sum(axis=0)).to_dict(ZEROWASTE.names)
     assert float(read_log(tmp_path / "two")[-1]["miou"]) == pytest.approx(scores["miou"], abs=1e-9)

@@ -1,0 +1,173 @@
+"""The keys of a recipe as fields of dataclasses: types and ranges are annotations, and are checked when it is read.
+
+    lr: Annotated[float, Above(0)]
+    layer_decay: Annotated[float | None, Between(0, 1)]
+
+A field without a default must be stated in every recipe. Keys that came later have defaults, so older recipes keep
+their meaning.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from types import UnionType
+from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
+
+from fanet.errors import UserError
+from fanet.recipes import unknown_key
+
+Section = TypeVar("Section")
+
+
+@dataclass(frozen=True)
+class AtLeast:
+    """A number that is not below `low`."""
+
+    low: float
+
+    def allows(self, value: Any) -> bool:
+        """Whether a value of the field's type is in range."""
+        return value >= self.low
+
+    def __str__(self) -> str:
+        return f"at least {self.low}"
+
+
+@dataclass(frozen=True)
+class Above:
+    """A number above `low`, or a list of such numbers."""
+
+    low: float
+
+    def allows(self, value: Any) -> bool:
+        """Whether a value of the field's type is in range."""
+        return min(value, default=self.low) > self.low if isinstance(value, list) else value > self.low
+
+    def __str__(self) -> str:
+        return "positive" if self.low == 0 else f"above {self.low}"
+
+
+@dataclass(frozen=True)
+class Between:
+    """A number from `low` to `high`, both included."""
+
+    low: float
+    high: float
+
+    def allows(self, value: Any) -> bool:
+        """Whether a value of the field's type is in range."""
+        return self.low <= value <= self.high
+
+    def __str__(self) -> str:
+        return f"in {self.low}..{self.high}"
+
+
+class OneOf:
+    """One of several words."""
+
+    def __init__(self, *words: str) -> None:
+        self.words = words
+
+    def allows(self, value: Any) -> bool:
+        """Whether a value of the field's type is in range."""
+        return value in self.words
+
+    def __str__(self) -> str:
+        return " or ".join(self.words)
+
+
+class PositivePair:
+    """A list of two numbers above 0."""
+
+    def allows(self, value: Any) -> bool:
+        """Whether a value of the field's type is in range."""
+        return len(value) == 2 and min(value) > 0
+
+    def __str__(self) -> str:
+        return "two numbers above 0"
+
+
+def read_section(section: type[Section], values: Any, prefix: str = "") -> Section:
+    """Build the dataclass `section` from the mapping `values`, and the dataclasses of its fields in turn.
+
+    Args:
+        section: Of the recipe, or the whole of it.
+        values: Its keys and values.
+        prefix: What stands before its keys in messages: `train.`.
+
+    Raises:
+        UserError: a key is unknown or missing, or a value has the wrong type or is out of range.
+    """
+    if not isinstance(values, Mapping):
+        raise UserError(f"{prefix.rstrip('.') or 'a recipe'} must be a mapping of keys to values, got {values!r}")
+    kinds = get_type_hints(section, include_extras=True)
+    for key in values:
+        if key not in kinds:
+            raise unknown_key(f"{prefix}{key}", [f"{prefix}{name}" for name in kinds])
+    given = {key: values[key] for key in kinds if key in values}
+    for key in kinds.keys() - given.keys() - _defaults(section).keys():
+        raise UserError(f"the recipe lacks the key {prefix + key!r}: every setting has to be stated")
+    return section(**{key: _value(kinds[key], value, f"{prefix}{key}") for key, value in given.items()})
+
+
+def optional_keys(section: type, prefix: str = "") -> dict[str, Any]:
+    """Return the dotted keys below a section that a recipe may leave out, with the values that they then have."""
+    found: dict[str, Any] = {}
+    kinds = get_type_hints(section)
+    for key, default in _defaults(section).items():
+        if not is_dataclass(kinds[key]):
+            found[f"{prefix}{key}"] = default
+    for key, kind in kinds.items():
+        if is_dataclass(kind):
+            found |= optional_keys(kind, f"{prefix}{key}.")  # type: ignore[arg-type]
+    return found
+
+
+def _defaults(section: type) -> dict[str, Any]:
+    found = {}
+    for field in fields(section):
+        if field.default is not MISSING:
+            found[field.name] = field.default
+        elif field.default_factory is not MISSING:
+            found[field.name] = field.default_factory()
+    return found
+
+
+def _value(kind: Any, value: Any, key: str) -> Any:
+    """`value` as the annotation `kind` of a field wants it."""
+    if is_dataclass(kind):
+        return read_section(kind, value, f"{key}.")  # type: ignore[arg-type]
+    if get_origin(kind) is not Annotated:
+        return _typed(kind, value, key)
+    plain, *ranges = get_args(kind)
+    typed = _typed(plain, value, key)
+    for allowed in ranges if typed is not None else ():
+        if not allowed.allows(typed):
+            raise UserError(f"{key} must be {allowed}{' or null' if _is_optional(plain) else ''}, got {value!r}")
+    return typed
+
+
+def _typed(kind: Any, value: Any, key: str) -> Any:
+    for option in get_args(kind) if isinstance(kind, UnionType) else (kind,):
+        if option is float:
+            if type(value) in (int, float) and math.isfinite(value):
+                return float(value)
+            continue
+        if get_origin(option) is list and isinstance(value, list):
+            return [_typed(get_args(option)[0], item, key) for item in value]
+        if type(value) is option:
+            return value
+    raise UserError(f"{key} must be {_in_words(kind)}, got {value!r}")
+
+
+def _is_optional(kind: Any) -> bool:
+    return isinstance(kind, UnionType) and type(None) in get_args(kind)
+
+
+def _in_words(kind: Any) -> str:
+    if isinstance(kind, UnionType):
+        return " or ".join(_in_words(option) for option in get_args(kind))
+    if get_origin(kind) is list:
+        return f"a list, each item {_in_words(get_args(kind)[0])}"
+    words = {int: "a whole number", float: "a finite number", bool: "true or false", str: "a text", dict: "a mapping"}
+    return words.get(kind, "null")

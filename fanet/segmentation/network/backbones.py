@@ -1,0 +1,163 @@
+"""Any timm backbone as a source of feature maps: build it for images of any size, and read what its maps are."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from torch import nn
+
+from fanet.errors import UserError, one_line
+
+LEVELS = 4  # decoders take the last four maps of a backbone, [1/4, 1/8, 1/16, 1/32] for most
+
+# How models that timm builds for one size are made to take others: its Swins, its vision transformers. In this order,
+# because older Swins swallow the second argument and stay as they are.
+_ANY_SIZE: tuple[dict[str, Any], ...] = ({"strict_img_size": False}, {"dynamic_img_size": True})
+
+# The constructor's own arguments say where weights come from; a config.json must not be able to.
+_RESERVED = ("pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "features_only")
+
+# What `timm.create_model` takes with `features_only=True` alone.
+_OF_FEATURES = ("out_indices", "feature_cls")
+
+# Words by which errors about the size of an image are told from others.
+_OF_SIZES = ("size", "shape", "dimension", "height", "width")
+
+
+def kwargs_for_any_size(name: str, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Complete the arguments of a backbone that timm builds for one size such that it takes images of any size.
+
+    Raises:
+        UserError: timm does not know the backbone, or the arguments are not the caller's to give.
+    """
+    architecture = name.split(".")[0]
+    if not timm.is_model(architecture):
+        raise UserError(f"unknown backbone {name!r}; `timm.list_models()` names those that exist")
+    if reserved := [key for key in _RESERVED if key in kwargs]:
+        raise UserError(
+            f"backbone_kwargs must not hold {', '.join(reserved)}: use pretrained_backbone or backbone_weights instead"
+        )
+    if getattr(timm.get_pretrained_cfg(architecture), "fixed_input_size", False):
+        for flexible in _ANY_SIZE:
+            if not flexible.keys() & kwargs.keys():
+                with suppress(TypeError):  # timm's answer to an argument that the backbone does not have
+                    _build(name, {**kwargs, **flexible, "features_only": True, "device": "meta"})
+                    return {**kwargs, **flexible}
+    return dict(kwargs)
+
+
+def create_backbone(name: str, kwargs: Mapping[str, Any], pretrained: bool, weights: str | Path | None) -> nn.Module:
+    """Build a timm model for its last four feature maps; fewer where it has fewer.
+
+    Args:
+        name: Of the model in timm.
+        kwargs: Further arguments of `timm.create_model`.
+        pretrained: Load the published weights.
+        weights: Load the weights in this file instead.
+
+    Raises:
+        UserError: the model offers no feature maps, or its weights cannot be had.
+    """
+    overlay = {"pretrained_cfg_overlay": {"file": str(weights)}} if weights is not None else {}
+    options = {"features_only": True, "pretrained": pretrained or weights is not None} | overlay | dict(kwargs)
+    if "out_indices" not in options:
+        levels = len(channels(_build(name, {**kwargs, "features_only": True, "device": "meta"})))
+        options["out_indices"] = tuple(range(max(0, levels - LEVELS), levels))
+    return _build(name, options)
+
+
+def channels(backbone: nn.Module) -> list[int]:
+    """Return the channels of each map, finest first."""
+    info: Any = backbone.feature_info
+    return info.channels()
+
+
+def reductions(backbone: nn.Module) -> list[int]:
+    """Return how many pixels of the image one place of each map spans to a side, finest first."""
+    info: Any = backbone.feature_info
+    return info.reduction()
+
+
+def size_multiple(backbone: nn.Module) -> int:
+    """Return what the sides of an image must be multiples of: 1 but for networks that timm builds for one size."""
+    cfg: Any = getattr(backbone, "pretrained_cfg", {})
+    return max(reductions(backbone)) if cfg.get("fixed_input_size") else 1
+
+
+def feature_maps(backbone: nn.Module, x: torch.Tensor) -> list[torch.Tensor]:
+    """(B, 3, H, W) -> the backbone's maps, NCHW, finest first"""
+    features = backbone(x)
+    if str(getattr(backbone, "output_fmt", "NCHW")).endswith("NHWC"):
+        features = [feature.permute(0, 3, 1, 2) for feature in features]
+    return features
+
+
+def layer_patterns(backbone: nn.Module, prefix: str, coarse: bool = False) -> dict[str, Any] | None:
+    """Return timm's patterns that sort a backbone's parameters into layers, for names that begin with `prefix`.
+
+    None where the backbone's feature maps keep no names to go by.
+    """
+    inner = getattr(backbone, "model", None)
+    if inner is None or not hasattr(inner, "group_matcher"):
+        return None
+    start = f"^{prefix}model.".replace(".", r"\.")
+
+    def prefixed(patterns: Any) -> Any:
+        if isinstance(patterns, str):
+            return patterns.replace("^", start, 1)
+        return [(prefixed(pattern), place) for pattern, place in patterns]
+
+    return {group: prefixed(patterns) for group, patterns in inner.group_matcher(coarse=coarse).items()}
+
+
+def parameters_without_decay(backbone: nn.Module, name: str, kwargs: Mapping[str, Any]) -> set[str]:
+    """Return the names of parameters that timm spares from weight decay: tables of positions, class tokens.
+
+    Args:
+        backbone: As `create_backbone` built it.
+        name: Of the model in timm.
+        kwargs: The arguments that it was built with.
+    """
+    whole = getattr(backbone, "model", None)
+    if whole is None:  # feature maps that keep parts of the network only, under names with some dots replaced
+        options = {key: value for key, value in kwargs.items() if key not in _OF_FEATURES}
+        whole = _build(name, options | {"device": "meta"})
+    patterns = [pattern.replace(".", "_") for pattern in getattr(whole, "no_weight_decay", set)()]
+    names = [name for name, _ in backbone.named_parameters()]
+    bare = [name.removeprefix("model.").replace(".", "_") for name in names]
+    return {
+        name for name, flat in zip(names, bare, strict=True) if any(fnmatchcase(flat, pattern) for pattern in patterns)
+    }
+
+
+@contextmanager
+def naming_refused_sizes(name: str, multiple: int) -> Iterator[None]:
+    """Turn what a backbone says of images whose size it is not built for into one clear line, within the block.
+
+    Args:
+        name: Of the backbone, for the message.
+        multiple: As `size_multiple` returns it.
+
+    Raises:
+        UserError: the backbone takes no images of this size.
+    """
+    try:
+        yield
+    except (AssertionError, RuntimeError) as error:  # timm's answer, and what Hiera and others end in
+        about_size = any(word in str(error) for word in _OF_SIZES)
+        if not about_size or (multiple == 1 and isinstance(error, RuntimeError)):
+            raise
+        raise UserError(f"{name} takes no images of this size: {one_line(error)}") from error
+
+
+def _build(name: str, options: Mapping[str, Any]) -> nn.Module:
+    try:
+        return timm.create_model(name, **options)
+    except UserError:
+        raise
+    except (AssertionError, AttributeError, RuntimeError) as error:
+        raise UserError(f"the backbone {name!r} cannot be built for feature maps: {one_line(error)}") from error

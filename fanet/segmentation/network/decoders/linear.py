@@ -1,0 +1,28 @@
+"""A linear decoder: nothing between the features of a backbone and the classifier of pixels."""
+
+from collections.abc import Sequence
+
+import torch
+
+from fanet.segmentation.bilinear import resize
+from fanet.segmentation.network.decoders.base import Decoder, register_decoder
+
+
+@register_decoder
+class Linear(Decoder):
+    """All maps at the size of the finest, side by side; the model's classifier is then linear in the features.
+
+    [(B, C_1, H/4, W/4), …, (B, C_n, H/32, W/32)] -> (B, C_1 + … + C_n, H/4, W/4)
+
+    Args:
+        channels: Channels of the maps.
+        reductions: Not used.
+        width: Not used: the embedding is as wide as all maps together.
+    """
+
+    def __init__(self, channels: Sequence[int], reductions: Sequence[int], width: int = 256) -> None:
+        super().__init__(sum(channels))
+
+    def embed(self, features: Sequence[torch.Tensor]) -> torch.Tensor:
+        size = features[0].shape[-2:]
+        return torch.cat([features[0], *(resize(x, size) for x in features[1:])], dim=1)

@@ -1,0 +1,56 @@
+"""Layers that decoders share, under MMSegmentation's parameter names."""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+class BatchNorm(nn.BatchNorm2d):
+    """Batch norm that also trains where a channel holds a single value: batch size 1, pooled to 1x1.
+
+    One value has no variance, and `nn.BatchNorm2d` raises. Here the running statistics normalise it, as in evaluation,
+    and are left as they are; scale and shift are trained as ever.
+    """
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.training and x.shape[0] * x.shape[2] * x.shape[3] == 1:
+            return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
+        return super().forward(x)
+
+
+class ConvBnRelu(nn.Module):
+    """Convolution without bias, batch norm, ReLU: (B, C_in, H, W) -> (B, C_out, H, W)"""
+
+    def __init__(self, in_chs: int, out_chs: int, kernel_size: int, dilation: int = 1) -> None:
+        super().__init__()
+        padding = dilation * (kernel_size // 2)
+        self.conv = nn.Conv2d(in_chs, out_chs, kernel_size, padding=padding, dilation=dilation, bias=False)
+        self.bn = BatchNorm(out_chs)
+        nn.init.kaiming_normal_(self.conv.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return F.relu(self.bn(self.conv(x)), inplace=True)
+
+
+def classifier(in_chs: int, num_classes: int) -> nn.Conv2d:
+    """Build the 1x1 convolution to class logits; it starts near zero (std 0.01, MMSegmentation's choice)."""
+    conv = nn.Conv2d(in_chs, num_classes, 1)
+    nn.init.normal_(conv.weight, std=0.01)
+    nn.init.zeros_(conv.get_parameter("bias"))
+    return conv
+
+
+class AuxiliaryHead(nn.Module):
+    """A plain head on one inner map, for a second loss in training: (B, C, h, w) -> (B, num_classes, h, w)
+
+    MMSegmentation's FCNHead with one convolution.
+    """
+
+    def __init__(self, in_chs: int, num_classes: int, channels: int, dropout: float) -> None:
+        super().__init__()
+        self.convs = nn.ModuleList([ConvBnRelu(in_chs, channels, 3)])
+        self.dropout = nn.Dropout2d(dropout)
+        self.conv_seg = classifier(channels, num_classes)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.conv_seg(self.dropout(self.convs[0](x)))

@@ -1,0 +1,28 @@
+"""Trained models by name: those inside the package, and whatever else holds one."""
+
+from importlib.resources import files
+from pathlib import Path
+
+from fanet.segmentation.network.model import SegmentationModel
+
+FOLDER = Path(str(files("fanet"))) / "models"
+DEFAULT = "clutter"  # where nobody asks for another
+
+
+def shipped_models() -> list[str]:
+    """Return the names of the trained models inside the package."""
+    return sorted(path.parent.name for path in FOLDER.glob("*/config.json"))
+
+
+def load_model(name: str | Path | None = None) -> SegmentationModel:
+    """Load a trained segmentation model, in evaluation mode.
+
+    Args:
+        name: The name of a model inside the package, `clutter`; or a folder, a checkpoint file or a Hub id. A bare name
+            means the model inside, `./clutter` a folder. By default `clutter`.
+
+    Raises:
+        UserError: there is no usable model under that name, or it is a training run's and not one of its models.
+    """
+    name = DEFAULT if name is None else name
+    return SegmentationModel.from_pretrained(FOLDER / name if name in shipped_models() else name)

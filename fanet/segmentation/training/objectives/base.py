@@ -1,0 +1,66 @@
+"""What an objective is."""
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+import torch
+from torch import nn
+
+from fanet.segmentation.network.model import SegmentationModel
+from fanet.segmentation.training.losses import SegmentationLoss
+
+NETWORK = "network."
+
+
+class Objective(nn.Module):
+    """Runs the network on a batch and returns the loss: what training differentiates, and what DDP wraps.
+
+    A subclass may have losses, parameters and buffers of its own, a second network for instance. Parameters are
+    trained with the network's optimizer settings, and all of its own state is kept in checkpoints.
+
+    Args:
+        network: Logits of an image; in training a pair, from the decoder and from the auxiliary head or None.
+        loss: Of labelled images.
+    """
+
+    #: Whether every step needs images without labels too, from `data.unlabelled_split`.
+    needs_unlabelled: ClassVar[bool] = False
+
+    network: SegmentationModel
+
+    def __init__(self, network: SegmentationModel, loss: SegmentationLoss) -> None:
+        super().__init__()
+        self.network = network
+        self.loss = loss
+
+    def forward(
+        self, images: torch.Tensor, labels: torch.Tensor, unlabelled: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """The loss of a micro-batch, a scalar.
+
+        Args:
+            images: (B, 3, H, W), normalised.
+            labels: (B, H, W) int64.
+            unlabelled: As many further images, where the objective needs them.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has to define forward(images, labels, unlabelled)")
+
+    def after_step(self, iteration: int) -> None:
+        """Do what follows the optimizer step that made it `iteration` steps in all: nothing by default."""
+
+    def own_parameters(self) -> Iterator[nn.Parameter]:
+        """Yield the parameters that are trained and are not the network's."""
+        return (
+            parameter
+            for name, parameter in self.named_parameters()
+            if not name.startswith(NETWORK) and parameter.requires_grad
+        )
+
+    def own_state(self) -> dict[str, torch.Tensor]:
+        """Return what a checkpoint has to keep beside the network's weights."""
+        return {name: value for name, value in self.state_dict().items() if not name.startswith(NETWORK)}
+
+    def load_own_state(self, state: dict[str, torch.Tensor]) -> None:
+        """Continue from what `own_state` returned."""
+        network = {f"{NETWORK}{name}": value for name, value in self.network.state_dict().items()}
+        self.load_state_dict({**network, **state})

@@ -1,0 +1,183 @@
+"""The state of a training run: all that a step changes, and what it is made of."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+from timm.utils import ModelEmaV3
+from torch import nn
+
+from fanet.classes import ClassScheme
+from fanet.errors import UserError
+from fanet.segmentation.data import SegmentationDataset
+from fanet.segmentation.data.memory import InMemory
+from fanet.segmentation.data.stream import MicroBatches, TrainSamples, train_batches
+from fanet.segmentation.network.model import SegmentationModel
+from fanet.segmentation.training.build import (
+    build_network,
+    build_objective,
+    build_optimizer,
+    open_data,
+    open_unlabelled,
+    try_sizes,
+)
+from fanet.segmentation.training.objectives import Objective
+from fanet.segmentation.training.schedule import Schedule
+from fanet.segmentation.training.settings import Settings
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+# Added to the seed: unlabelled samples come in an order, and with an augmentation, of their own.
+UNLABELLED_SEED = 1_000_003
+
+#: A micro-batch: images (B, 3, h, w) float32, labels (B, h, w) int64, and unlabelled images or None.
+Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]
+
+
+@dataclass
+class Progress:
+    """Where a run is.
+
+    Attributes:
+        iteration: Optimizer steps taken.
+        seconds: Time they took, with the evaluations.
+        loss_sum, loss_count: Sum and number of the losses since the last evaluation.
+        best_miou: Best mIoU so far, %.
+        history: The rows of `log.csv`.
+    """
+
+    iteration: int = 0
+    seconds: float = 0.0
+    loss_sum: float = 0.0
+    loss_count: int = 0
+    best_miou: float = -1.0
+    history: list[dict[str, float]] = field(default_factory=list)
+
+    @property
+    def mean_loss(self) -> float:
+        """Mean since the last evaluation."""
+        return self.loss_sum / max(1, self.loss_count)
+
+    def add_step(self, loss: float, seconds: float) -> None:
+        """Count a step."""
+        self.iteration += 1
+        self.seconds += seconds
+        self.loss_sum += loss
+        self.loss_count += 1
+
+
+@dataclass
+class Run:
+    """One run.
+
+    Attributes:
+        settings: The recipe.
+        accelerator: Devices and processes.
+        classes: What the network tells apart.
+        network: What is trained.
+        ema: The moving average of its weights, which is what is evaluated and kept.
+        objective: What is minimised; it holds the network.
+        model: The objective as it is called: compiled, and wrapped where there are several processes.
+        optimizer: Of the network and of the objective's own parameters.
+        schedule: Learning rate by iteration.
+        samples: The streams of training samples: labelled, and unlabelled where the objective needs them.
+        validation: What the network is scored on.
+        progress: Where the run is.
+        saved: Iteration of the last checkpoint; None before there is one.
+    """
+
+    settings: Settings
+    accelerator: "Accelerator"
+    classes: ClassScheme
+    network: SegmentationModel
+    ema: ModelEmaV3
+    objective: Objective
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    schedule: Schedule
+    samples: list[TrainSamples]
+    validation: SegmentationDataset
+    progress: Progress = field(default_factory=Progress)
+    saved: int | None = None
+
+    @classmethod
+    def build(cls, settings: Settings, accelerator: "Accelerator") -> "Run":
+        """Build a run at its start. Mistakes in the recipe show before data is read.
+
+        Raises:
+            UserError: the recipe or the data is unfit.
+        """
+        train, processes = settings.train, accelerator.num_processes
+        parts = train.accumulation_steps * processes
+        if train.batch_size % parts:
+            raise UserError(
+                f"train.batch_size {train.batch_size} must be a multiple of {parts}: processes times accumulation_steps"
+            )
+        training, validation = open_data(settings)
+        classes = training.classes
+        network = build_network(settings, classes, accelerator.device, processes)
+        ema = ModelEmaV3(network, decay=train.ema_decay, use_warmup=True)
+        objective = build_objective(settings, network, classes)
+        optimizer = build_optimizer(settings, objective)
+        model: nn.Module = accelerator.prepare(objective)
+        model = torch.compile(model) if train.compile else model  # type: ignore[assignment]
+        schedule = settings.scheduler.build(train.iterations, settings.optimizer.lr)
+        sources = [training, open_unlabelled(settings)] if objective.needs_unlabelled else [training]
+        if settings.data.in_memory:
+            sources = [InMemory(source, title="reading training samples") for source in sources]
+            validation = InMemory(validation, title="reading validation samples")
+        try_sizes(network, settings, validation)
+        transform = settings.augmentation.build(network.preprocessing, classes.ignore_index)
+        seeds = (train.seed, UNLABELLED_SEED + train.seed)
+        samples = [TrainSamples(source, transform, seed) for source, seed in zip(sources, seeds, strict=False)]
+        return cls(
+            settings, accelerator, classes, network, ema, objective, model, optimizer, schedule, samples, validation
+        )
+
+    def batches(self) -> Iterator[Batch]:
+        """Yield this process's micro-batches from the current iteration on, on its device.
+
+        Raises:
+            UserError: a sample cannot be read.
+        """
+        accelerator, train = self.accelerator, self.settings.train
+        indices = MicroBatches(
+            self.progress.iteration,
+            train.iterations,
+            train.batch_size,
+            train.accumulation_steps,
+            accelerator.process_index,
+            accelerator.num_processes,
+        )
+        pinned = accelerator.device.type == "cuda"
+        streams = [train_batches(source, indices, self.settings.data.workers, pinned) for source in self.samples]
+        for (images, labels), *unlabelled in zip(*streams, strict=True):
+            yield self._input(images), self._moved(labels), self._input(unlabelled[0][0]) if unlabelled else None
+
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint holds, but for the recipe."""
+        return {
+            "model": self.network.state_dict(),
+            "ema": self.ema.module.state_dict(),
+            "objective": self.objective.own_state(),
+            "optimizer": self.optimizer.state_dict(),
+            "progress": asdict(self.progress),
+        }
+
+    def restore(self, checkpoint: Mapping[str, Any]) -> None:
+        """Continue from the contents of a checkpoint."""
+        self.network.load_state_dict(checkpoint["model"])
+        self.ema.module.load_state_dict(checkpoint["ema"])
+        self.objective.load_own_state(checkpoint.get("objective", {}))  # there were no others than supervised runs once
+        self.optimizer.load_state_dict(checkpoint["optimizer"])
+        self.progress = Progress(**checkpoint["progress"])
+        self.saved = self.progress.iteration
+
+    def _input(self, images: torch.Tensor) -> torch.Tensor:
+        images = self._moved(images)
+        return images if self.settings.train.channels_last else images.contiguous()
+
+    def _moved(self, values: torch.Tensor) -> torch.Tensor:
+        return values.to(self.accelerator.device, non_blocking=True)
