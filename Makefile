@@ -26,11 +26,12 @@ demo: $(VENV)/.installed
 test: lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
-# checks style, formatting and types
+# checks style, formatting, types, and that imports point in one direction
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 
 # writes the tables of README.md and docs/ from benchmarks/results/
 tables: $(VENV)/.installed

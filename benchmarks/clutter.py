@@ -113,7 +113,7 @@ def main() -> None:
     models = {model_name(path): load_model(path) for path in args.model or [None]}
     scenes = ClutterScenes("test", count=args.count, size=args.size, difficulty=args.difficulty)
     held_out = InMemory(scenes, "drawing test scenes")
-    rows = [{"method": name, **score(image_matrices(model, held_out))} for name, model in models.items()]
+    rows = [{"method": name, **score(image_matrices(model.predictor(), held_out))} for name, model in models.items()]
     floor = {"method": "colour histogram", **score(floor_matrices(held_out, args.size, args.difficulty))}
     print_table([*rows, floor])
     for row in rows:

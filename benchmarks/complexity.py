@@ -34,7 +34,7 @@ from typing import Any, NamedTuple
 import torch
 from networks import UPERNET, build, size_arguments
 
-from fanet.backbone.complexity import count_macs, count_parameters
+from fanet.backbone.complexity import count_macs, count_parameters, variants
 from fanet.files import atomic_path, make_folder
 
 with warnings.catch_warnings():
@@ -67,11 +67,7 @@ ABLATIONS: tuple[dict[str, Any], ...] = (
     {"scm": False, "frm": "both"},
 )
 NETWORKS: tuple[tuple[str, dict[str, Any]], ...] = (
-    ("fanet_large", {}),
-    ("fanet_base", {}),
-    ("fanet_small", {}),
-    ("fanet_nano", {}),
-    ("fanet_pico", {}),
+    *((variant.name, {}) for variant in variants(sizes=())),
     *(("fanet_base", ablation) for ablation in ABLATIONS),
     ("focalnet_tiny_lrf", {}),
     ("focalnet_tiny_srf", {}),

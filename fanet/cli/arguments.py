@@ -49,13 +49,13 @@ def add_import_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def import_files(paths: Sequence[str]) -> None:
-    """Import Python files, each as the module of its name.
+    """Import Python files, under names that shadow no module.
 
     Raises:
         UserError: a file is missing or cannot be imported.
     """
     for path in paths:
-        spec = importlib.util.spec_from_file_location(Path(path).stem, path)
+        spec = importlib.util.spec_from_file_location(f"fanet_import_{Path(path).stem}", path)
         if spec is None or spec.loader is None or not Path(path).is_file():
             raise UserError(f"there is no Python file {path} to import")
         module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)

@@ -7,12 +7,10 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from fanet.cli.arguments import example, not_negative, positive, share
+from fanet.segmentation.data import KINDS
 
 if TYPE_CHECKING:
     from fanet.segmentation.data.check import SplitReport
-
-#: The data sets that `fanet.segmentation.data.open_dataset` knows.
-DATASETS = ("zerowaste", "clutter", "folder")
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -33,9 +31,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def add_dataset_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares what says which data set is meant; `dataset_options` reads it."""
-    parser.add_argument(
-        "--dataset", metavar="D", choices=DATASETS, required=True, help=f"its kind: {', '.join(DATASETS)}"
-    )
+    parser.add_argument("--dataset", metavar="D", choices=KINDS, required=True, help=f"its kind: {', '.join(KINDS)}")
     parser.add_argument(
         "--any-archive", action="store_true", help="zerowaste: take a zip archive that is not the published one"
     )

@@ -8,7 +8,7 @@ their meaning.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from types import UnionType
 from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
@@ -62,11 +62,11 @@ class Between:
         return f"in {self.low}..{self.high}"
 
 
+@dataclass(frozen=True)
 class OneOf:
-    """One of several words."""
+    """One of several words, among them those that are added later."""
 
-    def __init__(self, *words: str) -> None:
-        self.words = words
+    words: Collection[str]
 
     def allows(self, value: Any) -> bool:
         """Whether a value of the field's type is in range."""

@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 
 from fanet.errors import UserError
-from fanet.segmentation.data import list_splits, open_dataset
+from fanet.segmentation.data import list_splits, open_dataset, takes_option
 from fanet.segmentation.data.dataset import SegmentationDataset, UnknownLabelError, shortened
 from fanet.segmentation.data.parallel import parallel_map
-from fanet.segmentation.data.zerowaste import COUNTS, ZeroWaste
 
 _FEWEST_PER_WORKER = 32  # images: below it, starting a process takes longer than reading them
 _DIGEST_BYTES = 16
@@ -119,7 +118,9 @@ def check_dataset(
     names = list(splits or list_splits(kind, root, **verify))
     if not names:
         raise UserError(f"{root} has no splits")
-    datasets = {split: open_dataset(kind, root, split, **_lenient(root), **options) for split in names}
+    if takes_option(kind, root, "strict"):
+        options["strict"] = False  # images without a mask are reported
+    datasets = {split: open_dataset(kind, root, split, **options) for split in names}
     findings = _read(datasets, workers)
     classes = next(iter(datasets.values())).classes.names
     report = CheckReport(
@@ -137,11 +138,6 @@ def check_dataset(
     report.errors = _errors(report)
     report.warnings = _warnings(report, datasets)
     return report
-
-
-def _lenient(root: str | Path | None) -> dict[str, bool]:
-    """Images without mask shall be reported; scenes drawn on the fly have none."""
-    return {} if root is None else {"strict": False}
 
 
 def _read(datasets: Mapping[str, SegmentationDataset], workers: int | None) -> dict[str, list[_Finding]]:
@@ -262,9 +258,7 @@ def _warnings(report: CheckReport, datasets: dict[str, SegmentationDataset]) -> 
         absent = [name for name, count in part.images_with_class.items() if not count]
         if absent:
             found.append(f"{split}: no pixel is {' or '.join(absent)}")
-        if report.dataset == "zerowaste" and part.images != COUNTS.get(split):
-            found.append(f"{split}: {part.images} images, ZeroWaste-f has {COUNTS.get(split, 'no such split')}")
-        found += _listing_warnings(split, datasets[split])
+        found += [f"{split}: {oddity}" for oddity in datasets[split].oddities(split)]
     for same, what in ((False, "different"), (True, "the same")):
         names = [entry["name"] for entry in report.repeated_names if entry["same_pixels"] == same]
         if names:
@@ -273,20 +267,3 @@ def _warnings(report: CheckReport, datasets: dict[str, SegmentationDataset]) -> 
         groups = [" = ".join(places) for places in report.repeated_images]
         found.append(f"{len(groups)} images stand more than once: {shortened(groups)}")
     return found
-
-
-def _listing_warnings(split: str, dataset: SegmentationDataset) -> list[str]:
-    """Whether the list of images beside the split is that of its files."""
-    if not isinstance(dataset, ZeroWaste):
-        return []
-    try:
-        listed = dataset.listed_images()
-    except UserError as error:
-        return [f"{split}: {error}"]
-    if listed is None:
-        return [f"{split}: there is no labels.json"]
-    missing, unlisted = sorted(set(listed) - set(dataset.names)), sorted(set(dataset.names) - set(listed))
-    found = [f"{split}: {len(missing)} images of labels.json have no file: {shortened(missing)}"] if missing else []
-    return found + (
-        [f"{split}: {len(unlisted)} images are not in labels.json: {shortened(unlisted)}"] if unlisted else []
-    )

@@ -22,7 +22,7 @@ from fanet.files import make_folder
 from fanet.media.images import write_png
 from fanet.segmentation.data.dataset import Sample, SegmentationDataset, require_split
 from fanet.segmentation.data.parallel import parallel_map
-from fanet.segmentation.data.zerowaste import DESCRIPTION, IMAGES, LAYOUT, MASKS, SPLITS
+from fanet.segmentation.data.zerowaste import DESCRIPTION, IMAGES, LAYOUT, MASKS, SPLITS, ZeroWaste
 
 Difficulty = float | Sequence[float]
 Result = TypeVar("Result")
@@ -81,7 +81,7 @@ class SceneSource:
         return scene(self.seed, index, size=self.size, difficulty=self.difficulty_of(index))
 
 
-class ClutterScenes(SegmentationDataset):
+class ClutterScenes(SegmentationDataset, kind="clutter"):
     """Scenes 0..count-1 of a series, drawn anew whenever one is asked for: nothing is stored."""
 
     classes = ZEROWASTE
@@ -111,6 +111,10 @@ class ClutterScenes(SegmentationDataset):
         self.source = SceneSource.of(SPLIT_SEEDS[split] if seed is None else seed, size, difficulty)
         self.names = [_scene_name(index) for index in range(count)]
 
+    @classmethod
+    def located(cls, root: str | Path | None) -> type[SegmentationDataset]:
+        return cls if root is None else WrittenScenes
+
     @staticmethod
     def splits() -> list[str]:
         """The names of the splits."""
@@ -129,6 +133,21 @@ class ClutterScenes(SegmentationDataset):
 
     def load_labels(self, index: int) -> np.ndarray:
         return self.source(index)[1]
+
+
+class WrittenScenes(ZeroWaste):
+    """Scenes that `write_clutter` wrote, in ZeroWaste-f's layout."""
+
+    def __init__(self, root: str | Path, split: str, strict: bool = True) -> None:
+        """Arguments and errors are those of `ZeroWaste`; no archive of scenes was published that could be verified."""
+        super().__init__(root, split, verify=False, strict=strict)
+
+    @staticmethod
+    def splits(root: str | Path, verify: bool = False) -> list[str]:
+        return ZeroWaste.splits(root, verify)
+
+    def oddities(self, split: str) -> list[str]:
+        return self.listing_oddities()
 
 
 def write_clutter(

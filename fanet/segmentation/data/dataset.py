@@ -1,8 +1,10 @@
 """What every data set offers: samples by index, read when they are asked for."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -33,6 +35,10 @@ def _restored_unknown_label(text: str, file: str, values: tuple[str, ...]) -> Un
     return error
 
 
+#: The kinds of data sets, by the name that recipes and commands use: classes register with `kind="NAME"`.
+KINDS: dict[str, type["SegmentationDataset"]] = {}
+
+
 @dataclass(frozen=True)
 class Sample:
     """A picture with its truth: `image` (H, W, 3) uint8 RGB, `labels` (H, W) uint8 class indices, or None where nobody
@@ -61,6 +67,26 @@ class SegmentationDataset(torch.utils.data.Dataset, ABC):
     names: Sequence[str]
     missing_masks: Sequence[str] = ()
     missing_images: Sequence[str] = ()
+    #: The names of the splits, a static method: takes the constructor's arguments that say where the data set is.
+    splits: ClassVar[Callable[..., list[str]]]
+
+    def __init_subclass__(cls, kind: str | None = None, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if kind is not None:
+            KINDS[kind] = cls
+
+    @classmethod
+    def located(cls, root: str | Path | None) -> type["SegmentationDataset"]:
+        """Return the class that reads this kind of data set from `root`, or without one."""
+        return cls
+
+    def oddities(self, split: str) -> list[str]:
+        """Return a line for everything about the split that its kind finds odd, beside what every kind is checked for.
+
+        Args:
+            split: Its name.
+        """
+        return []
 
     def __len__(self) -> int:
         return len(self.names)

@@ -23,12 +23,12 @@ from fanet.segmentation.data.dataset import (
 )
 
 CONFIG = "dataset.yaml"
-KINDS = ("index", "colour", "coco")
+MASK_KINDS = ("index", "colour", "coco")
 _KEYS = ("classes", "palette", "ignore_index", "ignore_colour", "mask_kind", "splits")
 _NAME = "{name}"
 
 
-class Folder(SegmentationDataset):
+class Folder(SegmentationDataset, kind="folder"):
     """One split of a data set that a `dataset.yaml` describes.
 
         classes: [background, bottle, can]
@@ -58,7 +58,7 @@ class Folder(SegmentationDataset):
         """
         self.root = Path(root)
         config = _read_config(self.root / CONFIG)
-        self.classes, self.kind = _classes(config, self.root / CONFIG), config.get("mask_kind", KINDS[0])
+        self.classes, self.kind = _classes(config, self.root / CONFIG), config.get("mask_kind", MASK_KINDS[0])
         self.ignore_colour = config.get("ignore_colour")
         require_split(split, list(config["splits"]), f"{self.root / CONFIG} has")
         paths = config["splits"][split]
@@ -113,9 +113,9 @@ def _read_config(path: Path) -> dict[str, Any]:
     unknown = [str(key) for key in config if key not in _KEYS]
     if unknown:
         raise UserError(f"{path} has the unknown key {unknown[0]!r}: known are {', '.join(_KEYS)}")
-    kind = config.get("mask_kind", KINDS[0])
-    if kind not in KINDS:
-        raise UserError(f"{path}: mask_kind is {kind!r}, but must be one of {', '.join(KINDS)}")
+    kind = config.get("mask_kind", MASK_KINDS[0])
+    if kind not in MASK_KINDS:
+        raise UserError(f"{path}: mask_kind is {kind!r}, but must be one of {', '.join(MASK_KINDS)}")
     config["splits"] = {str(split): paths for split, paths in config["splits"].items()}
     needed = {"images", "annotations" if kind == "coco" else "masks"}
     for split, paths in config["splits"].items():

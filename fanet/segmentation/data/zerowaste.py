@@ -19,6 +19,7 @@ from fanet.segmentation.data.dataset import (
     pair_files,
     require_pairs,
     require_split,
+    shortened,
 )
 from fanet.segmentation.data.storage import Storage, ZipStorage, open_storage, verify_archive
 
@@ -33,7 +34,7 @@ ARCHIVE_MD5 = "e26e31a58080bca6782dca0e56074c5d"
 IMAGES, MASKS, DESCRIPTION = "data", "sem_seg", "labels.json"
 
 
-class ZeroWaste(SegmentationDataset):
+class ZeroWaste(SegmentationDataset, kind="zerowaste"):
     """One split of ZeroWaste-f, or of any data set with its layout and classes.
 
     The layout is `splits_final_deblurred/{train,val,test}/{data,sem_seg}/*.PNG`; image and mask share their name, and
@@ -84,6 +85,24 @@ class ZeroWaste(SegmentationDataset):
         name = self._pairs[index][2]
         called = self.storage.describe(name)
         return check_labels(read_labels(self.storage.read(name), called), self.classes, called)
+
+    def oddities(self, split: str) -> list[str]:
+        found = self.listing_oddities()
+        if len(self) != COUNTS.get(split):
+            found.insert(0, f"{len(self)} images, ZeroWaste-f has {COUNTS.get(split, 'no such split')}")
+        return found
+
+    def listing_oddities(self) -> list[str]:
+        """Return a line for everything in which `labels.json` differs from the files."""
+        try:
+            listed = self.listed_images()
+        except UserError as error:
+            return [str(error)]
+        if listed is None:
+            return ["there is no labels.json"]
+        missing, unlisted = sorted(set(listed) - set(self.names)), sorted(set(self.names) - set(listed))
+        found = [f"{len(missing)} images of labels.json have no file: {shortened(missing)}"] if missing else []
+        return found + ([f"{len(unlisted)} images are not in labels.json: {shortened(unlisted)}"] if unlisted else [])
 
     def listed_images(self) -> list[str] | None:
         """The names of the images that `labels.json` of this split lists; None without that file.
