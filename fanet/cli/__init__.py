@@ -10,6 +10,7 @@ from fanet.cli import convert, data, demo, evaluate, models, predict, recipes, r
 from fanet.cli.arguments import Parser, import_files
 from fanet.cli.memory import keep_freed_memory
 from fanet.errors import UserError
+from fanet.segmentation.processes import leave_processes
 
 COMMANDS = (demo, predict, train, evaluate, recipes, data, models, convert, run)
 
@@ -53,6 +54,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as interrupt:
         print(f"fanet: interrupted{f': {interrupt}' if interrupt.args else ''}", file=sys.stderr)
         return 130
+    finally:
+        leave_processes()
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:

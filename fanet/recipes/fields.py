@@ -1,6 +1,6 @@
 """The keys of a recipe as fields of dataclasses: types and ranges are annotations, and are checked when it is read.
 
-    lr: Annotated[float, Above(0)]
+    lr: Annotated[float, Positive()]
     layer_decay: Annotated[float | None, Between(0, 1)]
 
 A field without a default must be stated in every recipe. Keys that came later have defaults, so older recipes keep
@@ -8,7 +8,7 @@ their meaning.
 """
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from types import UnionType
 from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
@@ -20,71 +20,36 @@ Section = TypeVar("Section")
 
 
 @dataclass(frozen=True)
-class AtLeast:
+class Allowed:
+    """Which values of its type a field takes: a test, and what the value "must be" in words."""
+
+    test: Callable[[Any], bool]
+    words: Callable[[], str]
+
+
+def AtLeast(low: float) -> Allowed:
     """A number that is not below `low`."""
-
-    low: float
-
-    def allows(self, value: Any) -> bool:
-        """Whether a value of the field's type is in range."""
-        return value >= self.low
-
-    def __str__(self) -> str:
-        return f"at least {self.low}"
+    return Allowed(lambda value: value >= low, lambda: f"at least {low}")
 
 
-@dataclass(frozen=True)
-class Above:
-    """A number above `low`, or a list of such numbers."""
-
-    low: float
-
-    def allows(self, value: Any) -> bool:
-        """Whether a value of the field's type is in range."""
-        return min(value, default=self.low) > self.low if isinstance(value, list) else value > self.low
-
-    def __str__(self) -> str:
-        return "positive" if self.low == 0 else f"above {self.low}"
-
-
-@dataclass(frozen=True)
-class Between:
+def Between(low: float, high: float) -> Allowed:
     """A number from `low` to `high`, both included."""
-
-    low: float
-    high: float
-
-    def allows(self, value: Any) -> bool:
-        """Whether a value of the field's type is in range."""
-        return self.low <= value <= self.high
-
-    def __str__(self) -> str:
-        return f"in {self.low}..{self.high}"
+    return Allowed(lambda value: low <= value <= high, lambda: f"in {low}..{high}")
 
 
-@dataclass(frozen=True)
-class OneOf:
-    """One of several words, among them those that are added later."""
-
-    words: Collection[str]
-
-    def allows(self, value: Any) -> bool:
-        """Whether a value of the field's type is in range."""
-        return value in self.words
-
-    def __str__(self) -> str:
-        return " or ".join(self.words)
+def Positive() -> Allowed:
+    """A number above 0, or a list of such numbers."""
+    return Allowed(lambda value: min(value if isinstance(value, list) else [value], default=0) > 0, lambda: "positive")
 
 
-class PositivePair:
+def PositivePair() -> Allowed:
     """A list of two numbers above 0."""
+    return Allowed(lambda value: len(value) == 2 and min(value) > 0, lambda: "two numbers above 0")
 
-    def allows(self, value: Any) -> bool:
-        """Whether a value of the field's type is in range."""
-        return len(value) == 2 and min(value) > 0
 
-    def __str__(self) -> str:
-        return "two numbers above 0"
+def OneOf(words: Collection[str]) -> Allowed:
+    """One of several words, among them those that are added later."""
+    return Allowed(lambda value: value in words, lambda: " or ".join(words))
 
 
 def read_section(section: type[Section], values: Any, prefix: str = "") -> Section:
@@ -142,8 +107,9 @@ def _value(kind: Any, value: Any, key: str) -> Any:
     plain, *ranges = get_args(kind)
     typed = _typed(plain, value, key)
     for allowed in ranges if typed is not None else ():
-        if not allowed.allows(typed):
-            raise UserError(f"{key} must be {allowed}{' or null' if _is_optional(plain) else ''}, got {value!r}")
+        if not allowed.test(typed):
+            or_null = " or null" if _is_optional(plain) else ""
+            raise UserError(f"{key} must be {allowed.words()}{or_null}, got {value!r}")
     return typed
 
 

@@ -5,6 +5,7 @@ import os
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from contextlib import suppress
 from hashlib import md5 as new_md5
 from pathlib import Path
@@ -56,18 +57,17 @@ class FolderStorage(Storage):
         self.root = Path(root)
 
     def subfolders(self, folder: str) -> list[str]:
-        path = self.root / folder
-        if not path.is_dir():
-            return []
-        with os.scandir(path) as entries:
-            return sorted(entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir())
+        return self._names(folder, os.DirEntry.is_dir)
 
     def files(self, folder: str) -> list[str]:
-        path = self.root / folder
-        if not path.is_dir():
+        return self._names(folder, os.DirEntry.is_file)
+
+    def _names(self, folder: str, wanted: Callable[[os.DirEntry], bool]) -> list[str]:
+        """The visible entries of a folder of one sort; none where there is no such folder."""
+        if not (self.root / folder).is_dir():
             return []
-        with os.scandir(path) as entries:
-            return sorted(entry.name for entry in entries if not entry.name.startswith(".") and entry.is_file())
+        with os.scandir(self.root / folder) as entries:
+            return sorted(entry.name for entry in entries if not entry.name.startswith(".") and wanted(entry))
 
     def read(self, name: str) -> bytes:
         try:

@@ -57,22 +57,6 @@ class ConfusionMatrix:
         pairs = np.bincount(target * self.num_classes + prediction, minlength=self.num_classes**2)
         self.matrix += pairs.reshape(self.matrix.shape)
 
-    def merge(self, other: "ConfusionMatrix") -> None:
-        """Adds the counts of another matrix, for instance of another process, to this one.
-
-        Raises:
-            ValueError: the matrices differ in their number of classes.
-        """
-        if self.num_classes != other.num_classes:
-            raise ValueError(f"cannot merge counts of {self.num_classes} and {other.num_classes} classes")
-        self.matrix += other.matrix
-
-    def __add__(self, other: "ConfusionMatrix") -> "ConfusionMatrix":
-        total = ConfusionMatrix(self.num_classes, self.ignore_index)
-        total.merge(self)
-        total.merge(other)
-        return total
-
     def iou(self) -> np.ndarray:
         """Intersection over union of every class: (num_classes,) in 0..1, nan for a class that occurs nowhere."""
         hit = self.matrix.diagonal()

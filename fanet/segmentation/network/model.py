@@ -249,36 +249,25 @@ class UperNet(SegmentationModel):
         pool_scales: Sequence[int] = POOL_SCALES,
         dropout: float = 0.1,
         backbone_kwargs: Mapping[str, Any] | None = None,
-        pretrained_backbone: bool = False,
-        backbone_weights: str | Path | None = None,
-        classes: ClassScheme | None = None,
-        preprocessing: Preprocessing | None = None,
+        **options: Any,
     ) -> None:
         """Arguments and errors are those of `SegmentationModel`; `pool_scales` are the sides of the pooled last map."""
+        scales = list(pool_scales)
         super().__init__(
             backbone,
             num_classes,
             "upernet",
             head_channels,
-            {"pool_scales": list(pool_scales)},
+            {"pool_scales": scales},
             aux_channels,
             dropout,
             backbone_kwargs,
-            pretrained_backbone,
-            backbone_weights,
-            classes,
-            preprocessing,
+            **options,
         )
-        built = self.config
-        self.config = dict(
-            backbone=built["backbone"],
-            num_classes=num_classes,
-            head_channels=head_channels,
-            aux_channels=aux_channels,
-            pool_scales=list(pool_scales),
-            dropout=dropout,
-            backbone_kwargs=built["backbone_kwargs"],
-        )
+        # this class's own arguments, in the order in which they have always been saved
+        given = {**self.config, "pool_scales": scales}
+        order = "backbone num_classes head_channels aux_channels pool_scales dropout backbone_kwargs"
+        self.config = {key: given[key] for key in order.split()}
 
     @classmethod
     def arguments(cls, config: Mapping[str, Any]) -> dict[str, Any]:

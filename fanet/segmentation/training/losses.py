@@ -9,7 +9,7 @@ import torch.nn.functional as F
 
 from fanet.classes import ClassScheme
 from fanet.errors import UserError
-from fanet.recipes.fields import Above, AtLeast
+from fanet.recipes.fields import AtLeast, Positive
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class LossSettings:
     """The recipe's section `loss`; see `SegmentationLoss`."""
 
     aux_weight: Annotated[float, AtLeast(0)]
-    class_weights: Annotated[list[float] | None, Above(0)]
+    class_weights: Annotated[list[float] | None, Positive()]
     focal_gamma: Annotated[float, AtLeast(0)]
     dice_weight: Annotated[float, AtLeast(0)]
 

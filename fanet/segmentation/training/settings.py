@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Annotated
 
 from fanet.errors import UserError
-from fanet.recipes.fields import Above, AtLeast, Between, OneOf, PositivePair, optional_keys, read_section
+from fanet.recipes.fields import AtLeast, Between, OneOf, Positive, PositivePair, optional_keys, read_section
 from fanet.segmentation.data import KINDS
 from fanet.segmentation.data.transforms import AugmentationSettings
 from fanet.segmentation.training.losses import LossSettings
@@ -66,9 +66,9 @@ class OptimizerSettings:
     """Arguments of `timm.optim.create_optimizer_v2`."""
 
     name: str
-    lr: Annotated[float, Above(0)]
+    lr: Annotated[float, Positive()]
     weight_decay: Annotated[float, AtLeast(0)]
-    layer_decay: Annotated[float | None, Above(0), Between(0, 1)]
+    layer_decay: Annotated[float | None, Positive(), Between(0, 1)]
 
 
 @dataclass(frozen=True)

@@ -116,18 +116,6 @@ def test_unusable_labels_are_refused_and_count_nothing(prediction, target, messa
     assert matrix.matrix.sum() == 0
 
 
-def test_merged_matrices_equal_one_matrix(small):
-    other = ConfusionMatrix(2)
-    other.update(np.array([1, 1]), np.array([0, 1]))
-    total = small + other
-    assert total.matrix.tolist() == [[2, 2], [0, 2]]
-    assert small.matrix.sum() == 4, "a sum leaves its terms alone"
-    small.merge(other)
-    assert small.matrix.tolist() == total.matrix.tolist()
-    with pytest.raises(ValueError, match="2 and 3 classes"):
-        small.merge(ConfusionMatrix(3))
-
-
 def test_dictionary_is_in_percent_and_valid_json():
     matrix = ConfusionMatrix(3)
     matrix.update(np.array([0, 0, 1, 1]), np.array([0, 0, 0, 1]))
