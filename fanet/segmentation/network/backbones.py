@@ -8,6 +8,7 @@ from typing import Any
 
 import timm
 import torch
+from timm.models import group_parameters
 from torch import nn
 
 from fanet.errors import UserError, one_line
@@ -82,10 +83,42 @@ def reductions(backbone: nn.Module) -> list[int]:
     return info.reduction()
 
 
-def size_multiple(backbone: nn.Module) -> int:
-    """Return what the sides of an image must be multiples of: 1 but for networks that timm builds for one size."""
+def size_multiple(backbone: nn.Module, name: str, kwargs: Mapping[str, Any]) -> int:
+    """Return what the sides of an image must be multiples of for a backbone: 1 for those that take any size.
+
+    Networks that timm builds for one size need what their coarsest map divides, even if they take other sizes. Of the
+    rest, some add up maps that fit only if every halving is even (HRNet, DLA): a trial on the meta device, where
+    nothing is computed, shows it.
+
+    Args:
+        backbone: As `create_backbone` built it.
+        name: Of the model in timm.
+        kwargs: The arguments that it was built with.
+    """
+    coarsest = max(reductions(backbone))
     cfg: Any = getattr(backbone, "pretrained_cfg", {})
-    return max(reductions(backbone)) if cfg.get("fixed_input_size") else 1
+    if cfg.get("fixed_input_size"):
+        return coarsest
+    twin = create_backbone(name, {**kwargs, "device": "meta"}, False, None).eval()
+    candidates = (1, *(coarsest * factor for factor in (1, 2, 4)))
+    return next((multiple for multiple in candidates if _takes(twin, multiple, in_chans(kwargs))), 1)
+
+
+def _takes(twin: nn.Module, multiple: int, in_chans: int) -> bool:
+    """Whether a backbone on the meta device takes images whose sides are multiples of a number."""
+    sides = [(97, 131), (134, 163)] if multiple == 1 else [(5 * multiple, 3 * multiple)]
+    try:
+        with torch.no_grad():
+            for height, width in sides:
+                twin(torch.zeros(1, in_chans, height, width, device="meta"))
+    except (AssertionError, RuntimeError, NotImplementedError):  # the last: an operation without a meta kernel
+        return False
+    return True
+
+
+def in_chans(kwargs: Mapping[str, Any]) -> int:
+    """Return the number of channels of the images that a backbone with these arguments takes."""
+    return kwargs.get("in_chans", 3)
 
 
 def feature_maps(backbone: nn.Module, x: torch.Tensor) -> list[torch.Tensor]:
@@ -96,22 +129,25 @@ def feature_maps(backbone: nn.Module, x: torch.Tensor) -> list[torch.Tensor]:
     return features
 
 
-def layer_patterns(backbone: nn.Module, prefix: str, coarse: bool = False) -> dict[str, Any] | None:
-    """Return timm's patterns that sort a backbone's parameters into layers, for names that begin with `prefix`.
+def layer_ids(backbone: nn.Module, name: str, kwargs: Mapping[str, Any], coarse: bool = False) -> dict[str, int] | None:
+    """Return the layer of every parameter of a backbone, as timm groups them for layer-wise learning rates.
 
-    None where the backbone's feature maps keep no names to go by.
+    Args:
+        backbone: As `create_backbone` built it.
+        name: Of the model in timm.
+        kwargs: The arguments that it was built with.
+        coarse: Whether whole stages are layers.
+
+    Returns:
+        None if timm does not group the layers of this model.
     """
-    inner = getattr(backbone, "model", None)
-    if inner is None or not hasattr(inner, "group_matcher"):
+    whole: Any = _whole(name, kwargs)
+    if not hasattr(whole, "group_matcher"):
         return None
-    start = f"^{prefix}model.".replace(".", r"\.")
-
-    def prefixed(patterns: Any) -> Any:
-        if isinstance(patterns, str):
-            return patterns.replace("^", start, 1)
-        return [(prefixed(pattern), place) for pattern, place in patterns]
-
-    return {group: prefixed(patterns) for group, patterns in inner.group_matcher(coarse=coarse).items()}
+    layers = group_parameters(whole, whole.group_matcher(coarse=coarse), reverse=True)
+    by_flat_name = {parameter.replace(".", "_"): layer for parameter, layer in layers.items()}
+    found = {parameter: by_flat_name.get(flat) for parameter, flat in _flat_names(backbone).items()}
+    return None if None in found.values() else found  # type: ignore[return-value]
 
 
 def parameters_without_decay(backbone: nn.Module, name: str, kwargs: Mapping[str, Any]) -> set[str]:
@@ -122,16 +158,24 @@ def parameters_without_decay(backbone: nn.Module, name: str, kwargs: Mapping[str
         name: Of the model in timm.
         kwargs: The arguments that it was built with.
     """
-    whole = getattr(backbone, "model", None)
-    if whole is None:  # feature maps that keep parts of the network only, under names with some dots replaced
-        options = {key: value for key, value in kwargs.items() if key not in _OF_FEATURES}
-        whole = _build(name, options | {"device": "meta"})
+    whole = _whole(name, kwargs)
     patterns = [pattern.replace(".", "_") for pattern in getattr(whole, "no_weight_decay", set)()]
-    names = [name for name, _ in backbone.named_parameters()]
-    bare = [name.removeprefix("model.").replace(".", "_") for name in names]
     return {
-        name for name, flat in zip(names, bare, strict=True) if any(fnmatchcase(flat, pattern) for pattern in patterns)
+        parameter
+        for parameter, flat in _flat_names(backbone).items()
+        if any(fnmatchcase(flat, pattern) for pattern in patterns)
     }
+
+
+def _whole(name: str, kwargs: Mapping[str, Any]) -> nn.Module:
+    """The whole model on the meta device: feature maps keep parts of it only, some without its methods."""
+    return _build(name, {key: value for key, value in kwargs.items() if key not in _OF_FEATURES} | {"device": "meta"})
+
+
+def _flat_names(backbone: nn.Module) -> dict[str, str]:
+    """The parameters' names in the whole model with `_` for every dot, as timm's feature maps replace some of them."""
+    names = [name for name, _ in backbone.named_parameters()]
+    return {name: name.removeprefix("model.").replace(".", "_") for name in names}
 
 
 @contextmanager

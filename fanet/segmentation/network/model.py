@@ -1,6 +1,7 @@
 """A segmentation model: a timm backbone, a decoder on its maps, and a classifier on the decoder's embedding."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +102,7 @@ class SegmentationModel(PretrainedModel):
         )
         self.classes = classes
         self.preprocessing = preprocessing or Preprocessing(mean=tuple(cfg["mean"]), std=tuple(cfg["std"]))
-        self.multiple = backbones.size_multiple(self.backbone)
+        self.multiple = backbones.size_multiple(self.backbone, backbone, backbone_kwargs)
         channels = backbones.channels(self.backbone)
         if aux_channels and len(channels) < 2:
             raise UserError(
@@ -119,13 +120,16 @@ class SegmentationModel(PretrainedModel):
         self.decode_head.conv_seg = classifier(self.decode_head.width, num_classes)
         self.auxiliary_head = AuxiliaryHead(channels[-2], num_classes, aux_channels, dropout) if aux_channels else None
 
-    def group_matcher(self, coarse: bool = False) -> dict[str, Any] | None:
-        """Return patterns that sort parameters into layers, as timm's layer-wise learning rates want them.
+    def group_matcher(self, coarse: bool = False) -> Callable[[str], float] | None:
+        """Return the layer of a parameter by its name, as timm's layer-wise learning rates want it.
 
-        Those of the backbone; all else, which none of them matches, counts as the last layer. None where the backbone's
-        feature maps keep no names to go by.
+        The backbone's by its own layers, all else last. None if timm does not group the layers of the backbone.
         """
-        return backbones.layer_patterns(self.backbone, "backbone.", coarse)
+        config = self.config
+        layers = backbones.layer_ids(self.backbone, config["backbone"], config["backbone_kwargs"], coarse)
+        if layers is None:
+            return None
+        return lambda name: layers.get(name.removeprefix("backbone."), math.inf)
 
     def no_weight_decay(self) -> set[str]:
         """Return the names of parameters without weight decay beyond the one-dimensional ones, for timm's optimizers.

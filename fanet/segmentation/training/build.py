@@ -1,5 +1,6 @@
 """What a recipe's settings describe, built: data, transform, network, optimizer."""
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -12,7 +13,6 @@ from fanet.classes import ClassScheme
 from fanet.errors import UserError, one_line
 from fanet.segmentation.data import SegmentationDataset, open_dataset
 from fanet.segmentation.network.model import SegmentationModel
-from fanet.segmentation.prediction.engines.eager import in_evaluation_mode
 from fanet.segmentation.preprocessing import Preprocessing
 from fanet.segmentation.training.objectives import OBJECTIVES, Objective
 from fanet.segmentation.training.settings import Settings
@@ -80,11 +80,11 @@ def try_sizes(network: SegmentationModel, settings: Settings, validation: Segmen
     Raises:
         UserError: it takes no images of that size.
     """
-    if network.multiple > 1:
-        shown = network.preprocessing.resized(validation[0].image)
-        with torch.no_grad(), in_evaluation_mode(network):
-            for size in (tuple(settings.augmentation.crop), tuple(shown.shape[-2:])):
-                network.coarse_logits(torch.zeros(1, 3, *size, device=next(network.parameters()).device))
+    shown = network.preprocessing.resized(validation[0].image)
+    twin = copy.deepcopy(network).to("meta").eval()  # where nothing is computed
+    with torch.no_grad():
+        for size in (tuple(settings.augmentation.crop), tuple(shown.shape[-2:])):
+            twin.coarse_logits(torch.zeros(1, shown.shape[1], *size, device="meta"))
 
 
 def build_objective(settings: Settings, network: SegmentationModel, classes: ClassScheme) -> Objective:
