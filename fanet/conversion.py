@@ -26,7 +26,7 @@ from fanet.weights.hub import Repository
 from fanet.weights.names import (
     backbone_names,
     backbone_state_dict,
-    bare_name,
+    bare_names,
     raw_tensors,
     unwrap,
 )
@@ -89,7 +89,7 @@ def convert(source: str | PathLike[str], target: str | PathLike[str]) -> Report:
         UserError: the source cannot be used, or the target holds something.
     """
     folder = Path(target).expanduser()
-    _check_target(folder)
+    _check_target(folder, source)
     place, path, checkpoint = _open(source)
     segmentation = is_segmentation(unwrap(checkpoint))
     net = _segmentation(path, place) if segmentation else _backbone(path, checkpoint)
@@ -107,7 +107,9 @@ def convert(source: str | PathLike[str], target: str | PathLike[str]) -> Report:
     )
 
 
-def _check_target(folder: Path) -> None:
+def _check_target(folder: Path, source: str | PathLike[str]) -> None:
+    if folder.exists() and not Path(source).expanduser().exists() and not HUB_ID.fullmatch(str(source)):
+        raise UserError(f"there is no {source}, but there is a {folder}: the source comes first, then the target")
     if folder.is_dir() and any(folder.iterdir()):
         raise UserError(f"the folder {folder} is not empty: name a new one")
     if folder.exists() and not folder.is_dir():
@@ -170,11 +172,12 @@ def _described(config_path: Path) -> dict[str, Any]:
 
 def _rows(checkpoint: Mapping[str, Any], net: nn.Module) -> tuple[Row, ...]:
     raw = raw_tensors(checkpoint)
-    bare = [bare_name(name) for name in raw]
+    by_file = bare_names(raw)
+    bare = list(by_file.values())
     renamed = {name: name for name in bare}
     if renamed.keys() != net.state_dict().keys():
         renamed = segmentation_names(bare) if isinstance(net, SegmentationModel) else backbone_names(bare)
-    return tuple(Row(name, renamed[bare_name(name)], tuple(tensor.shape)) for name, tensor in raw.items())
+    return tuple(Row(name, renamed[bare], tuple(raw[name].shape)) for name, bare in by_file.items())
 
 
 def _cfg(net: nn.Module) -> dict[str, Any]:

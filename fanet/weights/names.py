@@ -4,19 +4,28 @@ Every function here is pure: it takes a mapping and returns a new one. Names of 
 each of them may be applied twice.
 """
 
+import logging
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from torch import Tensor
 
+from fanet.weights.failures import WeightsError
+
+_logger = logging.getLogger(__name__)
+
 # Train scripts nest the tensors under one of these: timm's, MMSegmentation's, this project's ("ema", "model").
 # Averaged weights come first, as in timm.
-CONTAINERS = ("state_dict_ema", "model_ema", "ema", "state_dict", "model")
+CONTAINERS = ("state_dict_ema", "model_ema", "ema", "state_dict", "model_state_dict", "model")
 MAX_NESTING = 4  # a file may claim to contain itself
 
-# What DistributedDataParallel and torch.compile put in front of every name.
-WRAPPERS = ("module.", "_orig_mod.")
+# What DistributedDataParallel, torch.compile and FSDP put before every name.
+WRAPPERS = ("module.", "_orig_mod.", "_fsdp_wrapped_module.")
+
+# Where the names of a network begin, whatever a trainer puts before them: Lightning's modules `model.` or `net.`.
+_ROOTS = re.compile(r"(?:^|(?<=\.))(?:backbone|decode_head|auxiliary_head|stem|downsample_layers)\.")
+_COUNTER = "n_averaged"  # of torch.optim.swa_utils.AveragedModel, beside the weights
 
 # authors' name                                     this project's name
 _PATTERNS = (
@@ -75,9 +84,34 @@ def raw_tensors(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
     return {name: value for name, value in inner.items() if isinstance(name, str) and isinstance(value, Tensor)}
 
 
+def bare_names(names: Iterable[str]) -> dict[str, str]:
+    """Name in a file -> name freed of what training wrappers and trainers put before it.
+
+    What is left out beside a network inside a trainer's module (weights of a loss, metrics) is logged.
+
+    Raises:
+        WeightsError: several networks are in the file.
+    """
+    bare = {name: bare_name(name) for name in names if name != _COUNTER}
+    prefixes = {name[: match.start()] for name in bare.values() if (match := _ROOTS.search(name))}
+    if len(prefixes) > 1 and "" not in prefixes:
+        raise WeightsError(
+            f"it holds several networks ({', '.join(sorted(prefixes))}): save the tensors of one, without the prefix"
+        )
+    prefix = next(iter(prefixes), "") if len(prefixes) == 1 else ""
+    if left_out := [name for name in bare.values() if not name.startswith(prefix)]:
+        _logger.warning("Left out beside the network %s: %s", prefix, ", ".join(left_out))
+    return {name: inner.removeprefix(prefix) for name, inner in bare.items() if inner.startswith(prefix)}
+
+
 def unwrap(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The tensors of a checkpoint by bare name."""
-    return {bare_name(name): tensor for name, tensor in raw_tensors(checkpoint).items()}
+    """The tensors of a checkpoint by bare name.
+
+    Raises:
+        WeightsError: several networks are in it.
+    """
+    tensors = raw_tensors(checkpoint)
+    return {bare: tensors[name] for name, bare in bare_names(tensors).items()}
 
 
 def backbone_names(names: Iterable[str]) -> dict[str, str]:

@@ -47,8 +47,8 @@ def segmentation_state_dict(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
 def describe_checkpoint(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments of `SegmentationModel` for a checkpoint with a FANet inside, MMSegmentation's or this project's.
 
-    Backbone and widths follow from the tensors, names and colours from the file's `meta` or, for five classes, from
-    ZeroWaste. MMSegmentation's come with the published test protocol.
+    Backbone and widths follow from the tensors, names and colours from the file's `meta`. MMSegmentation's come with
+    the published test protocol, and with ZeroWaste's classes if they have five without names, as the authors' have.
 
     Raises:
         WeightsError: it is no such checkpoint.
@@ -72,9 +72,14 @@ def describe_checkpoint(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
         aux_channels=_shape(tensors, auxiliary)[0] if auxiliary in tensors else 0,
         dropout=DROPOUT,
         backbone_kwargs=backbone_kwargs,
-        classes=_classes(checkpoint.get("meta"), num_classes),
+        classes=_classes(checkpoint.get("meta"), num_classes) or _unnamed(num_classes, native),
         preprocessing=None if native else PUBLISHED,
     )
+
+
+def _unnamed(num_classes: int, native: bool) -> ClassScheme:
+    """The classes of a file that does not name them."""
+    return ZEROWASTE if not native and num_classes == len(ZEROWASTE) else ClassScheme.numbered(num_classes)
 
 
 def _shape(tensors: Mapping[str, Tensor], name: str) -> tuple[int, ...]:
