@@ -8,7 +8,7 @@ their meaning.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from types import UnionType
 from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
@@ -62,11 +62,11 @@ class Between:
         return f"in {self.low}..{self.high}"
 
 
+@dataclass(frozen=True)
 class OneOf:
-    """One of several words."""
+    """One of several words, those that the collection holds when a recipe is read."""
 
-    def __init__(self, *words: str) -> None:
-        self.words = words
+    words: Collection[str]
 
     def allows(self, value: Any) -> bool:
         """Whether a value of the field's type is in range."""
@@ -105,8 +105,8 @@ def read_section(section: type[Section], values: Any, prefix: str = "") -> Secti
         if key not in kinds:
             raise unknown_key(f"{prefix}{key}", [f"{prefix}{name}" for name in kinds])
     given = {key: values[key] for key in kinds if key in values}
-    for key in kinds.keys() - given.keys() - _defaults(section).keys():
-        raise UserError(f"the recipe lacks the key {prefix + key!r}: every setting has to be stated")
+    if missing := [key for key in kinds if key not in given and key not in _defaults(section)]:
+        raise UserError(f"the recipe lacks the key {prefix + missing[0]!r}: every setting has to be stated")
     return section(**{key: _value(kinds[key], value, f"{prefix}{key}") for key, value in given.items()})
 
 

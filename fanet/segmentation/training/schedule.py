@@ -11,7 +11,7 @@ from fanet.recipes.fields import AtLeast, Between, OneOf
 class SchedulerSettings:
     """The recipe's section `scheduler`; see `Schedule`."""
 
-    name: Annotated[str, OneOf("cosine", "poly")]
+    name: Annotated[str, OneOf(("cosine", "poly"))]
     warmup_iterations: Annotated[int, AtLeast(0)]
     warmup_ratio: Annotated[float, Between(0, 1)]
     min_lr: Annotated[float, AtLeast(0)]

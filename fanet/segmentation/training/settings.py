@@ -34,7 +34,7 @@ class ModelSettings:
 class DataSettings:
     """Arguments of `open_dataset`, and how samples reach the network."""
 
-    dataset: Annotated[str, OneOf(*KINDS)]
+    dataset: Annotated[str, OneOf(KINDS)]
     root: str | None
     train_split: str
     train_kwargs: dict
@@ -53,7 +53,7 @@ class TrainSettings:
     batch_size: Annotated[int, AtLeast(1)]
     accumulation_steps: Annotated[int, AtLeast(1)]
     seed: Annotated[int, Between(0, LARGEST_SEED)]
-    amp: Annotated[str, OneOf("none", "bf16")]
+    amp: Annotated[str, OneOf(("none", "bf16"))]
     channels_last: bool
     compile: bool
     sync_bn: bool
@@ -75,7 +75,7 @@ class OptimizerSettings:
 class ObjectiveSettings:
     """What the run minimises; see `fanet.segmentation.training.objectives`."""
 
-    name: Annotated[str, OneOf(*OBJECTIVES)] = "supervised"
+    name: Annotated[str, OneOf(OBJECTIVES)] = "supervised"
 
 
 @dataclass(frozen=True)
