@@ -1,14 +1,15 @@
 """Counts parameters and multiply-accumulates of FANet and its peers, as classifiers and under UperNet.
 
     python benchmarks/complexity.py
+    python benchmarks/complexity.py --decoder deeplabv3plus    # only under this one, into files with its name
 
 Writes `benchmarks/results/complexity-<width>x<height>-batch1.csv` for 224x224, 512x512 and 928x512 (a ZeroWaste-f frame
 in the authors' test pipeline). It takes some minutes: fvcore has to run every network once, on the CPU in float32, with
 random weights. The columns, all for one picture:
 
 model, arguments      name in timm and the arguments that differ from its defaults
-network               "classifier" with 1000 classes, or "upernet" with 5 (head of 256 channels, no auxiliary head, no
-                      classifier in the backbone: what runs in inference)
+network               "classifier" with 1000 classes, or a decoder such as "upernet" with 5 (256 channels, no auxiliary
+                      head, no classifier in the backbone: what runs in inference)
 params_m              millions of parameters
 gmacs                 billions of multiply-accumulates by fvcore, in convolutions, linear layers and matrix products
 torch_gmacs           the same by torch's own counter, which counts in FLOPs: 1 MAC = 2 FLOPs. The two must agree.
@@ -32,16 +33,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from networks import UPERNET, build, size_arguments
+from networks import build, size_arguments
 
 from fanet.backbone.complexity import count_macs, count_parameters, variants
 from fanet.files import atomic_path, make_folder
+from fanet.segmentation.network.decoders import list_decoders
 
 with warnings.catch_warnings():
     # fvcore compiles its losses with TorchScript while it is imported; torch deprecates that
     warnings.simplefilter("ignore")
     from fvcore.nn import FlopCountAnalysis
 
+CLASSIFIER = "classifier"
 RESULTS = Path(__file__).parent / "results"
 SIZES = ((224, 224), (512, 512), (512, 928))  # (H, W)
 MULTIPLY_ACCUMULATES = ("conv", "linear", "addmm", "mm", "matmul", "bmm", "einsum")  # what fvcore calls these
@@ -112,7 +115,7 @@ def measure(name: str, arguments: dict[str, Any], network: str, size: tuple[int,
     Raises:
         RuntimeError: fvcore and torch do not agree on the multiply-accumulates, so one of them misses an operation.
     """
-    spec = UPERNET + name if network == "upernet" else name
+    spec = name if network == CLASSIFIER else f"{network}:{name}"
     model = build(spec, size, **arguments)
     counted = count_with_fvcore(model, size)
     by_torch = count_macs(build(spec, size, device="meta", **arguments), size)
@@ -133,9 +136,9 @@ def measure(name: str, arguments: dict[str, Any], network: str, size: tuple[int,
     }
 
 
-def results_path(size: tuple[int, int]) -> Path:
-    """Where the table for pictures of (H, W) pixels stands."""
-    return RESULTS / f"complexity-{size[1]}x{size[0]}-batch1.csv"
+def results_path(size: tuple[int, int], decoder: str | None = None) -> Path:
+    """The file with the table for images of (H, W) pixels, or with that under another decoder."""
+    return RESULTS / f"complexity-{f'{decoder}-' if decoder else ''}{size[1]}x{size[0]}-batch1.csv"
 
 
 def write(path: Path, rows: Sequence[dict[str, str]]) -> None:
@@ -152,18 +155,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    parser.parse_args()
+    parser.add_argument("--decoder", choices=list_decoders(), help="count under this decoder alone")
+    decoder = parser.parse_args().decoder
     for size in SIZES:
         rows = []
-        for network in ("classifier", "upernet"):
+        for network in (decoder,) if decoder else (CLASSIFIER, "upernet"):
             for name, arguments in NETWORKS:
                 start = time.perf_counter()
                 rows.append(row := measure(name, arguments, network, size))
                 seconds = time.perf_counter() - start
                 print(f"{size[1]}x{size[0]} {network} {name} {row['arguments']}: {row['params_m']} M, "
                       f"{row['gmacs']} GMACs ({seconds:.0f} s)", flush=True)  # fmt: skip
-        write(results_path(size), rows)
-        print(results_path(size))
+        write(results_path(size, decoder), rows)
+        print(results_path(size, decoder))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 NAME                  a timm model with its classifier for 1000 classes
 plain-norm:NAME       the same FANet computed as its authors do: `PlainLayerNorm`, and maps in plain NCHW memory
-upernet:NAME          UperNet on either of these, 5 classes, as in inference: without the auxiliary head
+DECODER:NAME          a segmentation model on either of these, as upernet:NAME, 5 classes, as in inference: without the
+                      auxiliary head
 """
 
 from typing import Any
@@ -14,9 +15,9 @@ from torch import nn
 
 from fanet.backbone.fanet import Stem
 from fanet.errors import UserError
-from fanet.segmentation import UperNet
+from fanet.segmentation import SegmentationModel
+from fanet.segmentation.network.decoders import list_decoders
 
-UPERNET = "upernet:"
 PLAIN_NORM = "plain-norm:"
 NUM_CLASSES = 5  # of ZeroWaste-f
 
@@ -50,14 +51,15 @@ def build(spec: str, size: tuple[int, int], device: str = "cpu", **kwargs: Any) 
     Raises:
         UserError: timm does not know the model.
     """
-    plain = spec.removeprefix(UPERNET).startswith(PLAIN_NORM)
-    name = spec.removeprefix(UPERNET).removeprefix(PLAIN_NORM)
+    first, _, rest = spec.partition(":")
+    decoder, spec = (first, rest) if first in list_decoders() else (None, spec)
+    plain, name = spec.startswith(PLAIN_NORM), spec.removeprefix(PLAIN_NORM)
     if not timm.is_model(name.split(".")[0]):
         raise UserError(f"unknown model {name!r}; `timm.list_models()` names those that exist")
     kwargs |= size_arguments(name, size) | ({"norm_layer": PlainLayerNorm} if plain else {})
-    if spec.startswith(UPERNET):
+    if decoder is not None:
         with torch.device(device):
-            network: nn.Module = UperNet(name, num_classes=NUM_CLASSES, aux_channels=0, backbone_kwargs=kwargs)
+            network: nn.Module = SegmentationModel(name, NUM_CLASSES, decoder, backbone_kwargs=kwargs)
     else:
         network = timm.create_model(name, device=device, **kwargs)
     if plain:

@@ -187,7 +187,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    parser.add_argument("models", metavar="MODEL", nargs="+", help="timm model, plain-norm:NAME or upernet:NAME")
+    parser.add_argument("models", metavar="MODEL", nargs="+", help="timm model, plain-norm:NAME or DECODER:NAME")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1 … (default: %(default)s)")
     parser.add_argument("--amp", action="store_true", help="autocast: float16 on cuda, bfloat16 on cpu")
     parser.add_argument("--channels-last", action="store_true", help="weights and input in channels-last memory")

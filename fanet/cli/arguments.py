@@ -2,6 +2,7 @@
 
 import argparse
 import importlib.util
+import re
 import sys
 import textwrap
 from collections.abc import Sequence
@@ -49,13 +50,14 @@ def add_import_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def import_files(paths: Sequence[str]) -> None:
-    """Import Python files, under names that shadow no module.
+    """Import Python files, under names that no other module has and that are the same for the same file.
 
     Raises:
         UserError: a file is missing or cannot be imported.
     """
     for path in paths:
-        spec = importlib.util.spec_from_file_location(f"fanet_import_{Path(path).stem}", path)
+        name = "fanet_import" + re.sub(r"\W", "_", str(Path(path).resolve()))  # torch.compile needs an identifier
+        spec = importlib.util.spec_from_file_location(name, path)
         if spec is None or spec.loader is None or not Path(path).is_file():
             raise UserError(f"there is no Python file {path} to import")
         module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)

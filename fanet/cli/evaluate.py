@@ -32,7 +32,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         ),
     )
     parser.add_argument(
-        "--model", metavar="M", help="folder, checkpoint file or Hub id (default: the trained model inside the package)"
+        "--model",
+        metavar="M",
+        help="name of a model inside the package, folder, checkpoint file or Hub id (default: clutter, inside)",
     )
     add_dataset_arguments(parser)
     parser.add_argument("--data", metavar="DIR", help="where it lies; clutter is drawn on the fly without it")

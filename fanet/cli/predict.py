@@ -26,7 +26,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         help='image or video file, folder of such files, or quoted glob pattern such as "photos/**/*.jpg"',
     )
     parser.add_argument(
-        "--model", metavar="M", help="folder, checkpoint file or Hub id (default: the trained model inside the package)"
+        "--model",
+        metavar="M",
+        help="name of a model inside the package, folder, checkpoint file or Hub id (default: clutter, inside)",
     )
     parser.add_argument("-o", "--output", metavar="DIR", required=True, help="folder for the results")
     add_window_arguments(parser)

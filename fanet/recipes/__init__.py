@@ -125,15 +125,17 @@ def _override(recipe: dict, override: str, optional: Collection[str]) -> None:
         value = yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as error:
         raise UserError(f"the value of {override!r} is not valid YAML: {one_line(error)}") from error
+    known = list(dict.fromkeys([*(name for name, _ in flatten(recipe)), *optional]))
     *levels, last = key.split(".")
-    section, is_free = recipe, key in optional
+    section = recipe
+    is_free = key in optional or any(name.endswith(FREE_SUFFIX) and key.startswith(f"{name}.") for name in optional)
     for level in levels:
         inner = section.setdefault(level, {}) if is_free else section.get(level)
         if not isinstance(inner, dict):
-            raise unknown_key(key, [name for name, _ in flatten(recipe)])
+            raise unknown_key(key, known)
         section, is_free = inner, is_free or level.endswith(FREE_SUFFIX)
     if not is_free and last not in section:
-        raise unknown_key(key, [name for name, _ in flatten(recipe)])
+        raise unknown_key(key, known)
     section[last] = value
 
 

@@ -70,8 +70,8 @@ def read_section(section: type[Section], values: Any, prefix: str = "") -> Secti
         if key not in kinds:
             raise unknown_key(f"{prefix}{key}", [f"{prefix}{name}" for name in kinds])
     given = {key: values[key] for key in kinds if key in values}
-    for key in kinds.keys() - given.keys() - _defaults(section).keys():
-        raise UserError(f"the recipe lacks the key {prefix + key!r}: every setting has to be stated")
+    if missing := [key for key in kinds if key not in given and key not in _defaults(section)]:
+        raise UserError(f"the recipe lacks the key {prefix + missing[0]!r}: every setting has to be stated")
     return section(**{key: _value(kinds[key], value, f"{prefix}{key}") for key, value in given.items()})
 
 

@@ -1,14 +1,16 @@
 import csv
+from pathlib import Path
 
 import pytest
 import timm
 import torch
 import torch.nn.functional as F
-from complexity import ABLATIONS, COLUMNS, NETWORKS, SIZES, count_with_fvcore, measure, results_path
+from complexity import ABLATIONS, COLUMNS, NETWORKS, SIZES, count_with_fvcore, main, measure, results_path
 from networks import build
 from torch import nn
 
 from fanet.backbone.complexity import count_macs, count_parameters
+from fanet.segmentation import SegmentationModel
 
 
 def recorded(size: tuple[int, int]) -> list[dict[str, str]]:
@@ -82,3 +84,23 @@ def test_a_layer_that_one_counter_misses_is_an_error(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("complexity.count_macs", lambda model, size: 1)
     with pytest.raises(RuntimeError, match="test_fanet .*fvcore counts .* torch 1"):
         measure("test_fanet", {}, "classifier", (32, 32))
+
+
+@pytest.mark.parametrize("decoder", ["deeplabv3plus", "linear", "upernet"])
+def test_a_network_is_counted_with_each_decoder(decoder: str) -> None:
+    row = measure("test_resnet", {}, decoder, (64, 64))
+    assert row["network"] == decoder and row["gmacs"] == row["torch_gmacs"]
+    model = SegmentationModel("test_resnet", 5, decoder)
+    assert row["params_m"] == f"{count_parameters(model) / 1e6:.6f}"
+
+
+def test_counts_under_another_decoder_go_to_files_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("complexity.RESULTS", tmp_path)
+    monkeypatch.setattr("complexity.SIZES", ((64, 96),))
+    monkeypatch.setattr("complexity.NETWORKS", (("test_resnet", {}),))
+    monkeypatch.setattr("sys.argv", ["complexity.py", "--decoder", "linear"])
+    main()
+    (path,) = tmp_path.iterdir()
+    assert path.name == "complexity-linear-96x64-batch1.csv"
+    with open(path, newline="") as file:
+        assert [row["network"] for row in csv.DictReader(file)] == ["linear"]

@@ -112,9 +112,9 @@ class SegmentationModel(PretrainedModel):
             self.decode_head: Decoder = build_decoder(
                 channels, backbones.reductions(self.backbone), head_channels, **decoder_kwargs
             )
-        except (TypeError, ValueError) as error:
-            if isinstance(error, UserError):
-                raise
+        except UserError:
+            raise
+        except (TypeError, ValueError, RuntimeError) as error:
             raise UserError(f"decoder_kwargs do not suit {decoder}: {one_line(error)}") from error
         self.decode_head.dropout = nn.Dropout2d(dropout)
         self.decode_head.conv_seg = classifier(self.decode_head.width, num_classes)

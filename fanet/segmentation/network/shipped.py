@@ -3,6 +3,7 @@
 from importlib.resources import files
 from pathlib import Path
 
+from fanet.errors import UserError
 from fanet.segmentation.network.model import SegmentationModel
 
 FOLDER = Path(str(files("fanet"))) / "models"
@@ -25,4 +26,11 @@ def load_model(name: str | Path | None = None) -> SegmentationModel:
         UserError: there is no usable model under that name, or it is a training run's and not one of its models.
     """
     name = DEFAULT if name is None else name
-    return SegmentationModel.from_pretrained(FOLDER / name if name in shipped_models() else name)
+    if name in shipped_models():
+        return SegmentationModel.from_pretrained(FOLDER / name)
+    if isinstance(name, str) and name.isidentifier() and not Path(name).exists():
+        raise UserError(
+            f"{name}: no such folder or file, and no model of that name inside the package, "
+            f"which has {', '.join(shipped_models())}"
+        )
+    return SegmentationModel.from_pretrained(name)

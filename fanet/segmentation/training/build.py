@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 
 import torch
-from timm.optim import create_optimizer_v2, get_optimizer_info, list_optimizers
+from timm.optim import create_optimizer_v2, get_optimizer_info, list_optimizers, param_groups_weight_decay
 from torch import nn
 
 from fanet.classes import ClassScheme
@@ -122,8 +122,10 @@ def build_optimizer(settings: Settings, objective: Objective) -> torch.optim.Opt
             weight_decay=options.weight_decay,
             layer_decay=options.layer_decay,
         )
-    if own := list(objective.own_parameters()):
-        optimizer.add_param_group({"params": own, "lr": options.lr, "weight_decay": options.weight_decay})
+    own = nn.ParameterList(objective.own_parameters())
+    for group in param_groups_weight_decay(own, options.weight_decay):
+        if group["params"]:
+            optimizer.add_param_group({**group, "lr": options.lr})
     return optimizer
 
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from fanet.classes import ZEROWASTE, ClassScheme
+from fanet.cli import main
 from fanet.errors import UserError
 from fanet.segmentation import Preprocessing, UperNet, load_model
 from fanet.segmentation.data import ClutterScenes, Sample, SegmentationDataset, open_dataset
@@ -212,3 +213,20 @@ def test_processes_together_count_otherwise_than_one(shipped, scenes, tmp_path):
     alone = image_matrices(shipped.predictor(), scenes).sum(axis=0)
     assert together["confusion_matrix"] == alone.tolist()
     assert together["miou"] == pytest.approx(100 * ConfusionMatrix.of(alone).miou)
+
+
+def test_windows_that_cover_the_images_score_like_none(shipped, scenes, tmp_path):
+    whole = evaluate_split(shipped.predictor(), scenes, tmp_path / "whole", resamples=0)
+    covered = evaluate_split(shipped.predictor(window=(64, 80)), scenes, tmp_path / "covered", resamples=0)
+    assert covered["confusion_matrix"] == whole["confusion_matrix"]
+    assert "window" not in whole and (covered["window"], covered["overlap"]) == ([64, 80], 0.25)
+
+
+def test_windows_of_the_command_line_are_those_of_the_predictor(shipped, scenes, tmp_path):
+    argv = ["evaluate", "--model", "clutter", "--dataset", "clutter", "--count", "3", "--size", "64", "64"]
+    assert main([*argv, "--window", "40", "48", "--overlap", "0.5", "-o", str(tmp_path / "out")]) == 0
+    result = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert (result["window"], result["overlap"], result["model"]) == ([40, 48], 0.5, "clutter")
+    expected = image_matrices(shipped.predictor((40, 48), 0.5), scenes).sum(axis=0)
+    assert result["confusion_matrix"] == expected.tolist()
+    assert expected.tolist() != image_matrices(shipped.predictor(), scenes).sum(axis=0).tolist()

@@ -1,9 +1,10 @@
 """What a decoder is, and the names under which decoders are found."""
 
-import inspect
+import os
+import sys
 import warnings
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import entry_points
 from typing import TypeVar, overload
 
@@ -64,11 +65,10 @@ def register_decoder(cls: DecoderT | None = None, *, name: str | None = None) ->
         name: What models, recipes and config.json call it; the class's name in lower case by default.
 
     Raises:
-        UserError: another class has that name. The same class again, as from a notebook's cell, replaces the earlier.
+        UserError: it is no subclass of `Decoder`, or another class has that name. The same class again, as from a
+            notebook's cell, replaces the earlier.
     """
-    if cls is None:
-        return lambda decorated: _register(decorated, name or decorated.__name__.lower())
-    return _register(cls, cls.__name__.lower())
+    return partial(_register, name=name) if cls is None else _register(cls, name)
 
 
 def decoder_class(name: str) -> type[Decoder]:
@@ -92,11 +92,14 @@ def list_decoders() -> list[str]:
     return sorted(_decoders)
 
 
-def _register(cls: DecoderT, name: str) -> DecoderT:
+def _register(cls: DecoderT, name: str | None) -> DecoderT:
+    if not (isinstance(cls, type) and issubclass(cls, Decoder)):
+        raise UserError(f"{cls!r} is no subclass of fanet.segmentation.Decoder: a name is given as name=…")
+    name = name or cls.__name__.lower()
     known = _decoders.get(name)
     if known is not None and not _is_same(known, cls):
         raise UserError(
-            f"the name {name!r} belongs to the decoder {known.__module__}.{known.__qualname__}: "
+            f"the name {name!r} belongs to the decoder {known.__qualname__} of {_file(known) or known.__module__}: "
             f"register {cls.__qualname__} under another one, @register_decoder(name=…)"
         )
     _decoders[name] = cls
@@ -105,14 +108,15 @@ def _register(cls: DecoderT, name: str) -> DecoderT:
 
 def _is_same(known: type, cls: type) -> bool:
     """Whether two classes come from the same place: a cell run again, or a file imported under two names."""
-    return known.__qualname__ == cls.__qualname__ and (known.__module__ == cls.__module__ or _file(known) == _file(cls))
+    if known.__qualname__ != cls.__qualname__:
+        return False
+    return known.__module__ == cls.__module__ or (_file(known) is not None and _file(known) == _file(cls))
 
 
 def _file(cls: type) -> str | None:
-    try:
-        return inspect.getsourcefile(cls)
-    except (TypeError, OSError):
-        return None
+    """The file that a class was imported from; None for one of a notebook."""
+    file = getattr(sys.modules.get(cls.__module__), "__file__", None)
+    return None if file is None else os.path.realpath(file)
 
 
 @cache

@@ -56,7 +56,7 @@ class DeepLabV3Plus(Decoder):
         aspp_dropout: Share of values dropped after the pyramid; 0.1 in the authors' TensorFlow code.
 
     Raises:
-        UserError: there is a single map.
+        UserError: there is a single map, or a rate below 1.
     """
 
     def __init__(
@@ -73,6 +73,8 @@ class DeepLabV3Plus(Decoder):
             raise UserError("deeplabv3plus needs two feature maps: choose other out_indices")
         if rates is None:
             rates = [2 * rate for rate in RATES] if reductions[-1] <= 8 else RATES
+        if any(rate < 1 for rate in rates):
+            raise UserError(f"the rates of deeplabv3plus are dilations of at least 1, got {list(rates)}")
         self.aspp = AtrousPyramid(channels[-1], width, rates, aspp_dropout)
         self.low = ConvBnRelu(channels[0], low_channels, 1)
         self.refine = nn.Sequential(ConvBnRelu(width + low_channels, width, 3), ConvBnRelu(width, width, 3))

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from fanet.errors import UserError
 from fanet.segmentation.bilinear import resize
 from fanet.segmentation.network.decoders.base import Decoder, register_decoder
 from fanet.segmentation.network.layers import ConvBnRelu
@@ -27,6 +28,9 @@ class UperDecoder(Decoder):
         reductions: Not used.
         width: Channels of every inner map and of the embedding.
         pool_scales: Sides to which the last map is pooled.
+
+    Raises:
+        UserError: a pooling scale is below 1.
     """
 
     def __init__(
@@ -37,6 +41,8 @@ class UperDecoder(Decoder):
         pool_scales: Sequence[int] = POOL_SCALES,
     ) -> None:
         super().__init__(width)
+        if any(scale < 1 for scale in pool_scales):
+            raise UserError(f"the pool_scales of upernet are at least 1, got {list(pool_scales)}")
         self.psp_modules = nn.ModuleList(
             nn.Sequential(nn.AdaptiveAvgPool2d(scale), ConvBnRelu(channels[-1], width, 1)) for scale in pool_scales
         )

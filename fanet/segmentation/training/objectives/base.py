@@ -16,7 +16,8 @@ class Objective(nn.Module):
     """Runs the network on a batch and returns the loss: what training differentiates, and what DDP wraps.
 
     A subclass may have losses, parameters and buffers of its own, a second network for instance. Parameters are
-    trained with the network's optimizer settings, and all of its own state is kept in checkpoints.
+    trained with the network's optimizer settings, and all of its own state is kept in checkpoints. Where several
+    processes train, DDP gives the first one's buffers to the others before each step.
 
     Args:
         network: Logits of an image; in training a pair, from the decoder and from the auxiliary head or None.

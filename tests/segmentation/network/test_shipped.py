@@ -1,0 +1,67 @@
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from fanet.cli import main
+from fanet.errors import UserError
+from fanet.media.images import read_labels
+from fanet.segmentation import BatchPredictor, SegmentationModel, load_model
+from fanet.segmentation.network.shipped import DEFAULT, FOLDER, shipped_models
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch) -> Path:
+    """The working directory, with a model of one's own in `./clutter`."""
+    torch.manual_seed(0)
+    SegmentationModel("test_resnet", 5, "linear").save_pretrained(tmp_path / "clutter")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_the_default_is_one_of_the_models_inside_the_package():
+    assert DEFAULT == "clutter" and DEFAULT in shipped_models()
+    assert all((FOLDER / name / "model.safetensors").is_file() for name in shipped_models())
+
+
+def test_a_bare_name_is_the_model_inside_the_package(folder):
+    for name in (None, "clutter"):
+        assert load_model(name).config["backbone"] == "fanet_pico"
+    assert BatchPredictor("clutter").predictor.engine.model.config["backbone"] == "fanet_pico"
+    assert not load_model("clutter").training
+
+
+@pytest.mark.parametrize("name", ["./clutter", Path("clutter"), "clutter/", "clutter/model.safetensors"])
+def test_a_path_is_a_folder_or_file_of_ones_own(folder, name):
+    assert load_model(name).config["backbone"] == "test_resnet"
+
+
+def test_a_bare_name_that_is_no_model_inside_is_a_folder(folder):
+    shutil.move("clutter", "mine")
+    assert load_model("mine").config["backbone"] == "test_resnet"
+
+
+def test_an_unknown_bare_name_is_an_error_of_one_line_that_names_the_models_inside():
+    with pytest.raises(
+        UserError, match="^cluter: no such folder or file, and no model of that name .*clutter$"
+    ) as caught:
+        load_model("cluter")
+    assert "\n" not in str(caught.value)
+
+
+def test_the_command_line_takes_the_same_names(folder, capsys):
+    image = np.random.default_rng(0).integers(256, size=(40, 48, 3), dtype=np.uint8)
+    Image.fromarray(image).save("image.png")
+    for name, output in (("clutter", "inside"), ("./clutter", "own")):
+        assert main(["predict", "image.png", "--model", name, "-o", output]) == 0
+        np.testing.assert_array_equal(
+            read_labels(folder / output / "image_labels.png"), load_model(name).predict(image)
+        )
+    capsys.readouterr()
+    assert main(["predict", "image.png", "--model", "cluter", "-o", "none"]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == "" and captured.err.count("\n") == 1 and "inside the package" in captured.err
+    assert not (folder / "none").exists()
