@@ -1,10 +1,10 @@
-"""Counts parameters and multiply-accumulates of FANet and its peers, as classifiers and under UperNet.
+"""Count parameters and multiply-accumulates of FANet and its peers, as classifiers and under UperNet.
 
     python benchmarks/complexity.py
 
 Writes `benchmarks/results/complexity-<width>x<height>-batch1.csv` for 224x224, 512x512 and 928x512 (a ZeroWaste-f frame
-in the authors' test pipeline). It takes some minutes: fvcore has to run every network once, on the CPU in float32, with
-random weights. The columns, all for one picture:
+in the authors' test pipeline). It takes a few minutes: fvcore runs every network once, on the CPU in float32, with
+random weights. The columns, all for one image:
 
 model, arguments      name in timm and the arguments that differ from its defaults
 network               "classifier" with 1000 classes, or "upernet" with 5 (head of 256 channels, no auxiliary head, no
@@ -12,15 +12,15 @@ network               "classifier" with 1000 classes, or "upernet" with 5 (head 
 params_m              millions of parameters
 gmacs                 billions of multiply-accumulates by fvcore, in convolutions, linear layers and matrix products
 torch_gmacs           the same by torch's own counter, which counts in FLOPs: 1 MAC = 2 FLOPs. The two must agree.
-estimated_gops        fvcore's rough count of what does not multiply and accumulate: 5 operations a value of a layer
+estimated_gops        fvcore's rough count of what does not multiply and accumulate: 5 operations per value of a layer
                       norm, 2 of a batch norm in evaluation, 4 of a bilinear resize's output, 1 of an average pool's
-                      input. fvcore adds them to its total; published figures seldom hold them.
+                      input. fvcore adds them to its total; published figures rarely include them.
 estimated_ops         billions of these by kind
 uncounted_ops         every operation that fvcore has no rule for, with the number of calls. None of them multiplies
                       matrices: activations, sums, products and differences of maps, softmax, means. Each takes a few
-                      operations a value, and by convention none is counted. (fvcore also passes over operations that
-                      only move or select values, and over ReLU.)
-note                  what was done to build the network for this size
+                      operations per value, and by convention none is counted. (fvcore also ignores ReLU and operations
+                      that only move or select values.)
+note                  how the network was built for this size
 """
 
 import argparse
@@ -44,7 +44,7 @@ with warnings.catch_warnings():
 
 RESULTS = Path(__file__).parent / "results"
 SIZES = ((224, 224), (512, 512), (512, 928))  # (H, W)
-MULTIPLY_ACCUMULATES = ("conv", "linear", "addmm", "mm", "matmul", "bmm", "einsum")  # what fvcore calls these
+MULTIPLY_ACCUMULATES = ("conv", "linear", "addmm", "mm", "matmul", "bmm", "einsum")  # fvcore's names
 COLUMNS = (
     "model",
     "arguments",
@@ -79,12 +79,12 @@ NETWORKS: tuple[tuple[str, dict[str, Any]], ...] = (
 
 
 class FvcoreCount(NamedTuple):
-    """What fvcore says of one forward pass, by operation.
+    """fvcore's counts of one forward pass, by operation.
 
     Attributes:
-        macs: multiply-accumulates of convolutions, linear layers and matrix products.
-        estimates: its rough counts of norms, resizing and pooling.
-        uncounted: calls of the operations that it has no rule for.
+        macs: Multiply-accumulates of convolutions, linear layers and matrix products.
+        estimates: Rough counts of norms, resizing and pooling.
+        uncounted: Calls of operations that fvcore has no rule for.
     """
 
     macs: int
@@ -93,9 +93,9 @@ class FvcoreCount(NamedTuple):
 
 
 def count_with_fvcore(model: torch.nn.Module, size: tuple[int, int]) -> FvcoreCount:
-    """The count of fvcore for one picture of (H, W) pixels. Tracing needs real tensors."""
+    """Count with fvcore for one image of (H, W) pixels. Tracing needs real tensors."""
     analysis = FlopCountAnalysis(model, torch.zeros(1, 3, *size))
-    # Its warnings name what `uncounted` and the comparison with torch's counter tell in full.
+    # Its warnings repeat what `uncounted` and the comparison with torch's counter show.
     analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings("none")
     with torch.no_grad():
         by_operator = analysis.by_operator()
@@ -107,10 +107,10 @@ def count_with_fvcore(model: torch.nn.Module, size: tuple[int, int]) -> FvcoreCo
 
 
 def measure(name: str, arguments: dict[str, Any], network: str, size: tuple[int, int]) -> dict[str, str]:
-    """One row of the table.
+    """Measure one row of the table.
 
     Raises:
-        RuntimeError: fvcore and torch do not agree on the multiply-accumulates, so one of them misses an operation.
+        RuntimeError: fvcore and torch disagree on the multiply-accumulates, so one of them misses an operation.
     """
     spec = UPERNET + name if network == "upernet" else name
     model = build(spec, size, **arguments)
@@ -134,12 +134,12 @@ def measure(name: str, arguments: dict[str, Any], network: str, size: tuple[int,
 
 
 def results_path(size: tuple[int, int]) -> Path:
-    """Where the table for pictures of (H, W) pixels stands."""
+    """Return the path of the table for images of (H, W) pixels."""
     return RESULTS / f"complexity-{size[1]}x{size[0]}-batch1.csv"
 
 
 def write(path: Path, rows: Sequence[dict[str, str]]) -> None:
-    """Write the rows under their headings."""
+    """Write the rows with a header."""
     make_folder(path.parent)
     with atomic_path(path) as temporary, open(temporary, "w", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
@@ -148,7 +148,7 @@ def write(path: Path, rows: Sequence[dict[str, str]]) -> None:
 
 
 def main() -> None:
-    """Count everything and write one file a size."""
+    """Count everything and write one file per size."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
