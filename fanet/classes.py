@@ -11,7 +11,7 @@ class ClassScheme:
     that differ from each other. Pixels labelled `ignore_index` take part in neither loss nor metrics.
 
     Raises:
-        ValueError: names and colours differ in number, or a name stands twice.
+        ValueError: Names and colours differ in number, or a name occurs twice.
     """
 
     names: tuple[str, ...]
@@ -22,16 +22,16 @@ class ClassScheme:
         if not self.palette:
             object.__setattr__(self, "palette", distinct_colours(len(self.names)))
         if len(self.names) != len(self.palette):
-            raise ValueError(f"{len(self.names)} class names, but {len(self.palette)} colours: give one colour a class")
+            raise ValueError(f"{len(self.names)} class names, but {len(self.palette)} colours: give one each")
         if len(set(self.names)) != len(self.names):
-            raise ValueError(f"class names must differ from each other, got {', '.join(self.names)}")
+            raise ValueError(f"class names must differ, got {', '.join(self.names)}")
 
     def __len__(self) -> int:
         return len(self.names)
 
     @classmethod
     def numbered(cls, count: int) -> "ClassScheme":
-        """Names `class_0`, `class_1`, … and distinct colours, for a task whose classes nobody named."""
+        """Return names `class_0`, `class_1`, … and distinct colours, for a task without class names."""
         return cls(tuple(f"class_{index}" for index in range(count)))
 
 

@@ -5,7 +5,7 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
-from imagenet_miniature import REDUCED, _saved, epoch_rows, hits_of_floor
+from imagenet_miniature import REDUCED, _saved, epoch_rows, hits_of_baseline
 from object_crops import DIFFICULTIES, LEAST_SHARE, MATERIALS, object_crops, write_crops
 from PIL import Image
 
@@ -56,10 +56,10 @@ def test_training_is_stopped_before_its_checkpoint_is_written(tmp_path: Path) ->
     assert _saved(tmp_path, 1) and not _saved(tmp_path, 2)
 
 
-def test_floor_does_not_tell_colours_apart(tmp_path: Path) -> None:
+def test_baseline_tells_colours_apart(tmp_path: Path) -> None:
     paths = []
     for number, material in enumerate(MATERIALS):
         (tmp_path / material).mkdir()
         paths.append(tmp_path / material / "a.png")
         Image.new("RGB", (4, 4), (60 * number, 0, 0)).save(paths[-1])
-    assert hits_of_floor(paths, paths).all()
+    assert hits_of_baseline(paths, paths).all()

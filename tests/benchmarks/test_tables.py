@@ -27,7 +27,7 @@ def test_stale_page_is_found_and_mended(
 
 
 def test_unknown_table_is_refused() -> None:
-    with pytest.raises(ValueError, match="no table 'zooo'"):
+    with pytest.raises(ValueError, match="unknown table 'zooo'"):
         update("<!-- table: zooo -->\n<!-- end table -->\n")
 
 

@@ -171,7 +171,7 @@ def _cut_off(path: Path) -> None:
     [
         (lambda path: None, "there is no file"),
         (lambda path: path.touch(), "is empty"),
-        (_cut_off, "is cut off or damaged"),
+        (_cut_off, "is truncated or damaged"),
         (lambda path: path.write_text("no image"), "is not an image"),
         (lambda path: path.mkdir(), "holds no images"),
     ],

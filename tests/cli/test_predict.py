@@ -147,8 +147,8 @@ BAD = {
     "device that does not exist": (["a.png", "--device", "cuda:99"], None, "this machine has cpu"),
     "missing video": (["none.mp4"], None, "there is no file"),
     "empty video": (["bad.mp4"], lambda folder: (folder / "bad.mp4").touch(), "is empty"),
-    "text as video": (["bad.mkv"], lambda folder: (folder / "bad.mkv").write_text("text"), "cut off, damaged or no"),
-    "cut off video": (["bad.mp4"], _cut_off_video, "cut off, damaged or no video"),
+    "text as video": (["bad.mkv"], lambda folder: (folder / "bad.mkv").write_text("text"), "truncated, damaged or not"),
+    "cut off video": (["bad.mp4"], _cut_off_video, "truncated, damaged or not a video"),
     "videos of one name": (["belt.mp4", "belt.avi"], _one_name, "would both become"),
     "folder of other files": (["texts"], lambda folder: (folder / "texts").mkdir(), "holds no images or videos"),
 }

@@ -109,7 +109,7 @@ def _sound(path: Path) -> None:
     [
         (lambda path: None, "there is no file"),
         (lambda path: path.touch(), "is empty"),
-        (lambda path: path.write_bytes(bytes(range(256)) * 8), "cut off, damaged or no video"),
+        (lambda path: path.write_bytes(bytes(range(256)) * 8), "truncated, damaged or not a video"),
         (_sound, "holds no video"),
     ],
     ids=["missing", "empty", "no video", "sound"],

@@ -183,5 +183,5 @@ def test_contents_of_files_are_read_otherwise_than_the_files(small):
     assert (read_labels(mask.read_bytes()) == read_labels(mask)).all()
     with pytest.raises(UserError, match="^frame 7 is empty"):
         read_image(b"", "frame 7")
-    with pytest.raises(UserError, match="^mask 7 is no label map"):
+    with pytest.raises(UserError, match="^mask 7 is not a label map"):
         read_labels(image.read_bytes(), "mask 7")

@@ -11,7 +11,7 @@ import ctypes
 if hasattr(ctypes.CDLL(None), "prctl"):
     ctypes.CDLL(None).prctl(41, 1, 0, 0, 0)  # PR_SET_THP_DISABLE: huge pages would be few faults either way
 import torch
-from fanet.cli.memory import keep_freed_memory
+from fanet.cli.allocator import keep_freed_memory
 kept = keep_freed_memory()
 for _ in range(4):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
