@@ -14,7 +14,7 @@ def module_name(path: Path) -> str:
 
 
 def imports(path: Path, modules: set[str]) -> set[str]:
-    """The modules of the package that a file imports, at its top or inside a function; not those for types alone."""
+    """Return the modules of the package that a file imports, at its top or in a function, but not for types alone."""
     found = set()
     tree = ast.parse(path.read_text(encoding="utf-8"))
     for_types = {
@@ -35,7 +35,7 @@ def imports(path: Path, modules: set[str]) -> set[str]:
 
 
 def circles(graph: dict[str, set[str]]) -> list[list[str]]:
-    """The strongly connected parts of more than one module, by Tarjan's algorithm."""
+    """Return the strongly connected components of more than one module, by Tarjan's algorithm."""
     index: dict[str, int] = {}
     low: dict[str, int] = {}
     stack: list[str] = []
@@ -69,5 +69,5 @@ def test_no_file_imports_itself_through_others():
     assert circles(graph) == []
 
 
-def test_a_circle_is_found():
+def test_circle_is_found():
     assert circles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == [["a", "b", "c"]]

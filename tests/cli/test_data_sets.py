@@ -1,4 +1,4 @@
-"""`fanet data check` and `fanet evaluate`, as they are typed."""
+"""`fanet data check` and `fanet evaluate` on the command line."""
 
 import json
 import shutil
@@ -34,7 +34,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def place(tmp_path: Path, models: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder to work in: data sets sound and unsound, models, files that are in the way."""
+    """A working folder with valid and broken data sets, models, and files that are in the way."""
     monkeypatch.chdir(tmp_path)
     small(tmp_path / "good")
     (tmp_path / "empty").mkdir()
@@ -66,7 +66,7 @@ def small(root: Path) -> None:
             Image.fromarray(rng.integers(values, size=shape, dtype=np.uint8)).save(folder / f"{index}.PNG", "PNG")
 
 
-def test_check_says_something_else_than_what_is_there(belt, tmp_path, capsys):
+def test_check_reports_what_the_data_set_holds(belt, tmp_path, capsys):
     assert run(["data", "check", belt, "--dataset", "zerowaste", "--json", tmp_path / "report.json"]) == 0
     text = capsys.readouterr().out
     assert "train: 3 images (3 of 1920x1080)" in text and "test: 2 images (2 of 1920x1080)" in text
@@ -78,7 +78,7 @@ def test_check_says_something_else_than_what_is_there(belt, tmp_path, capsys):
         assert sum(split["class_shares"].values()) == pytest.approx(100)
 
 
-def test_evaluate_leaves_out_something(belt, models, tmp_path, capsys):
+def test_evaluate_prints_and_writes_every_score(belt, models, tmp_path, capsys):
     output = tmp_path / "new" / "out"
     model = str(models / "of_5")
     assert run(["evaluate", "--model", model, "--dataset", "zerowaste", "--data", belt, "-o", output]) == 0
@@ -92,7 +92,7 @@ def test_evaluate_leaves_out_something(belt, models, tmp_path, capsys):
     assert sorted(path.name for path in output.iterdir()) == ["confusion_matrix.png", "metrics.json"]
 
 
-def test_evaluate_needs_a_model_or_a_folder(tmp_path, capsys):
+def test_evaluate_runs_without_a_model_or_a_folder(tmp_path, capsys):
     argv = ["evaluate", "--dataset", "clutter", "--count", "1", "--size", "64", "96", "--difficulty", "0.5"]
     assert run([*argv, "--scales", "0.5", "1", "--flip", "-o", tmp_path]) == 0
     result = json.loads((tmp_path / "metrics.json").read_text())
@@ -145,17 +145,17 @@ BAD_INPUTS = [
 
 
 @pytest.mark.parametrize(("argv", "message"), BAD_INPUTS, ids=[" ".join(argv) for argv, _ in BAD_INPUTS])
-def test_bad_input_is_not_refused_in_one_line(place, capsys, argv, message):
+def test_bad_input_is_refused_in_one_line(place, capsys, argv, message):
     before = sorted(path for path in place.rglob("*"))
     assert run(argv) == 2
     errors = [line for line in capsys.readouterr().err.splitlines() if "error: " in line]
     assert len(errors) == 1 and errors[0].startswith("fanet")
     head, _, tail = message.partition(".*")
     assert head in errors[0] and tail in errors[0], errors[0]
-    assert sorted(path for path in place.rglob("*")) == before, "something was left behind"
+    assert sorted(path for path in place.rglob("*")) == before, "no files are left"
 
 
-def test_another_archive_passes_for_the_published_one(place, capsys):
+def test_archive_other_than_the_published_one_needs_an_option(place, capsys):
     shutil.make_archive("repacked", "zip", "good")
     assert run(["data", "check", "repacked.zip", "--dataset", "zerowaste"]) == 2
     error = capsys.readouterr().err

@@ -28,7 +28,7 @@ def write(root, split, kind, name, array):
     Image.fromarray(np.asarray(array, dtype=np.uint8)).save(folder / f"{name}.PNG", "PNG")
 
 
-def test_figures_are_not_those_of_the_files(root):
+def test_report_matches_the_files(root):
     labels = np.zeros((6, 8), np.uint8)
     labels[0], labels[1] = 255, 3
     for name in NAMES["test"]:
@@ -45,7 +45,7 @@ def test_figures_are_not_those_of_the_files(root):
     assert not report.errors
 
 
-def test_names_and_images_in_several_splits_are_overlooked(root):
+def test_names_and_images_in_several_splits_are_reported(root):
     report = check_dataset("clutter", root)
     assert report.repeated_names == [{"name": "a.PNG", "splits": ["train", "test"], "same_pixels": False}]
     assert report.repeated_images == []
@@ -58,9 +58,9 @@ def test_names_and_images_in_several_splits_are_overlooked(root):
     assert not report.errors, "a warning, not an error"
 
 
-def test_problems_are_overlooked_or_stop_the_check(root):
+def test_problems_are_reported_and_do_not_stop_the_check(root):
     folder = root / LAYOUT / "train"
-    (folder / "data" / "a.PNG").write_bytes(b"not a picture")
+    (folder / "data" / "a.PNG").write_bytes(b"not an image")
     write(root, "train", "sem_seg", "b", np.full((6, 8), 9))
     write(root, "train", "sem_seg", "c", np.zeros((5, 8)))
     write(root, "train", "data", "lonely", np.zeros((6, 8, 3)))
@@ -76,7 +76,7 @@ def test_problems_are_overlooked_or_stop_the_check(root):
     assert report.repeated_names[0]["same_pixels"] is False, "one of the two was never read"
 
 
-def test_published_counts_and_lists_are_not_compared(root):
+def test_counts_and_lists_are_compared_with_the_published_ones(root):
     (root / LAYOUT / "train" / "labels.json").write_text('{"images": [{"file_name": "a.PNG"}, {"file_name": "z.PNG"}]}')
     (root / LAYOUT / "test" / "labels.json").write_text("{}")
     text = "\n".join(check_dataset("zerowaste", root).warnings)
@@ -86,7 +86,7 @@ def test_published_counts_and_lists_are_not_compared(root):
     assert "labels.json does not list images" in text
 
 
-def test_processes_together_find_something_else_in_an_archive(root, tmp_path):
+def test_two_processes_find_the_same_as_one_in_an_archive(root, tmp_path):
     (root / LAYOUT / "train" / "data" / "b.PNG").write_bytes(b"")
     write(root, "test", "sem_seg", "d", np.full((6, 8), 77))
     with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
@@ -98,7 +98,7 @@ def test_processes_together_find_something_else_in_an_archive(root, tmp_path):
     assert alone == shared and len(alone["errors"]) == 2
 
 
-def test_an_image_turned_by_its_exif_orientation_is_overlooked(root):
+def test_image_turned_by_its_exif_orientation_is_reported(root):
     exif = Image.Exif()
     for name, orientation in (("a", 3), ("b", 1), ("c", 6)):
         exif[0x0112] = orientation
@@ -111,7 +111,7 @@ def test_an_image_turned_by_its_exif_orientation_is_overlooked(root):
     assert report.errors == ["1 images of another size than their mask: train: c.PNG (6x8, mask 8x6)"]
 
 
-def test_a_photo_turned_by_its_exif_orientation_is_overlooked(tmp_path):
+def test_turned_photo_of_a_folder_data_set_is_reported(tmp_path):
     text = "classes: [a, b]\nsplits: {all: {images: images, masks: masks}}\n"
     (tmp_path / "dataset.yaml").write_text(text)
     for kind, mode, suffix in (("images", "RGB", "jpg"), ("masks", "L", "png")):
@@ -125,7 +125,7 @@ def test_a_photo_turned_by_its_exif_orientation_is_overlooked(tmp_path):
     assert report.splits["all"].turned_images == [str(tmp_path / "images" / "turned.jpg")] and not report.errors
 
 
-def test_a_set_that_is_not_there_is_checked(tmp_path):
+def test_missing_data_set_is_refused(tmp_path):
     with pytest.raises(UserError, match="holds no splits_final_deblurred"):
         check_dataset("zerowaste", tmp_path)
     (tmp_path / "zerowaste-f-final.zip").write_bytes(b"")
