@@ -37,7 +37,6 @@ from fanet.weights.pretrained import build_pretrained
 __all__ = ["FANet", "FANetStage"]
 
 FRM_CHOICES = ("both", "high", "low", "none", None)
-INIT_STD = 0.02
 
 
 class FANet(nn.Module):
@@ -138,15 +137,16 @@ class FANet(nn.Module):
 
     @torch.jit.ignore
     def init_weights(self) -> None:
-        """Set every parameter to its initial value: weights and the stem's bias normal, truncated, with std 0.02, other
-        biases 0, LN weights 1.
+        """Set every parameter to its initial value: weights truncated normal with std 0.02, biases 0, LN weights 1.
 
-        The stem's bias is not 0 as the authors' was, because then a constant region of the image (padding, which is 0
-        after normalisation) would stay 0 in every channel, and a layer norm over channels without variance multiplies
-        gradients by 1 / sqrt(eps) = 1000: after a few dozen of them they are infinite.
+        Only the stem's bias is not 0, but uniform as in PyTorch's own convolutions. From a bias of 0 a constant region
+        of the image (padding is 0 after normalisation) would stay 0 in every channel, and a layer norm over channels
+        without variance multiplies gradients by 1 / sqrt(eps) = 1000: after a few of them they are infinite.
         """
         named_apply(_init_weights, self)
-        trunc_normal_(self.stem.bias, std=INIT_STD)
+        if self.stem.bias is not None:
+            bound = self.stem.weight[0].numel() ** -0.5
+            nn.init.uniform_(self.stem.bias, -bound, bound)
 
     @torch.jit.ignore
     def no_weight_decay(self) -> set[str]:
@@ -279,7 +279,7 @@ def _check_sizes(depths: tuple[int, ...], dims: tuple[int, ...], kernel_sizes: t
 
 def _init_weights(module: nn.Module, name: str = "") -> None:
     if isinstance(module, nn.Conv2d | nn.Linear):
-        trunc_normal_(module.weight, std=INIT_STD)
+        trunc_normal_(module.weight, std=0.02)
         if module.bias is not None:
             nn.init.zeros_(module.bias)
     elif callable(reset := getattr(module, "reset_parameters", None)):
