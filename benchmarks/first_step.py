@@ -49,7 +49,7 @@ def build(model: str, network: str) -> nn.Module:
     """A classifier or a UperNet with random weights, in training mode."""
     if network == "classifier":
         return timm.create_model(model, num_classes=NUM_CLASSES).train()
-    return UperNet(model, num_classes=NUM_CLASSES, head_channels=64, aux_channels=64).train()
+    return UperNet(model, num_classes=NUM_CLASSES).train()
 
 
 def main() -> None:

@@ -228,8 +228,9 @@ class AdaptiveFeatureEnhancement(nn.Module):
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         # Earlier files call `proj` `fuse`, a name that timm's `reparameterize_model` takes for a method.
         for parameter in ("weight", "bias"):
-            if (old := f"{prefix}fuse.{parameter}") in state_dict:
-                state_dict[f"{prefix}proj.{parameter}"] = state_dict.pop(old)
+            old, new = f"{prefix}fuse.{parameter}", f"{prefix}proj.{parameter}"
+            if old in state_dict and new not in state_dict:
+                state_dict[new] = state_dict.pop(old)
         super()._load_from_state_dict(state_dict, prefix, *args)
 
 
