@@ -13,7 +13,7 @@ import torch
 from timm.models import get_pretrained_cfg
 from torch import nn
 
-from fanet.backbone.fanet import Stem
+from fanet.backbone.blocks import ToChannelsLast
 from fanet.errors import UserError
 from fanet.segmentation import SegmentationModel
 from fanet.segmentation.network.decoders import list_decoders
@@ -63,20 +63,16 @@ def build(spec: str, size: tuple[int, int], device: str = "cpu", **kwargs: Any) 
     else:
         network = timm.create_model(name, device=device, **kwargs)
     if plain:
-        _use_plain_stem(network)
+        _keep_memory_format(network)
     return network.eval()
 
 
-def _use_plain_stem(network: nn.Module) -> None:
-    """Replace FANet's stem, which would make its map channels-last, by an ordinary convolution."""
+def _keep_memory_format(network: nn.Module) -> None:
+    """Take out of FANet what would turn its maps channels-last."""
     for module in list(network.modules()):
-        for name, stem in module.named_children():
-            if isinstance(stem, Stem):
-                conv = nn.Conv2d(
-                    stem.in_channels, stem.out_channels, stem.kernel_size, stem.stride, stem.padding, device="meta"
-                )
-                conv.weight, conv.bias = stem.weight, stem.bias
-                setattr(module, name, conv)
+        for name, child in module.named_children():
+            if isinstance(child, ToChannelsLast):
+                setattr(module, name, nn.Identity())
 
 
 def size_arguments(name: str, size: tuple[int, int]) -> dict[str, Any]:

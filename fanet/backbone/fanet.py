@@ -27,11 +27,11 @@ from timm.models import (
 )
 from torch import nn
 
-from fanet.backbone.blocks import CONTEXT_GROUPS, STEM_STRIDE, Device, Dtype, FANetStage, Stem
+from fanet.backbone.blocks import CONTEXT_GROUPS, STEM_KERNEL_SIZE, STEM_STRIDE, Device, Dtype, FANetStage
 from fanet.backbone.timm_private import CheckpointingFeatureGetter, feature_take_indices
 from fanet.weights.files import allow_in_timm
 from fanet.weights.fitting import complete_head, fit_backbone
-from fanet.weights.names import backbone_state_dict, unwrap
+from fanet.weights.names import backbone_state_dict, holds_backbone, unwrap
 from fanet.weights.pretrained import build_pretrained
 
 __all__ = ["FANet", "FANetStage"]
@@ -100,7 +100,7 @@ class FANet(nn.Module):
         self.num_classes = num_classes
         self.drop_rate = drop_rate
 
-        self.stem = Stem(in_chans, dims[0], **dd)
+        self.stem = nn.Conv2d(in_chans, dims[0], STEM_KERNEL_SIZE, STEM_STRIDE, padding=STEM_KERNEL_SIZE // 2, **dd)
         stages = []
         feature_info: list[dict[str, Any]] = []
         drop_path_rates: Any = calculate_drop_path_rates(drop_path_rate, list(depths), stagewise=True)
@@ -137,8 +137,16 @@ class FANet(nn.Module):
 
     @torch.jit.ignore
     def init_weights(self) -> None:
-        """Set every parameter to its initial value: weights truncated normal with std 0.02, biases 0, LN weights 1."""
+        """Set every parameter to its initial value: weights truncated normal with std 0.02, biases 0, LN weights 1.
+
+        Only the stem's bias is not 0, but uniform as in PyTorch's own convolutions. From a bias of 0 a constant region
+        of the image (padding is 0 after normalisation) would stay 0 in every channel, and a layer norm over channels
+        without variance multiplies gradients by 1 / sqrt(eps) = 1000: after a few of them they are infinite.
+        """
         named_apply(_init_weights, self)
+        if self.stem.bias is not None:
+            bound = self.stem.weight[0].numel() ** -0.5
+            nn.init.uniform_(self.stem.bias, -bound, bound)
 
     @torch.jit.ignore
     def no_weight_decay(self) -> set[str]:
@@ -178,10 +186,12 @@ class FANet(nn.Module):
         """Take tensors as `nn.Module` does; the authors' names and containers are translated first.
 
         timm's `checkpoint_path=` comes through here. Out of a segmentation model the backbone is picked, and the head
-        keeps its values.
+        keeps its values. What this very network gave away is taken as it is, whatever layers a user has put into it.
         """
+        if state_dict.keys() == self.state_dict().keys():
+            return super().load_state_dict(state_dict, strict, assign)
         tensors = backbone_state_dict(state_dict)
-        if any(name.startswith("backbone.") for name in unwrap(state_dict)):
+        if holds_backbone(unwrap(state_dict)):
             tensors = complete_head(tensors, self)
         if tensors.keys() != state_dict.keys():
             state_dict = tensors
@@ -250,7 +260,7 @@ class FANet(nn.Module):
 
     def forward_head(self, x: torch.Tensor, pre_logits: bool = False) -> torch.Tensor:
         """(B, num_features, h, w) -> (B, num_classes), or (B, num_features) with `pre_logits`"""
-        return self.head(x, pre_logits=pre_logits)
+        return self.head(x, pre_logits=True) if pre_logits else self.head(x)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.forward_head(self.forward_features(x))
@@ -290,7 +300,9 @@ def checkpoint_filter_fn(state_dict: Mapping[str, Any], model: nn.Module) -> dic
 
 def _create_fanet(variant: str, pretrained: bool = False, **kwargs: Any) -> FANet:
     allow_in_timm()  # `checkpoint_path=` is opened by timm, when this function has returned
-    feature_cfg = dict(out_indices=(0, 1, 2, 3), feature_cls=CheckpointingFeatureGetter)
+    if kwargs.get("feature_cls") == "getter":
+        del kwargs["feature_cls"]  # it is the default, here with gradient checkpointing
+    feature_cfg = dict(out_indices=(0, 1, 2, 3), feature_cls=CheckpointingFeatureGetter, flatten_sequential=True)
     build = partial(build_model_with_cfg, FANet, variant, pretrained, feature_cfg=feature_cfg)
     if pretrained:
         return build_pretrained(build, variant, **kwargs)

@@ -6,7 +6,7 @@ each of them may be applied twice.
 
 import logging
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from torch import Tensor
@@ -45,7 +45,7 @@ _PATTERNS = (
     (r"stages\.(\d+)\.(\d+)\.attn\.enhance\.hconv\.", r"stages.\1.blocks.\2.afe.refine.high.conv."),
     (r"stages\.(\d+)\.(\d+)\.attn\.enhance\.norm2\.", r"stages.\1.blocks.\2.afe.refine.high.norm."),
     (r"stages\.(\d+)\.(\d+)\.attn\.enhance\.proj\.",  r"stages.\1.blocks.\2.afe.refine.proj."),
-    (r"stages\.(\d+)\.(\d+)\.attn\.proj2\.",        r"stages.\1.blocks.\2.afe.fuse."),
+    (r"stages\.(\d+)\.(\d+)\.attn\.proj2\.",        r"stages.\1.blocks.\2.afe.proj."),
     (r"stages\.(\d+)\.(\d+)\.mlp\.fc1\.",           r"stages.\1.blocks.\2.mlp.fc1."),
     (r"stages\.(\d+)\.(\d+)\.mlp\.pos\.",           r"stages.\1.blocks.\2.mlp.conv."),
     (r"stages\.(\d+)\.(\d+)\.mlp\.fc2\.",           r"stages.\1.blocks.\2.mlp.fc2."),
@@ -54,10 +54,33 @@ _PATTERNS = (
 )  # fmt: skip
 _TABLE = tuple((re.compile(pattern), native) for pattern, native in _PATTERNS)
 
+# earlier name in this project                      name today
+_EARLIER = (
+    (re.compile(r"stages\.(\d+)\.blocks\.(\d+)\.afe\.fuse\."), r"stages.\1.blocks.\2.afe.proj."),
+)  # fmt: skip
 
-def native_name(name: str) -> str:
-    """The name in this project of a backbone parameter; a name that the authors do not use comes back unchanged."""
-    for pattern, native in _TABLE:
+# `norm` and `head` may also be layers that a user has put into one of our networks, so single names tell nothing:
+# all of these must occur in the authors' layout, and none of ours.
+_AUTHORS = tuple(
+    map(re.compile, (r"downsample_layers\.[0-3]\.", r"stages\.\d+\.\d+\.attn\.", r"stages\.\d+\.\d+\.mlp\."))
+)
+_STEM = re.compile(r"(stem|downsample_layers\.0)\.")
+_OURS = re.compile(r"stem\.|stages\.\d+\.(blocks|downsample)\.")
+
+
+def is_authors_layout(names: Collection[str]) -> bool:
+    """Whether bare names of a backbone are, as a whole, those of the authors' layout."""
+    return all(any(map(pattern.match, names)) for pattern in _AUTHORS) and not any(map(_OURS.match, names))
+
+
+def native_name(name: str, authors: bool = True) -> str:
+    """The name in this project of a backbone parameter; a name that needs no translation comes back unchanged.
+
+    Args:
+        name: Bare name, of today or of earlier files of this project.
+        authors: Whether it is out of a file in the authors' layout: `is_authors_layout` of all its names.
+    """
+    for pattern, native in _TABLE if authors else _EARLIER:
         if match := pattern.match(name):
             return match.expand(native) + name[match.end() :]
     return name
@@ -114,17 +137,24 @@ def unwrap(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
     return {bare: tensors[name] for name, bare in bare_names(tensors).items()}
 
 
+def holds_backbone(names: Collection[str]) -> bool:
+    """Whether bare names are those of a model around a backbone, not of a backbone with a layer called `backbone`."""
+    return any(name.startswith("backbone.") for name in names) and not any(map(_STEM.match, names))
+
+
 def backbone_names(names: Iterable[str]) -> dict[str, str]:
     """Bare name -> name in this project, for those that belong to the backbone.
 
-    Where names start with `backbone.`, as in segmentation models, the others are left out.
+    Of a segmentation model's names, those that do not start with `backbone.` are left out.
     """
     names = list(names)
-    inside = [name for name in names if name.startswith("backbone.")]
-    if not inside:
-        return {name: native_name(name) for name in names}
-    # This project's segmentation models hold timm's feature wrapper, which calls the network `model`.
-    return {name: native_name(name.removeprefix("backbone.").removeprefix("model.")) for name in inside}
+    inner = {name: name for name in names}
+    if holds_backbone(names):
+        # This project's segmentation models hold timm's feature wrapper, which calls the network `model`.
+        inside = (name for name in names if name.startswith("backbone."))
+        inner = {name: name.removeprefix("backbone.").removeprefix("model.") for name in inside}
+    authors = is_authors_layout(inner.values())
+    return {name: native_name(bare, authors) for name, bare in inner.items()}
 
 
 def backbone_state_dict(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
