@@ -19,7 +19,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from networks import UPERNET, build
+from networks import build
 
 import fanet  # noqa: F401  registers the models
 from fanet.backbone.complexity import count_macs, count_parameters, variants
@@ -81,7 +81,7 @@ class Complexity:
         if row is not None:
             return f"{float(row[column]):.2f}"
         width, height = map(int, size.split("x"))
-        counted = build((UPERNET if network == "upernet" else "") + model, (height, width), device="meta")
+        counted = build(model if network == "classifier" else f"{network}:{model}", (height, width), device="meta")
         count = count_parameters(counted) / 1e6 if column == "params_m" else count_macs(counted, (height, width)) / 1e9
         return f"{count:.2f}"
 

@@ -68,7 +68,28 @@ def create_backbone(name: str, kwargs: Mapping[str, Any], pretrained: bool, weig
     if "out_indices" not in options:
         levels = len(channels(_build(name, {**kwargs, "features_only": True, "device": "meta"})))
         options["out_indices"] = tuple(range(max(0, levels - LEVELS), levels))
-    return _build(name, options)
+    backbone = _build(name, options)
+    if not options["pretrained"]:
+        _start_on_constant_regions(backbone)
+    return backbone
+
+
+@torch.no_grad()
+def _start_on_constant_regions(backbone: nn.Module) -> None:
+    """Draw the bias of the first convolution as PyTorch does if a network sets it to 0, as ConvNeXt and others do.
+
+    From there a constant region of an image (padding is 0 after normalisation) is 0 in every channel, and the gradient
+    of a layer norm over channels without variance grows by 1 / sqrt(eps), layer after layer, until it is infinite.
+    """
+    cfg: Any = getattr(backbone, "pretrained_cfg", {})
+    first = [cfg.get("first_conv")] if isinstance(cfg.get("first_conv"), str) else cfg.get("first_conv") or []
+    wanted = {name.replace(".", "_") for name in first}
+    for name, module in backbone.named_modules():
+        flat = name.removeprefix("model.").replace(".", "_")
+        if flat in wanted and isinstance(module, nn.Conv2d) and module.bias is not None and not module.bias.is_meta:
+            if not module.bias.any():
+                bound = module.weight[0].numel() ** -0.5
+                nn.init.uniform_(module.bias, -bound, bound)
 
 
 def channels(backbone: nn.Module) -> list[int]:

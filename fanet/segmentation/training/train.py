@@ -174,11 +174,19 @@ def require_finite(what: str, value: float, run: Run, folder: RunFolder) -> None
     Raises:
         UserError: it is not.
     """
-    if not math.isfinite(value):
-        raise UserError(
-            f"the {what} became {value} in iteration {run.progress.iteration}: start again with a lower optimizer.lr; "
-            f"the last good checkpoint is {folder.checkpoint_path}, after iteration {run.saved}"
+    if math.isfinite(value):
+        return
+    iteration, model = run.progress.iteration, run.settings.model
+    cure = "start again with a lower optimizer.lr"
+    if what == "gradient" and iteration == 0 and not (model.pretrained_backbone or model.backbone_weights):
+        cure = (  # no step has been taken: the learning rate cannot be the cause
+            "from random weights, features of constant regions (padding, black frames) have no variance, by which layer "
+            "norms divide; start from weights, model.pretrained_backbone=true or model.backbone_weights=FILE"
         )
+    raise UserError(
+        f"the {what} became {value} in iteration {iteration}: {cure}; "
+        f"the last good checkpoint is {folder.checkpoint_path}, after iteration {run.saved}"
+    )
 
 
 def evaluate(run: Run, folder: RunFolder) -> None:
