@@ -180,8 +180,8 @@ def require_finite(what: str, value: float, run: Run, folder: RunFolder) -> None
     cure = "start again with a lower optimizer.lr"
     if what == "gradient" and iteration == 0 and not (model.pretrained_backbone or model.backbone_weights):
         cure = (  # no step has been taken: the learning rate cannot be the cause
-            "from random weights, features of constant regions (padding, black frames) have no variance, by which layer "
-            "norms divide; start from weights, model.pretrained_backbone=true or model.backbone_weights=FILE"
+            "from random weights, features of constant regions (padding, black frames) have no variance, which layer "
+            "norms divide by; start from weights, model.pretrained_backbone=true or model.backbone_weights=FILE"
         )
     raise UserError(
         f"the {what} became {value} in iteration {iteration}: {cure}; "
