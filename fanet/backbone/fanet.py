@@ -330,13 +330,17 @@ def _cfg(**kwargs: Any) -> dict[str, Any]:
 default_cfgs = generate_default_cfgs(
     {
         "fanet_base.in1k": _cfg(hf_hub_id="mubashir04/fanet_zerowaste_segmentation"),
-        "fanet_large.untrained": _cfg(),
-        "fanet_small.untrained": _cfg(),
-        "fanet_nano.untrained": _cfg(),
-        "fanet_pico.untrained": _cfg(),
         "test_fanet.untrained": _cfg(input_size=(3, 160, 160), pool_size=(5, 5)),
     }
 )
+
+
+def _register(variant: Callable[..., FANet]) -> Callable[..., FANet]:
+    """Register a variant in timm; one that `default_cfgs` does not list has no weights yet."""
+    if variant.__name__ not in default_cfgs:
+        default_cfgs.update(generate_default_cfgs({f"{variant.__name__}.untrained": _cfg()}))
+    return register_model(variant)
+
 
 # How the sizes beside the paper's were chosen: widths double from stage to stage and depths keep the paper's
 # proportion 1:1:4:1, so width and depth are the only two numbers of a variant. Downwards, width shrinks to the next
@@ -344,42 +348,42 @@ default_cfgs = generate_default_cfgs(
 # peers Swin, ConvNeXt and FocalNet do: width 128, and a deeper third stage until it is as large as FocalNet-B.
 
 
-@register_model
+@_register
 def fanet_large(pretrained: bool = False, **kwargs: Any) -> FANet:
     """FocalNet-B's size: 85.5 M parameters."""
     model_args = dict(depths=(2, 2, 14, 2), dims=(128, 256, 512, 1024))
     return _create_fanet("fanet_large", pretrained=pretrained, **dict(model_args, **kwargs))
 
 
-@register_model
+@_register
 def fanet_base(pretrained: bool = False, **kwargs: Any) -> FANet:
     """The paper's FANet: 36.7 M parameters, 5.80 GMACs at 224x224."""
     model_args = dict(depths=(2, 2, 8, 2), dims=(96, 192, 384, 768))
     return _create_fanet("fanet_base", pretrained=pretrained, **dict(model_args, **kwargs))
 
 
-@register_model
+@_register
 def fanet_small(pretrained: bool = False, **kwargs: Any) -> FANet:
     """About half of the paper's FANet: 16.6 M parameters."""
     model_args = dict(depths=(2, 2, 8, 2), dims=(64, 128, 256, 512))
     return _create_fanet("fanet_small", pretrained=pretrained, **dict(model_args, **kwargs))
 
 
-@register_model
+@_register
 def fanet_nano(pretrained: bool = False, **kwargs: Any) -> FANet:
     """For edge devices: 4.4 M parameters."""
     model_args = dict(depths=(2, 2, 8, 2), dims=(32, 64, 128, 256), drop_path_rate=0.0)
     return _create_fanet("fanet_nano", pretrained=pretrained, **dict(model_args, **kwargs))
 
 
-@register_model
+@_register
 def fanet_pico(pretrained: bool = False, **kwargs: Any) -> FANet:
     """Small enough to ship trained inside the wheel: 1.5 M parameters, 1.3 M of them without the classifier."""
     model_args = dict(depths=(1, 1, 4, 1), dims=(24, 48, 96, 192), drop_path_rate=0.0)
     return _create_fanet("fanet_pico", pretrained=pretrained, **dict(model_args, **kwargs))
 
 
-@register_model
+@_register
 def test_fanet(pretrained: bool = False, **kwargs: Any) -> FANet:
     """A tiny twin for tests."""
     model_args = dict(depths=(1, 1, 2, 1), dims=(16, 32, 64, 128), drop_path_rate=0.0)
