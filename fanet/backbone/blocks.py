@@ -335,7 +335,8 @@ class FANetStage(nn.Module):
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = self.downsample(x)
+        # Under autocast convolutions give bfloat16 or float16: the sums over the blocks stay in the parameters' type.
+        x = self.downsample(x).to(self.blocks[0].mlp.fc2.weight.dtype)  # type: ignore[union-attr]
         if self.grad_checkpointing and not torch.jit.is_scripting():
             return checkpoint_seq(self.blocks, x)
         return self.blocks(x)

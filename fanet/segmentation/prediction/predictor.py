@@ -1,5 +1,6 @@
 """How an image goes through a network: everything about a prediction but the network itself."""
 
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,7 +100,13 @@ class Predictor:
 
     def _network(self, view: torch.Tensor) -> torch.Tensor:
         """(1, 3, h, w) of 0..255 -> (1, num_classes, any, any) float32"""
-        return self.engine(self.preprocessing.normalize(view).to(self.dtype)).float()
+        logits = self.engine(self.preprocessing.normalize(view).to(self.dtype))
+        if logits.dtype == torch.float16 and not logits.isfinite().all():
+            warnings.warn(
+                "the network overflows float16, so labels are wrong: use bfloat16 or float32, or scale_for_half",
+                stacklevel=2,
+            )
+        return logits.float()
 
     def _mirrored_network(self, view: torch.Tensor) -> torch.Tensor:
         # at its full size before it is mirrored back: resized afterwards, coarse logits would round differently
