@@ -40,7 +40,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 def run(args: argparse.Namespace) -> int:
     """Predicts all files and says where the results are."""
     from fanet.segmentation import load_model
-    from fanet.segmentation.prediction.files import collect_inputs, is_video, predict_files
+    from fanet.segmentation.prediction.predict_files import collect_inputs, is_video, predict_files
     from fanet.segmentation.processes import find_device
 
     # all this before the model: a mistyped argument should not have to wait for it

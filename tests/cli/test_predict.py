@@ -176,7 +176,7 @@ def test_images_are_not_read_while_the_network_computes(net, model, tmp_path, mo
     predicted: list[int] = []
     read: list[str] = []
     predict = Predictor.labels
-    from fanet.segmentation.prediction import files as module
+    from fanet.segmentation.prediction import predict_files as module
 
     monkeypatch.setattr(module, "read_image", lambda path: read.append(path.name) or read_image(path))
 

@@ -7,13 +7,13 @@ from typing import Any
 from fanet.errors import UserError
 from fanet.segmentation.data.clutter import ClutterScenes
 from fanet.segmentation.data.dataset import KINDS, Sample, SegmentationDataset, UnknownLabelError
-from fanet.segmentation.data.folder import Folder
+from fanet.segmentation.data.folder import FolderDataset
 from fanet.segmentation.data.zerowaste import ZeroWaste
 
 __all__ = [
     "KINDS",
     "ClutterScenes",
-    "Folder",
+    "FolderDataset",
     "Sample",
     "SegmentationDataset",
     "UnknownLabelError",

@@ -28,7 +28,7 @@ _KEYS = ("classes", "palette", "ignore_index", "ignore_colour", "mask_kind", "sp
 _NAME = "{name}"
 
 
-class Folder(SegmentationDataset, kind="folder"):
+class FolderDataset(SegmentationDataset, kind="folder"):
     """One split of a data set that a `dataset.yaml` describes.
 
         classes: [background, bottle, can]

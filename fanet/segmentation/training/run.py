@@ -11,7 +11,7 @@ from torch import nn
 from fanet.classes import ClassScheme
 from fanet.errors import UserError
 from fanet.segmentation.data import SegmentationDataset
-from fanet.segmentation.data.memory import InMemory
+from fanet.segmentation.data.in_memory import InMemory
 from fanet.segmentation.data.stream import MicroBatches, TrainSamples, train_batches
 from fanet.segmentation.network.model import SegmentationModel
 from fanet.segmentation.training.build import (

@@ -9,7 +9,7 @@ import fanet.scenes
 from fanet.classes import ZEROWASTE
 from fanet.errors import UserError
 from fanet.segmentation.data.clutter import ClutterScenes, SceneSource, write_clutter
-from fanet.segmentation.data.memory import InMemory
+from fanet.segmentation.data.in_memory import InMemory
 
 
 @pytest.fixture
