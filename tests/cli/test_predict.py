@@ -150,7 +150,7 @@ BAD = {
     "text as video": (["bad.mkv"], lambda folder: (folder / "bad.mkv").write_text("text"), "cut off, damaged or no"),
     "cut off video": (["bad.mp4"], _cut_off_video, "cut off, damaged or no video"),
     "videos of one name": (["belt.mp4", "belt.avi"], _one_name, "would both become"),
-    "folder of other files": (["texts"], lambda folder: (folder / "texts").mkdir(), "holds no images or videos"),
+    "folder of other files": (["texts"], lambda folder: (folder / "texts").mkdir(), "has no images or videos"),
 }
 
 

@@ -75,7 +75,7 @@ def test_a_parameter_that_outgrows_the_type_becomes_infinite(net, tmp_path):
 
 @pytest.mark.parametrize("load", [load_model, UperNet.from_pretrained])
 def test_a_run_folder_loads_with_the_wrong_protocol(load, run):
-    with pytest.raises(UserError, match=f"^{run} is the folder of a training run: name {run}/best or {run}/final$"):
+    with pytest.raises(UserError, match=f"^{run} is the folder of a training run: choose {run}/best or {run}/final$"):
         load(run)
     model = load(run / "best")
     assert model.classes == SCHEME and model.preprocessing.fit == (64, 48)
