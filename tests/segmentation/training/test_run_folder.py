@@ -17,7 +17,7 @@ def test_folder_with_contents_is_not_overwritten(tmp_path):
 @pytest.mark.parametrize("content", [{"state_dict": {}}, [1, 2]])
 def test_a_checkpoint_of_something_else_is_resumed(tmp_path, content):
     torch.save(content, tmp_path / "last.pt")
-    with pytest.raises(UserError, match="last.pt is not of a training run"):
+    with pytest.raises(UserError, match="last.pt is not the checkpoint of a training run"):
         train(tiny_recipe(), tmp_path, resume=True)
 
 
@@ -73,7 +73,10 @@ def test_resuming_from_a_broken_checkpoint_is_refused(tmp_path):
 
 @pytest.mark.parametrize(
     ("override", "message"),
-    [("optimizer.lr=1e-3", "optimizer.lr was 0.02 and is 0.001"), ("model.backbone_kwargs.frm=high", "frm was None")],
+    [
+        ("optimizer.lr=1e-3", "optimizer.lr was 0.02 and is now 0.001"),
+        ("model.backbone_kwargs.frm=high", "frm was None"),
+    ],
 )
 def test_resuming_with_another_recipe_names_the_key(finished, override, message):
     with pytest.raises(UserError, match=message):
