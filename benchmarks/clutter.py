@@ -19,7 +19,7 @@ from fanet.classes import ZEROWASTE
 from fanet.files import atomic_path, make_folder
 from fanet.segmentation import load_model
 from fanet.segmentation.data import ClutterScenes
-from fanet.segmentation.data.memory import InMemory
+from fanet.segmentation.data.in_memory import InMemory
 from fanet.segmentation.evaluation.evaluate import image_matrices
 from fanet.segmentation.evaluation.metrics import ConfusionMatrix, bootstrap_miou
 

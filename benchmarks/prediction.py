@@ -31,7 +31,7 @@ from fanet.files import atomic_path, make_folder
 from fanet.media.images import write_png
 from fanet.scenes import scene
 from fanet.segmentation import UperNet, load_model
-from fanet.segmentation.prediction.files import predict_files
+from fanet.segmentation.prediction.predict_files import predict_files
 
 RESULTS = Path(__file__).parent / "results"
 COLUMNS = ("kind", "images_per_s", "latency_ms", "share_outside", "share_idle", "frames", "rounds", "model", "torch")

@@ -42,7 +42,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 def run(args: argparse.Namespace) -> int:
     """Predict all files and print where the results are."""
     from fanet.segmentation import load_model
-    from fanet.segmentation.prediction.files import collect_inputs, is_video, predict_files
+    from fanet.segmentation.prediction.predict_files import collect_inputs, is_video, predict_files
     from fanet.segmentation.processes import find_device
 
     # before the model, so that a mistyped argument fails at once

@@ -1,10 +1,9 @@
-"""The keys of a recipe as fields of dataclasses: types and ranges are annotations, and are checked when it is read.
+"""The keys of a recipe as fields of dataclasses: annotations give types and ranges, which are checked on reading.
 
     lr: Annotated[float, Positive()]
     layer_decay: Annotated[float | None, Between(0, 1)]
 
-A field without a default must be stated in every recipe. Keys that came later have defaults, so older recipes keep
-their meaning.
+A field without a default must be in every recipe. Keys added later have defaults, so that older recipes stay valid.
 """
 
 import math
@@ -21,47 +20,47 @@ Section = TypeVar("Section")
 
 @dataclass(frozen=True)
 class Allowed:
-    """Which values of its type a field takes: a test, and what the value "must be" in words."""
+    """The values that a field takes: a test, and the words after "must be" in an error."""
 
     test: Callable[[Any], bool]
     words: Callable[[], str]
 
 
 def AtLeast(low: float) -> Allowed:
-    """A number that is not below `low`."""
+    """Allow numbers that are not below `low`."""
     return Allowed(lambda value: value >= low, lambda: f"at least {low}")
 
 
 def Between(low: float, high: float) -> Allowed:
-    """A number from `low` to `high`, both included."""
+    """Allow numbers from `low` to `high`, both included."""
     return Allowed(lambda value: low <= value <= high, lambda: f"in {low}..{high}")
 
 
 def Positive() -> Allowed:
-    """A number above 0, or a list of such numbers."""
+    """Allow numbers above 0, and lists of them."""
     return Allowed(lambda value: min(value if isinstance(value, list) else [value], default=0) > 0, lambda: "positive")
 
 
 def PositivePair() -> Allowed:
-    """A list of two numbers above 0."""
+    """Allow lists of two numbers above 0."""
     return Allowed(lambda value: len(value) == 2 and min(value) > 0, lambda: "two numbers above 0")
 
 
 def OneOf(words: Collection[str]) -> Allowed:
-    """One of several words, among them those that are added later."""
+    """Allow the words in a collection, including those that are added to it later."""
     return Allowed(lambda value: value in words, lambda: " or ".join(words))
 
 
 def read_section(section: type[Section], values: Any, prefix: str = "") -> Section:
-    """Build the dataclass `section` from the mapping `values`, and the dataclasses of its fields in turn.
+    """Build the dataclass `section` from the mapping `values`, including dataclasses among its fields.
 
     Args:
-        section: Of the recipe, or the whole of it.
+        section: Dataclass of a section or of a whole recipe.
         values: Its keys and values.
-        prefix: What stands before its keys in messages: `train.`.
+        prefix: Prefix of its keys in messages, such as `train.`.
 
     Raises:
-        UserError: a key is unknown or missing, or a value has the wrong type or is out of range.
+        UserError: A key is unknown or missing, or a value has the wrong type or is out of range.
     """
     if not isinstance(values, Mapping):
         raise UserError(f"{prefix.rstrip('.') or 'a recipe'} must be a mapping of keys to values, got {values!r}")
@@ -71,12 +70,12 @@ def read_section(section: type[Section], values: Any, prefix: str = "") -> Secti
             raise unknown_key(f"{prefix}{key}", [f"{prefix}{name}" for name in kinds])
     given = {key: values[key] for key in kinds if key in values}
     if missing := [key for key in kinds if key not in given and key not in _defaults(section)]:
-        raise UserError(f"the recipe lacks the key {prefix + missing[0]!r}: every setting has to be stated")
+        raise UserError(f"the recipe lacks the key {prefix + missing[0]!r}: it must state every setting")
     return section(**{key: _value(kinds[key], value, f"{prefix}{key}") for key, value in given.items()})
 
 
 def optional_keys(section: type, prefix: str = "") -> dict[str, Any]:
-    """Return the dotted keys below a section that a recipe may leave out, with the values that they then have."""
+    """Return the dotted keys below a section that a recipe may leave out, with their defaults."""
     found: dict[str, Any] = {}
     kinds = get_type_hints(section)
     for key, default in _defaults(section).items():
@@ -99,7 +98,7 @@ def _defaults(section: type) -> dict[str, Any]:
 
 
 def _value(kind: Any, value: Any, key: str) -> Any:
-    """`value` as the annotation `kind` of a field wants it."""
+    """Convert `value` to the type in a field's annotation `kind`, and check its range."""
     if is_dataclass(kind):
         return read_section(kind, value, f"{key}.")  # type: ignore[arg-type]
     if get_origin(kind) is not Annotated:
@@ -135,5 +134,5 @@ def _in_words(kind: Any) -> str:
         return " or ".join(_in_words(option) for option in get_args(kind))
     if get_origin(kind) is list:
         return f"a list, each item {_in_words(get_args(kind)[0])}"
-    words = {int: "a whole number", float: "a finite number", bool: "true or false", str: "a text", dict: "a mapping"}
+    words = {int: "a whole number", float: "a finite number", bool: "true or false", str: "text", dict: "a mapping"}
     return words.get(kind, "null")

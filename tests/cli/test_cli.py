@@ -173,7 +173,7 @@ def _cut_off(path: Path) -> None:
         (lambda path: path.touch(), "is empty"),
         (_cut_off, "is truncated or damaged"),
         (lambda path: path.write_text("no image"), "is not an image"),
-        (lambda path: path.mkdir(), "holds no images"),
+        (lambda path: path.mkdir(), "has no images"),
     ],
     ids=["missing", "empty", "cut off", "no image", "empty folder"],
 )
@@ -274,7 +274,7 @@ def test_settings_can_be_given_anywhere(order: str, monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        (["no_such_recipe"], "no recipe is called 'no_such_recipe'"),
+        (["no_such_recipe"], "there is no recipe 'no_such_recipe'"),
         (["missing.yaml"], "cannot read the recipe missing.yaml"),
         (["clutter", "train.iteration=1"], "did you mean"),
         (["clutter", "nonsense"], "write KEY=VALUE"),

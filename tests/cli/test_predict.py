@@ -150,7 +150,7 @@ BAD = {
     "text as video": (["bad.mkv"], lambda folder: (folder / "bad.mkv").write_text("text"), "truncated, damaged or not"),
     "cut off video": (["bad.mp4"], _cut_off_video, "truncated, damaged or not a video"),
     "videos of one name": (["belt.mp4", "belt.avi"], _one_name, "would both become"),
-    "folder of other files": (["texts"], lambda folder: (folder / "texts").mkdir(), "holds no images or videos"),
+    "folder of other files": (["texts"], lambda folder: (folder / "texts").mkdir(), "has no images or videos"),
 }
 
 
@@ -176,7 +176,7 @@ def test_at_most_one_image_is_read_ahead(net, model, tmp_path, monkeypatch):
     predicted: list[int] = []
     read: list[str] = []
     predict = Predictor.labels
-    from fanet.segmentation.prediction import files as module
+    from fanet.segmentation.prediction import predict_files as module
 
     monkeypatch.setattr(module, "read_image", lambda path: read.append(path.name) or read_image(path))
 

@@ -1,4 +1,4 @@
-"""Data sets: where images and labels come from."""
+"""Data sets of images and labels."""
 
 import inspect
 from pathlib import Path
@@ -7,13 +7,13 @@ from typing import Any
 from fanet.errors import UserError
 from fanet.segmentation.data.clutter import ClutterScenes
 from fanet.segmentation.data.dataset import KINDS, Sample, SegmentationDataset, UnknownLabelError
-from fanet.segmentation.data.folder import Folder
+from fanet.segmentation.data.folder import FolderDataset
 from fanet.segmentation.data.zerowaste import ZeroWaste
 
 __all__ = [
     "KINDS",
     "ClutterScenes",
-    "Folder",
+    "FolderDataset",
     "Sample",
     "SegmentationDataset",
     "UnknownLabelError",
@@ -25,19 +25,19 @@ __all__ = [
 
 
 def open_dataset(kind: str, root: str | Path | None, split: str, **options: Any) -> SegmentationDataset:
-    """Open one split of a data set; images are read when they are asked for.
+    """Open one split of a data set; images are read on access.
 
     Args:
         kind: `zerowaste`, the published data set as a folder or as its zip archive; `clutter`, generated scenes, from
             a folder that `fanet data clutter` wrote or, without `root`, drawn on the fly; `folder`, a folder with a
             `dataset.yaml`.
-        root: Where it is.
-        split: Its part: train, val or test, and whatever a `dataset.yaml` names.
-        options: `verify` (zerowaste: refuse another archive than the published one), `strict` (refuse images without a
-            mask); `count`, `seed`, `size`, `difficulty` of scenes drawn on the fly.
+        root: Its folder or archive.
+        split: `train`, `val` or `test`, or any split that a `dataset.yaml` names.
+        options: `verify` (zerowaste: refuse an archive that is not the published one), `strict` (refuse images without
+            a mask); `count`, `seed`, `size`, `difficulty` of scenes drawn on the fly.
 
     Raises:
-        UserError: there is no such kind, data set or split, or the kind has no such option.
+        UserError: There is no such kind, data set or split, or the kind has no such option.
     """
     cls, arguments = _located(kind, root)
     for option in options:
@@ -48,10 +48,10 @@ def open_dataset(kind: str, root: str | Path | None, split: str, **options: Any)
 
 
 def list_splits(kind: str, root: str | Path | None, **options: Any) -> list[str]:
-    """Return the names of the splits that a data set has.
+    """Return the names of a data set's splits.
 
     Raises:
-        UserError: there is no such kind or data set.
+        UserError: There is no such kind or data set.
     """
     cls, arguments = _located(kind, root)
     return cls.splits(**arguments | options)
@@ -61,15 +61,15 @@ def takes_option(kind: str, root: str | Path | None, option: str) -> bool:
     """Return whether `open_dataset` takes an option for a data set.
 
     Raises:
-        UserError: there is no such kind or data set.
+        UserError: There is no such kind or data set.
     """
     return option in inspect.signature(_located(kind, root)[0]).parameters and option not in ("root", "split")
 
 
 def _located(kind: str, root: str | Path | None) -> tuple[Any, dict[str, Any]]:
-    """The class of a data set, and the arguments that say where its files are."""
+    """Return the class of a data set, and the arguments that say where its files are."""
     if kind not in KINDS:
-        raise UserError(f"there is no kind of data set {kind!r}: there are {', '.join(KINDS)}")
+        raise UserError(f"unknown kind of data set {kind!r}: choose one of {', '.join(KINDS)}")
     cls = KINDS[kind].located(root)
     if root is not None:
         return cls, {"root": root}

@@ -1,4 +1,4 @@
-"""Any timm backbone as a source of feature maps: build it for images of any size, and read what its maps are."""
+"""Any timm backbone as a source of feature maps: build it for images of any size, and describe its maps."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -15,29 +15,29 @@ from fanet.errors import UserError, one_line
 
 LEVELS = 4  # decoders take the last four maps of a backbone, [1/4, 1/8, 1/16, 1/32] for most
 
-# How models that timm builds for one size are made to take others: its Swins, its vision transformers. In this order,
-# because older Swins swallow the second argument and stay as they are.
+# Arguments that let models which timm builds for one size, Swins and vision transformers, take others. In this order,
+# because older Swins accept the second argument without effect.
 _ANY_SIZE: tuple[dict[str, Any], ...] = ({"strict_img_size": False}, {"dynamic_img_size": True})
 
-# The constructor's own arguments say where weights come from; a config.json must not be able to.
+# Only the model's own arguments may say where weights come from, never a config.json.
 _RESERVED = ("pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "features_only")
 
-# What `timm.create_model` takes with `features_only=True` alone.
+# What `timm.create_model` takes only with `features_only=True`.
 _OF_FEATURES = ("out_indices", "feature_cls")
 
-# Words by which errors about the size of an image are told from others.
+# Words that tell errors about the size of an image from others.
 _OF_SIZES = ("size", "shape", "dimension", "height", "width")
 
 
 def kwargs_for_any_size(name: str, kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """Complete the arguments of a backbone that timm builds for one size such that it takes images of any size.
+    """Complete the arguments of a backbone that timm builds for one size, so that it takes images of any size.
 
     Raises:
-        UserError: timm does not know the backbone, or the arguments are not the caller's to give.
+        UserError: The backbone is unknown to timm, or an argument is reserved.
     """
     architecture = name.split(".")[0]
     if not timm.is_model(architecture):
-        raise UserError(f"unknown backbone {name!r}; `timm.list_models()` names those that exist")
+        raise UserError(f"unknown backbone {name!r}: choose one of `timm.list_models()`")
     if reserved := [key for key in _RESERVED if key in kwargs]:
         raise UserError(
             f"backbone_kwargs must not hold {', '.join(reserved)}: use pretrained_backbone or backbone_weights instead"
@@ -45,23 +45,23 @@ def kwargs_for_any_size(name: str, kwargs: Mapping[str, Any]) -> dict[str, Any]:
     if getattr(timm.get_pretrained_cfg(architecture), "fixed_input_size", False):
         for flexible in _ANY_SIZE:
             if not flexible.keys() & kwargs.keys():
-                with suppress(TypeError):  # timm's answer to an argument that the backbone does not have
+                with suppress(TypeError):  # raised for an argument that the backbone does not have
                     _build(name, {**kwargs, **flexible, "features_only": True, "device": "meta"})
                     return {**kwargs, **flexible}
     return dict(kwargs)
 
 
 def create_backbone(name: str, kwargs: Mapping[str, Any], pretrained: bool, weights: str | Path | None) -> nn.Module:
-    """Build a timm model for its last four feature maps; fewer where it has fewer.
+    """Build a timm model for its last four feature maps, or for all if it has fewer.
 
     Args:
-        name: Of the model in timm.
+        name: Name of the model in timm.
         kwargs: Further arguments of `timm.create_model`.
         pretrained: Load the published weights.
         weights: Load the weights in this file instead.
 
     Raises:
-        UserError: the model offers no feature maps, or its weights cannot be had.
+        UserError: The model has no feature maps, or its weights are not available.
     """
     overlay = {"pretrained_cfg_overlay": {"file": str(weights)}} if weights is not None else {}
     options = {"features_only": True, "pretrained": pretrained or weights is not None} | overlay | dict(kwargs)
@@ -99,7 +99,7 @@ def channels(backbone: nn.Module) -> list[int]:
 
 
 def reductions(backbone: nn.Module) -> list[int]:
-    """Return how many pixels of the image one place of each map spans to a side, finest first."""
+    """Return the stride of each map in pixels of the image, finest first."""
     info: Any = backbone.feature_info
     return info.reduction()
 
@@ -172,11 +172,11 @@ def layer_ids(backbone: nn.Module, name: str, kwargs: Mapping[str, Any], coarse:
 
 
 def parameters_without_decay(backbone: nn.Module, name: str, kwargs: Mapping[str, Any]) -> set[str]:
-    """Return the names of parameters that timm spares from weight decay: tables of positions, class tokens.
+    """Return the names of parameters that timm excludes from weight decay: position embeddings, class tokens.
 
     Args:
         backbone: As `create_backbone` built it.
-        name: Of the model in timm.
+        name: Name of the model in timm.
         kwargs: The arguments that it was built with.
     """
     whole = _whole(name, kwargs)
@@ -201,18 +201,18 @@ def _flat_names(backbone: nn.Module) -> dict[str, str]:
 
 @contextmanager
 def naming_refused_sizes(name: str, multiple: int) -> Iterator[None]:
-    """Turn what a backbone says of images whose size it is not built for into one clear line, within the block.
+    """Turn a backbone's error about the size of its input into one clear line, within the block.
 
     Args:
-        name: Of the backbone, for the message.
+        name: Name of the backbone, for the message.
         multiple: As `size_multiple` returns it.
 
     Raises:
-        UserError: the backbone takes no images of this size.
+        UserError: The backbone takes no images of this size.
     """
     try:
         yield
-    except (AssertionError, RuntimeError) as error:  # timm's answer, and what Hiera and others end in
+    except (AssertionError, RuntimeError) as error:  # timm asserts; Hiera and others fail in torch
         about_size = any(word in str(error) for word in _OF_SIZES)
         if not about_size or (multiple == 1 and isinstance(error, RuntimeError)):
             raise

@@ -14,7 +14,7 @@ PACKAGES = ("fanet", "torch", "torchvision", "timm", "accelerate", "numpy", "pil
 
 
 def describe_environment(accelerator: "Accelerator") -> str:
-    """Versions, machine and processes as JSON text; the version of a package without metadata is null."""
+    """Return versions, machine and processes as JSON text; the version of a package without metadata is null."""
     versions: dict[str, str | None] = {}
     for package in PACKAGES:
         try:

@@ -68,11 +68,11 @@ def test_problems_are_reported_and_do_not_stop_the_check(root):
     (root / LAYOUT / "test" / "sem_seg" / "d.PNG").write_bytes(b"")
     report = check_dataset("clutter", root)
     missing, broken, unknown, sizes = report.errors
-    assert missing.startswith("1 images without mask: train: ") and missing.endswith("data/lonely.PNG")
+    assert missing.startswith("1 images without a mask: train: ") and missing.endswith("data/lonely.PNG")
     assert broken.startswith("2 files that cannot be read: train: ") and "test/sem_seg/d.PNG is empty" in broken
     assert unknown.startswith("1 masks with unknown labels: ") and unknown.endswith("sem_seg/b.PNG (9)")
     assert sizes == "1 images of another size than their mask: train: c.PNG (8x6, mask 8x5)"
-    assert any("masks without image" in line and "orphan.PNG" in line for line in report.warnings)
+    assert any("masks without an image" in line and "orphan.PNG" in line for line in report.warnings)
     assert report.repeated_names[0]["same_pixels"] is False, "one of the two was never read"
 
 
@@ -80,7 +80,7 @@ def test_counts_and_lists_are_compared_with_the_published_ones(root):
     (root / LAYOUT / "train" / "labels.json").write_text('{"images": [{"file_name": "a.PNG"}, {"file_name": "z.PNG"}]}')
     (root / LAYOUT / "test" / "labels.json").write_text("{}")
     text = "\n".join(check_dataset("zerowaste", root).warnings)
-    assert "train: 3 images, ZeroWaste-f has 3002" in text and "test: 2 images, ZeroWaste-f has 929" in text
+    assert "train: 3 images, but ZeroWaste-f has 3002" in text and "test: 2 images, but ZeroWaste-f has 929" in text
     assert "train: 1 images of labels.json have no file: z.PNG" in text
     assert "train: 2 images are not in labels.json: b.PNG, c.PNG" in text
     assert "labels.json does not list images" in text
@@ -106,7 +106,7 @@ def test_image_turned_by_its_exif_orientation_is_reported(root):
     report = check_dataset("clutter", root)
     a, c = (str(root / LAYOUT / "train" / "data" / f"{name}.PNG") for name in "ac")
     assert report.splits["train"].turned_images == [a, c] and not report.splits["test"].turned_images
-    line = f"train: 2 images are turned by their EXIF orientation, their masks are not: {a}, {c}"
+    line = f"train: 2 images are rotated by their EXIF orientation, their masks are not: {a}, {c}"
     assert line in report.warnings
     assert report.errors == ["1 images of another size than their mask: train: c.PNG (6x8, mask 8x6)"]
 
@@ -126,7 +126,7 @@ def test_turned_photo_of_a_folder_data_set_is_reported(tmp_path):
 
 
 def test_missing_data_set_is_refused(tmp_path):
-    with pytest.raises(UserError, match="holds no splits_final_deblurred"):
+    with pytest.raises(UserError, match="has no splits_final_deblurred"):
         check_dataset("zerowaste", tmp_path)
     (tmp_path / "zerowaste-f-final.zip").write_bytes(b"")
     with pytest.raises(UserError, match=r"name .*zerowaste-f-final\.zip itself"):

@@ -9,7 +9,7 @@ import fanet.scenes
 from fanet.classes import ZEROWASTE
 from fanet.errors import UserError
 from fanet.segmentation.data.clutter import ClutterScenes, SceneSource, write_clutter
-from fanet.segmentation.data.memory import InMemory
+from fanet.segmentation.data.in_memory import InMemory
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ def test_failure_leaves_nothing_that_looks_like_a_split(tmp_path, monkeypatch):
     [
         ({"count": 0}, "at least 1"),
         ({"size": 16}, "at least 32"),
-        ({"size": [64, 64, 3]}, "height and width"),
+        ({"size": [64, 64, 3]}, "a height and a width"),
         ({"seed": -1}, "negative"),
         ({"difficulty": 1.5}, "0..1"),
         ({"difficulty": [0.5, 0.1]}, "low, high"),

@@ -75,7 +75,7 @@ def test_integer_types_and_values_too_large_for_the_type_are_refused(net, tmp_pa
 
 @pytest.mark.parametrize("load", [load_model, UperNet.from_pretrained])
 def test_run_folder_is_refused_and_its_models_load(load, run):
-    with pytest.raises(UserError, match=f"^{run} is the folder of a training run: name {run}/best or {run}/final$"):
+    with pytest.raises(UserError, match=f"^{run} is the folder of a training run: choose {run}/best or {run}/final$"):
         load(run)
     model = load(run / "best")
     assert model.classes == SCHEME and model.preprocessing.fit == (64, 48)

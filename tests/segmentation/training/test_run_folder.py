@@ -17,7 +17,7 @@ def test_folder_with_contents_is_not_overwritten(tmp_path):
 @pytest.mark.parametrize("content", [{"state_dict": {}}, [1, 2]])
 def test_checkpoint_that_is_not_of_a_run_is_refused(tmp_path, content):
     torch.save(content, tmp_path / "last.pt")
-    with pytest.raises(UserError, match="last.pt is not of a training run"):
+    with pytest.raises(UserError, match="last.pt is not the checkpoint of a training run"):
         train(tiny_recipe(), tmp_path, resume=True)
 
 
@@ -73,7 +73,10 @@ def test_resuming_from_a_broken_checkpoint_is_refused(tmp_path):
 
 @pytest.mark.parametrize(
     ("override", "message"),
-    [("optimizer.lr=1e-3", "optimizer.lr was 0.02 and is 0.001"), ("model.backbone_kwargs.frm=high", "frm was None")],
+    [
+        ("optimizer.lr=1e-3", "optimizer.lr was 0.02 and is now 0.001"),
+        ("model.backbone_kwargs.frm=high", "frm was None"),
+    ],
 )
 def test_resuming_with_another_recipe_is_refused_with_the_changed_key(finished, override, message):
     with pytest.raises(UserError, match=message):

@@ -206,13 +206,13 @@ def test_non_finite_loss_in_the_first_step_names_the_initial_checkpoint(tmp_path
     [
         ("model.backbone=fanet_pink", "fanet_pink"),
         ("model.backbone_kwargs.colour=pink", "colour"),
-        ("model.backbone_kwargs.frm=foo", "model.backbone_kwargs do not suit test_fanet"),
-        ("model.backbone_kwargs.depths=[1, 1]", "model.backbone_kwargs do not suit test_fanet"),
+        ("model.backbone_kwargs.frm=foo", "model.backbone_kwargs do not fit test_fanet"),
+        ("model.backbone_kwargs.depths=[1, 1]", "model.backbone_kwargs do not fit test_fanet"),
         ("model.backbone=hiera_tiny_224", "hiera_tiny_224 takes no images of this size"),
-        ("data.train_kwargs.count=abc", "data.train_kwargs do not suit clutter"),
+        ("data.train_kwargs.count=abc", "data.train_kwargs do not fit clutter"),
         ("optimizer.name=adamm", "no optimizer 'adamm'"),
         ("optimizer.name=adahessian", "adahessian needs second derivatives"),
-        ("optimizer.name=fusedadam", "the optimizer's settings do not suit fusedadam"),
+        ("optimizer.name=fusedadam", "the optimizer's settings do not fit fusedadam"),
     ],
 )
 def test_mistake_in_the_recipe_leaves_the_folder_free_for_another_attempt(tmp_path, override, message):
