@@ -49,7 +49,7 @@ def test_keys_with_defaults_are_optional_and_named_with_dots():
     [
         ({"ratoi": 1}, r"the recipe has no key 'ratoi': did you mean ratio\?"),
         ({"inner": {"name": "a", "cuont": 1}}, "the recipe has no key 'inner.cuont': did you mean inner.count or .*"),
-        ({"inner": {}}, "the recipe lacks the key 'inner.name': every setting has to be stated"),
+        ({"inner": {}}, "the recipe lacks the key 'inner.name': it must state every setting"),
         ({"inner": None}, "inner must be a mapping of keys to values, got None"),
         ({"inner": [1]}, r"inner must be a mapping of keys to values, got \[1\]"),
         ({3: 4}, "the recipe has no key '3'"),
