@@ -21,8 +21,8 @@ from fanet.segmentation import SegmentationModel
 from fanet.segmentation.network.checkpoints import is_segmentation, segmentation_names
 from fanet.segmentation.network.saving import HUB_ID
 from fanet.weights.failures import WeightsError
-from fanet.weights.files import load_checkpoint
 from fanet.weights.hub import Repository
+from fanet.weights.loading import load_checkpoint
 from fanet.weights.names import (
     backbone_names,
     backbone_state_dict,
@@ -30,7 +30,7 @@ from fanet.weights.names import (
     raw_tensors,
     unwrap,
 )
-from fanet.weights.sources import CONFIG_NAME, WEIGHTS_NAME, Folder, Source, find_checkpoint
+from fanet.weights.sources import CONFIG_NAME, Folder, Source, find_checkpoint
 from fanet.weights.train_script import evaluation_cfg
 from fanet.weights.variants import find_variant, num_classes
 
@@ -90,9 +90,9 @@ def convert(source: str | PathLike[str], target: str | PathLike[str]) -> Report:
     """
     folder = Path(target).expanduser()
     _check_target(folder, source)
-    place, path, checkpoint = _open(source)
+    path, checkpoint = _open(source)
     segmentation = is_segmentation(unwrap(checkpoint))
-    net = _segmentation(path, place) if segmentation else _backbone(path, checkpoint)
+    net = SegmentationModel.from_pretrained(path) if segmentation else _backbone(path, checkpoint)
     rows = _rows(checkpoint, net)
     output = _trial(net)
     _write(net, folder)
@@ -116,11 +116,11 @@ def _check_target(folder: Path, source: str | PathLike[str]) -> None:
         raise UserError(f"{folder} is a file: name a new folder")
 
 
-def _open(name: str | PathLike[str]) -> tuple[Source, Path, dict[str, Any]]:
-    """Return the source of the weights, their file, and its contents."""
+def _open(name: str | PathLike[str]) -> tuple[Path, dict[str, Any]]:
+    """Return the file of the weights, and its contents."""
     path = Path(name).expanduser()
     if path.is_file():
-        return Folder(path.parent), path, load_checkpoint(path)
+        return path, load_checkpoint(path)
     if path.is_dir():
         place: Source = Folder(path)
     elif HUB_ID.fullmatch(str(name)):
@@ -129,7 +129,7 @@ def _open(name: str | PathLike[str]) -> tuple[Source, Path, dict[str, Any]]:
             place.fetch(CONFIG_NAME)  # it lands beside the weights
     else:
         raise UserError(f"{name}: no such folder or file; give one that holds weights, or a Hub id ORG/NAME")
-    return place, *find_checkpoint(place, "a FANet", _recognised)
+    return find_checkpoint(place, "a FANet", _recognised)
 
 
 def _recognised(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
@@ -137,12 +137,6 @@ def _recognised(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
     if not is_segmentation(unwrap(checkpoint)):
         find_variant(backbone_state_dict(checkpoint))
     return dict(checkpoint)
-
-
-def _segmentation(path: Path, place: Source) -> SegmentationModel:
-    # with config.json the backbone may be any; without it, one that the tensors identify
-    beside = path.name == WEIGHTS_NAME and path.with_name(CONFIG_NAME).is_file()
-    return SegmentationModel.from_pretrained(path.parent if beside else path)
 
 
 def _backbone(path: Path, checkpoint: Mapping[str, Any]) -> nn.Module:

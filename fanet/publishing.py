@@ -11,8 +11,8 @@ from fanet.conversion import Report, convert
 from fanet.files import atomic_path
 from fanet.segmentation import SegmentationModel
 from fanet.segmentation.network.card import PAPER
-from fanet.weights.files import load_checkpoint
 from fanet.weights.hub import CARD_NAME, upload_folder
+from fanet.weights.loading import load_checkpoint
 from fanet.weights.train_script import top1, training_facts
 
 
@@ -50,7 +50,8 @@ def publish(
         return report, net.push_to_hub(repo_id, private, token, dataset=dataset, license=license)
     file = Path(source).expanduser()
     checkpoint = load_checkpoint(file) if file.is_file() else {}
-    card = classifier_card(repo_id or str(report.target), report, checkpoint, dataset, license)
+    place = f"hf-hub:{repo_id}" if repo_id is not None else f"local-dir:{report.target}"
+    card = classifier_card(place, report, checkpoint, dataset, license)
     with atomic_path(report.target / CARD_NAME) as path:
         path.write_text(card, encoding="utf-8")
     if repo_id is None:
@@ -59,20 +60,19 @@ def publish(
 
 
 def classifier_card(
-    name: str, report: Report, checkpoint: Mapping[str, Any], dataset: str | None = None, license: str | None = None
+    place: str, report: Report, checkpoint: Mapping[str, Any], dataset: str | None = None, license: str | None = None
 ) -> str:
     """Return a model card for a classifier: header, snippets, result, training, licence.
 
     Args:
-        name: The repository on the Hub, or the folder.
+        place: Where timm finds the model: `hf-hub:ORG/NAME` or `local-dir:FOLDER`.
         report: The report of the conversion.
         checkpoint: Contents of the source; those of train.py hold the accuracy and the settings.
         dataset: What it was trained on.
         license: The licence of the weights.
     """
     accuracy, facts = top1(checkpoint), training_facts(checkpoint)
-    title = name.rstrip("/").split("/")[-1]
-    place = f"local-dir:{name}" if Path(name).is_dir() else f"hf-hub:{name}"
+    title = place.rstrip("/").split("/")[-1]
     result = EvalResult(
         task_type="image-classification",
         dataset_type="image-classification",

@@ -29,8 +29,8 @@ from torch import nn
 
 from fanet.backbone.blocks import CONTEXT_GROUPS, STEM_KERNEL_SIZE, STEM_STRIDE, Device, Dtype, FANetStage
 from fanet.backbone.timm_private import CheckpointingFeatureGetter, feature_take_indices
-from fanet.weights.files import allow_in_timm
 from fanet.weights.fitting import complete_head, fit_backbone
+from fanet.weights.loading import allow_in_timm
 from fanet.weights.names import backbone_state_dict, holds_backbone, unwrap
 from fanet.weights.pretrained import build_pretrained
 

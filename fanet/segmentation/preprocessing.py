@@ -31,6 +31,11 @@ class Preprocessing:
     fit: tuple[int, int] | None = None
     multiple: int = 1
 
+    def __post_init__(self) -> None:
+        fits = self.fit is None or (len(self.fit) == 2 and min(self.fit) > 0)
+        if not (fits and self.multiple >= 1 and len(self.mean) == len(self.std) and min(self.std) > 0):
+            raise ValueError(f"invalid preprocessing: {self.to_dict()}")
+
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Preprocessing":
         """Invert `to_dict`; lists, as JSON has them, become tuples.

@@ -14,9 +14,9 @@ from torch.hub import download_url_to_file, get_dir
 
 from fanet.errors import one_line
 from fanet.weights.failures import WeightsError
-from fanet.weights.files import load_checkpoint
 from fanet.weights.fitting import fit_backbone, fit_published
 from fanet.weights.hub import Repository
+from fanet.weights.loading import load_checkpoint
 from fanet.weights.sources import Folder, find_checkpoint
 
 # timm asks the filter function for the tensors behind this: then the file need not be read before the network stands.

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from fanet.weights.failures import WeightsError
-from fanet.weights.files import SAFETENSORS, load_checkpoint
+from fanet.weights.loading import SAFETENSORS, load_checkpoint
 
 WEIGHTS_NAME = "model.safetensors"
 CONFIG_NAME = "config.json"

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 import fanet  # noqa: F401  registers the models
 from fanet.segmentation import UperNet
 from fanet.weights import WeightsError
-from fanet.weights.files import load_checkpoint
+from fanet.weights.loading import load_checkpoint
 from fanet.weights.names import backbone_state_dict, holds_backbone, is_authors_layout
 from fanet.weights.variants import find_variant
 

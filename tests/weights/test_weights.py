@@ -19,7 +19,7 @@ from fanet.errors import UserError
 from fanet.publishing import backbone_card
 from fanet.segmentation import Preprocessing, UperNet
 from fanet.weights import WeightsError, convert
-from fanet.weights.files import load_checkpoint
+from fanet.weights.loading import load_checkpoint
 from fanet.weights.names import backbone_state_dict
 from fanet.weights.variants import find_variant
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from fanet.errors import UserError
 from fanet.segmentation.data.clutter import ClutterScenes
-from fanet.segmentation.data.dataset import KINDS, Sample, SegmentationDataset, UnknownLabelError
+from fanet.segmentation.data.dataset import KINDS, Sample, SegmentationDataset, UnknownLabelError, Unlabelled
 from fanet.segmentation.data.folder import FolderDataset
 from fanet.segmentation.data.zerowaste import ZeroWaste
 
@@ -17,6 +17,7 @@ __all__ = [
     "Sample",
     "SegmentationDataset",
     "UnknownLabelError",
+    "Unlabelled",
     "ZeroWaste",
     "list_splits",
     "open_dataset",

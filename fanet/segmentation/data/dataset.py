@@ -144,6 +144,24 @@ class SegmentationDataset(torch.utils.data.Dataset, ABC):
         """
 
 
+class Unlabelled(SegmentationDataset):
+    """The images of another data set with no labelled pixel: masks are neither needed nor read."""
+
+    def __init__(self, dataset: SegmentationDataset) -> None:
+        self.dataset = dataset
+        self.classes, self.names, self.channels = dataset.classes, dataset.names, dataset.channels
+
+    def load(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        image = self.load_image(index)
+        return image, np.full(image.shape[:2], self.classes.ignore_index, dtype=np.uint8)
+
+    def load_image(self, index: int) -> np.ndarray:
+        return self.dataset.load_image(index)
+
+    def load_labels(self, index: int) -> np.ndarray:
+        return self.load(index)[1]
+
+
 def check_labels(labels: np.ndarray, classes: ClassScheme, file: str) -> np.ndarray:
     """Return the labels if all of them are classes or the ignored label.
 

@@ -19,8 +19,8 @@ from fanet.segmentation.network.checkpoints import describe_checkpoint, is_run_c
 from fanet.segmentation.network.decoders import decoder_class
 from fanet.segmentation.preprocessing import Preprocessing
 from fanet.weights.failures import WeightsError
-from fanet.weights.files import load_checkpoint
 from fanet.weights.hub import CARD_NAME, Repository, upload_folder
+from fanet.weights.loading import load_checkpoint
 from fanet.weights.sources import CONFIG_NAME, WEIGHTS_NAME, Folder, Source, find_checkpoint
 
 # What the constructor takes and config.json repeats.
@@ -37,7 +37,7 @@ ARGUMENTS = (
 OF_CLASSES = ("classes", "palette", "ignore_index")
 PURPOSE = "a segmentation model"
 BEST, FINAL = "best", "final"  # folders with models, in the folder of a training run
-HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 
 ModelT = TypeVar("ModelT", bound="PretrainedModel")
 

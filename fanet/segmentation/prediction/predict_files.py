@@ -114,10 +114,13 @@ def _predict_images(
         tqdm(desc="predict", unit="image", total=len(planned), disable=hidden) as bar,
     ):
         for files, image in images:
-            if isinstance(image, UserError):
-                failures.append(str(image))
-            else:
+            try:
+                if isinstance(image, UserError):
+                    raise image
                 labels = predictor.labels(image)
+            except UserError as error:
+                failures.append(str(error))
+            else:
                 make_folder(output)
                 writer.submit(write, files, image, labels)
                 done.append(files)

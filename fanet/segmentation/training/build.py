@@ -2,8 +2,9 @@
 
 import copy
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, replace
+from typing import Any
 
 import torch
 from timm.optim import create_optimizer_v2, get_optimizer_info, list_optimizers, param_groups_weight_decay
@@ -12,35 +13,27 @@ from torch import nn
 from fanet.classes import ClassScheme
 from fanet.errors import UserError, one_line
 from fanet.segmentation.data import SegmentationDataset, open_dataset
+from fanet.segmentation.network.backbones import naming_refused_sizes
 from fanet.segmentation.network.model import SegmentationModel
-from fanet.segmentation.preprocessing import Preprocessing
 from fanet.segmentation.training.objectives import OBJECTIVES, Objective
 from fanet.segmentation.training.settings import Settings
 
 
-def open_data(settings: Settings) -> tuple[SegmentationDataset, SegmentationDataset]:
-    """Open the training and the validation split.
+def open_data(settings: Settings) -> list[SegmentationDataset]:
+    """Open the training split, the validation split, and the unlabelled one if the recipe names it.
 
     Raises:
         UserError: The data is missing or unfit, or the data set does not take the arguments.
     """
     data = settings.data
-    with _naming("data.train_kwargs", data.dataset):
-        training = open_dataset(data.dataset, data.root, data.train_split, **data.train_kwargs)
-    with _naming("data.val_kwargs", data.dataset):
-        validation = open_dataset(data.dataset, data.root, data.val_split, **data.val_kwargs)
-    return training, validation
-
-
-def open_unlabelled(settings: Settings) -> SegmentationDataset:
-    """Open the split whose images are used without their labels.
-
-    Raises:
-        UserError: The data is missing or unfit.
-    """
-    data = settings.data
-    with _naming("data.train_kwargs", data.dataset):
-        return open_dataset(data.dataset, data.root, str(data.unlabelled_split), **data.train_kwargs)
+    splits = [("train_kwargs", data.train_split, data.train_kwargs), ("val_kwargs", data.val_split, data.val_kwargs)]
+    if data.unlabelled_split is not None:
+        splits.append(("train_kwargs", data.unlabelled_split, data.train_kwargs))
+    opened = []
+    for key, split, kwargs in splits:
+        with _naming(f"data.{key}", data.dataset):
+            opened.append(open_dataset(data.dataset, data.root, split, **kwargs))
+    return opened
 
 
 def build_network(settings: Settings, classes: ClassScheme, device: torch.device, processes: int) -> SegmentationModel:
@@ -58,12 +51,8 @@ def build_network(settings: Settings, classes: ClassScheme, device: torch.device
     torch.manual_seed(settings.train.seed)
     with _naming("model.backbone_kwargs", settings.model.backbone):
         network = SegmentationModel(**asdict(settings.model), num_classes=len(classes), classes=classes)
-    network.preprocessing = Preprocessing(
-        mean=network.preprocessing.mean,
-        std=network.preprocessing.std,
-        fit=_pair(settings.evaluation.fit),
-        multiple=settings.evaluation.multiple,
-    )
+    fit: Any = settings.evaluation.fit and tuple(settings.evaluation.fit)
+    network.preprocessing = replace(network.preprocessing, fit=fit, multiple=settings.evaluation.multiple)
     if settings.train.sync_bn and processes > 1:
         if device.type == "cpu":
             raise UserError("train.sync_bn works on GPUs only: set train.sync_bn=false")
@@ -94,10 +83,12 @@ def try_sizes(network: SegmentationModel, settings: Settings, validation: Segmen
         UserError: The backbone takes no images of that size.
     """
     shown = network.preprocessing.resized(validation[0].image)
-    twin = copy.deepcopy(network).to("meta").eval()  # where nothing is computed
-    with torch.no_grad():
-        for size in (tuple(settings.augmentation.crop), tuple(shown.shape[-2:])):
-            twin.coarse_logits(torch.zeros(1, shown.shape[1], *size, device="meta"))
+    twin = copy.deepcopy(network.backbone).to("meta").eval()  # nothing is computed there
+    with torch.no_grad(), naming_refused_sizes(settings.model.backbone, network.multiple):
+        for size in (settings.augmentation.crop, shown.shape[-2:]):
+            height, width = (-(-side // network.multiple) * network.multiple for side in size)
+            with suppress(NotImplementedError):  # an operation without a meta kernel
+                twin(torch.zeros(1, shown.shape[1], height, width, device="meta"))
 
 
 def build_objective(settings: Settings, network: SegmentationModel, classes: ClassScheme) -> Objective:
@@ -138,10 +129,6 @@ def build_optimizer(settings: Settings, objective: Objective) -> torch.optim.Opt
         if group["params"]:
             optimizer.add_param_group({**group, "lr": options.lr})
     return optimizer
-
-
-def _pair(values: list | None) -> tuple | None:
-    return None if values is None else (values[0], values[1])
 
 
 @contextmanager

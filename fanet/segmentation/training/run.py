@@ -10,7 +10,7 @@ from torch import nn
 
 from fanet.classes import ClassScheme
 from fanet.errors import UserError
-from fanet.segmentation.data import SegmentationDataset
+from fanet.segmentation.data import SegmentationDataset, Unlabelled
 from fanet.segmentation.data.in_memory import InMemory
 from fanet.segmentation.data.stream import MicroBatches, TrainSamples, train_batches
 from fanet.segmentation.network.model import SegmentationModel
@@ -20,7 +20,6 @@ from fanet.segmentation.training.build import (
     build_optimizer,
     check_channels,
     open_data,
-    open_unlabelled,
     try_sizes,
 )
 from fanet.segmentation.training.objectives import Objective
@@ -116,7 +115,7 @@ class Run:
             raise UserError(
                 f"train.batch_size {train.batch_size} must be a multiple of {parts}: processes times accumulation_steps"
             )
-        training, validation = open_data(settings)
+        training, validation, *unlabelled = open_data(settings)
         classes = training.classes
         network = build_network(settings, classes, accelerator.device, processes)
         check_channels(network, training)
@@ -126,11 +125,11 @@ class Run:
         model: nn.Module = accelerator.prepare(objective)
         model = torch.compile(model) if train.compile else model  # type: ignore[assignment]
         schedule = settings.scheduler.build(train.iterations, settings.optimizer.lr)
-        sources = [training, open_unlabelled(settings)] if objective.needs_unlabelled else [training]
+        try_sizes(network, settings, validation)
+        sources = [training, *map(Unlabelled, unlabelled)] if objective.needs_unlabelled else [training]
         if settings.data.in_memory:
             sources = [InMemory(source, title="reading training samples") for source in sources]
             validation = InMemory(validation, title="reading validation samples")
-        try_sizes(network, settings, validation)
         transform = settings.augmentation.build(network.preprocessing, classes.ignore_index)
         seeds = (train.seed, UNLABELLED_SEED + train.seed)
         samples = [TrainSamples(source, transform, seed) for source, seed in zip(sources, seeds, strict=False)]

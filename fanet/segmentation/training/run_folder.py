@@ -64,7 +64,10 @@ class RunFolder:
         checkpoint = self._read()
         if not isinstance(checkpoint, dict) or not is_run_checkpoint(checkpoint):
             raise UserError(f"{self.checkpoint_path} is not the checkpoint of a training run: choose another folder")
-        before, now = (OPTIONAL_KEYS | dict(flatten(settings)) for settings in (checkpoint["recipe"], recipe))
+        before, now = (
+            {key: value for key, value in (OPTIONAL_KEYS | dict(flatten(stated))).items() if value != {}}
+            for stated in (checkpoint["recipe"], recipe)
+        )
         for key in before | now:
             if before.get(key) != now.get(key) and key not in FREE_KEYS:
                 raise UserError(

@@ -17,7 +17,7 @@ from fanet.cli import main
 from fanet.errors import UserError
 from fanet.segmentation import UperNet, load_model
 from fanet.weights import WeightsError, convert
-from fanet.weights.files import load_checkpoint
+from fanet.weights.loading import load_checkpoint
 from fanet.weights.names import raw_tensors
 
 from .conftest import PARITY
