@@ -3,11 +3,11 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# The pair that the tests last passed with. Any versions that pyproject.toml admits may stand here.
+# The pair that the tests last passed with; any versions that pyproject.toml allows may be set here.
 TORCH ?= torch==2.14.1 torchvision==0.29.1
 
-# glibc gives the memory of large tensors back to the kernel after every layer, and the page faults on taking it
-# again cost up to half of a forward pass. Keep it instead, as the command line does by itself.
+# By default glibc returns the memory of large tensors to the kernel after every layer, and the page faults when it is
+# allocated again cost up to half of a forward pass. Keep it instead, as the command line does.
 test: export MALLOC_MMAP_THRESHOLD_ = 4294967296
 test: export MALLOC_TRIM_THRESHOLD_ = 8589934592
 
@@ -16,21 +16,22 @@ test: export MALLOC_TRIM_THRESHOLD_ = 8589934592
 
 # lists the targets
 help:
-	@awk '/^# /{text = substr($$0, 3)} /^[a-z]+:([^=]|$$)/{sub(/:.*/, ""); printf "make %-6s %s\n", $$0, text}' Makefile
+	@awk '/^# /{text = substr($$0, 3)} /^[a-z]+:[^=]*$$/{sub(/:.*/, ""); printf "make %-6s %s\n", $$0, text}' Makefile
 
-# segments the scene inside the package with the model inside it, and draws fanet_demo/demo.png
+# segments the scene inside the package with the model inside it, and writes fanet_demo/demo.png
 demo: $(VENV)/.installed
 	$(BIN)/fanet demo --output fanet_demo
 
-# runs the static checks and the tests: two processes of one thread each
+# runs the static checks and the tests, in two processes of one thread each
 test: lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
-# checks style, formatting and types
+# checks style, formatting, types and the direction of imports
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 
 # writes the tables of README.md and docs/ from benchmarks/results/
 tables: $(VENV)/.installed
@@ -41,12 +42,12 @@ wheel: $(VENV)/.installed
 	rm -rf build dist
 	$(BIN)/python -m build
 
-# removes what the other targets made, the virtual environment included
+# removes what the other targets made, including the virtual environment
 clean:
 	rm -rf $(VENV) build dist fanet_demo .mypy_cache .pytest_cache .ruff_cache *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# (the virtual environment; made again when the dependencies change)
+# (the virtual environment; updated when the dependencies change)
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip

@@ -1,10 +1,10 @@
-"""How well a model segments generated scenes, beside a floor without a network.
+"""Score models on generated scenes, beside a baseline without a network.
 
     python benchmarks/clutter.py [--model PATH …] --count 500 --size 256 --difficulty 0.2
 
-The scenes are those of the test split, which no training has seen. The floor knows only the colour of a pixel: from
-training scenes it takes, for every cell of a 16 x 16 x 16 histogram of RGB values, the class that is most frequent
-there. Prints a table and writes `benchmarks/results/clutter-<model>-<conditions>.csv` for every model; all scores are
+The scenes are those of the test split, which no training has seen. The baseline knows only the colour of a pixel: for
+every cell of a 16 x 16 x 16 histogram of RGB values it predicts the class that is most frequent there in training
+scenes. Prints a table and writes `benchmarks/results/clutter-<model>-<conditions>.csv` for every model; all scores are
 in %, over all scenes together.
 """
 
@@ -19,17 +19,17 @@ from fanet.classes import ZEROWASTE
 from fanet.files import atomic_path, make_folder
 from fanet.segmentation import load_model
 from fanet.segmentation.data import ClutterScenes
-from fanet.segmentation.data.memory import InMemory
+from fanet.segmentation.data.in_memory import InMemory
 from fanet.segmentation.evaluation.evaluate import image_matrices
 from fanet.segmentation.evaluation.metrics import ConfusionMatrix, bootstrap_miou
 
 RESULTS = Path(__file__).parent / "results"
-FLOOR_COUNT = 400  # training scenes that the histogram is taken from
+BASELINE_COUNT = 400  # training scenes that the histogram is taken from
 BINS = 16  # per channel
 
 
 class ColourHistogram:
-    """The floor: the most frequent class of a pixel's colour cell, background where no pixel was seen."""
+    """The baseline: the most frequent class of a pixel's colour cell, background for cells without pixels."""
 
     def __init__(self, scenes: InMemory) -> None:
         counts = np.zeros((BINS**3, len(ZEROWASTE)), dtype=np.int64)
@@ -48,7 +48,7 @@ class ColourHistogram:
 
 
 def model_name(path: str | None) -> str:
-    """What the table calls a model: its folder, or the run that it is `best` or `final` of."""
+    """Name a model in the table: its folder, or its run if the folder is `best` or `final`."""
     if path is None:
         return "fanet_pico_clutter"
     folder = Path(path).resolve()
@@ -56,10 +56,10 @@ def model_name(path: str | None) -> str:
 
 
 def score(matrices: np.ndarray) -> dict[str, float]:
-    """Scores in % over all scenes, with a 95 % bootstrap interval of the mIoU over the scenes drawn.
+    """Compute scores in % over all scenes, with a 95 % bootstrap interval of the mIoU over scenes.
 
     Args:
-        matrices: (N, num_classes, num_classes), one a scene.
+        matrices: (N, num_classes, num_classes), one per scene.
     """
     scores = ConfusionMatrix.of(matrices.sum(axis=0)).to_dict(ZEROWASTE.names)
     low, high = bootstrap_miou(matrices) or (float("nan"), float("nan"))
@@ -72,9 +72,9 @@ def score(matrices: np.ndarray) -> dict[str, float]:
     }
 
 
-def floor_matrices(held_out: InMemory, size: int, difficulty: float) -> np.ndarray:
-    """The floor's confusion matrix of every scene."""
-    training = ClutterScenes("train", count=FLOOR_COUNT, size=size, difficulty=difficulty)
+def baseline_matrices(held_out: InMemory, size: int, difficulty: float) -> np.ndarray:
+    """Compute the baseline's confusion matrix of every scene."""
+    training = ClutterScenes("train", count=BASELINE_COUNT, size=size, difficulty=difficulty)
     histogram = ColourHistogram(InMemory(training, "drawing training scenes"))
     matrices = []
     for scene in held_out:
@@ -85,7 +85,7 @@ def floor_matrices(held_out: InMemory, size: int, difficulty: float) -> np.ndarr
 
 
 def print_table(rows: list[dict]) -> None:
-    """Methods as columns: they are few and the scores many."""
+    """Print methods as columns, as they are few and the scores many."""
     print(f"{'':24}" + "".join(f"{row['method']:>24}" for row in rows))
     for key in list(rows[0])[1:]:
         values = (f"{'absent' if row[key] is None else format(row[key], '.1f'):>24}" for row in rows)
@@ -93,7 +93,7 @@ def print_table(rows: list[dict]) -> None:
 
 
 def write_csv(file: Path, rows: list[dict]) -> None:
-    """Numbers to two places."""
+    """Write the rows, with numbers to two decimal places."""
     with atomic_path(file) as path, path.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, rows[0])
         writer.writeheader()
@@ -102,7 +102,7 @@ def write_csv(file: Path, rows: list[dict]) -> None:
 
 
 def main() -> None:
-    """Measures, prints, writes."""
+    """Measure, print and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", nargs="+", help="folders of models; default: the one inside the package")
     parser.add_argument("--count", type=int, default=500, help="held-out scenes (default: %(default)s)")
@@ -113,13 +113,13 @@ def main() -> None:
     models = {model_name(path): load_model(path) for path in args.model or [None]}
     scenes = ClutterScenes("test", count=args.count, size=args.size, difficulty=args.difficulty)
     held_out = InMemory(scenes, "drawing test scenes")
-    rows = [{"method": name, **score(image_matrices(model, held_out))} for name, model in models.items()]
-    floor = {"method": "colour histogram", **score(floor_matrices(held_out, args.size, args.difficulty))}
-    print_table([*rows, floor])
+    rows = [{"method": name, **score(image_matrices(model.predictor(), held_out))} for name, model in models.items()]
+    baseline = {"method": "colour histogram", **score(baseline_matrices(held_out, args.size, args.difficulty))}
+    print_table([*rows, baseline])
     for row in rows:
         name = re.sub(r"[^A-Za-z0-9_.]+", "_", row["method"])
         name += f"-test{args.count}-{args.size}x{args.size}-difficulty{args.difficulty:g}"
-        write_csv(make_folder(RESULTS) / f"clutter-{name}.csv", [row, floor])
+        write_csv(make_folder(RESULTS) / f"clutter-{name}.csv", [row, baseline])
 
 
 if __name__ == "__main__":

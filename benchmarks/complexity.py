@@ -1,11 +1,11 @@
-"""Counts parameters and multiply-accumulates of FANet and its peers, as classifiers and under UperNet.
+"""Count parameters and multiply-accumulates of FANet and its peers, as classifiers and under UperNet.
 
     python benchmarks/complexity.py
     python benchmarks/complexity.py --decoder deeplabv3plus    # only under this one, into files with its name
 
 Writes `benchmarks/results/complexity-<width>x<height>-batch1.csv` for 224x224, 512x512 and 928x512 (a ZeroWaste-f frame
-in the authors' test pipeline). It takes some minutes: fvcore has to run every network once, on the CPU in float32, with
-random weights. The columns, all for one picture:
+in the authors' test pipeline). It takes a few minutes: fvcore runs every network once, on the CPU in float32, with
+random weights. The columns, all for one image:
 
 model, arguments      name in timm and the arguments that differ from its defaults
 network               "classifier" with 1000 classes, or a decoder such as "upernet" with 5 (256 channels, no auxiliary
@@ -13,15 +13,15 @@ network               "classifier" with 1000 classes, or a decoder such as "uper
 params_m              millions of parameters
 gmacs                 billions of multiply-accumulates by fvcore, in convolutions, linear layers and matrix products
 torch_gmacs           the same by torch's own counter, which counts in FLOPs: 1 MAC = 2 FLOPs. The two must agree.
-estimated_gops        fvcore's rough count of what does not multiply and accumulate: 5 operations a value of a layer
+estimated_gops        fvcore's rough count of what does not multiply and accumulate: 5 operations per value of a layer
                       norm, 2 of a batch norm in evaluation, 4 of a bilinear resize's output, 1 of an average pool's
-                      input. fvcore adds them to its total; published figures seldom hold them.
+                      input. fvcore adds them to its total; published figures rarely include them.
 estimated_ops         billions of these by kind
 uncounted_ops         every operation that fvcore has no rule for, with the number of calls. None of them multiplies
                       matrices: activations, sums, products and differences of maps, softmax, means. Each takes a few
-                      operations a value, and by convention none is counted. (fvcore also passes over operations that
-                      only move or select values, and over ReLU.)
-note                  what was done to build the network for this size
+                      operations per value, and by convention none is counted. (fvcore also ignores ReLU and operations
+                      that only move or select values.)
+note                  how the network was built for this size
 """
 
 import argparse
@@ -35,7 +35,7 @@ from typing import Any, NamedTuple
 import torch
 from networks import build, size_arguments
 
-from fanet.backbone.complexity import count_macs, count_parameters
+from fanet.backbone.complexity import count_macs, count_parameters, variants
 from fanet.files import atomic_path, make_folder
 from fanet.segmentation.network.decoders import list_decoders
 
@@ -47,7 +47,7 @@ with warnings.catch_warnings():
 CLASSIFIER = "classifier"
 RESULTS = Path(__file__).parent / "results"
 SIZES = ((224, 224), (512, 512), (512, 928))  # (H, W)
-MULTIPLY_ACCUMULATES = ("conv", "linear", "addmm", "mm", "matmul", "bmm", "einsum")  # what fvcore calls these
+MULTIPLY_ACCUMULATES = ("conv", "linear", "addmm", "mm", "matmul", "bmm", "einsum")  # fvcore's names
 COLUMNS = (
     "model",
     "arguments",
@@ -70,11 +70,7 @@ ABLATIONS: tuple[dict[str, Any], ...] = (
     {"scm": False, "frm": "both"},
 )
 NETWORKS: tuple[tuple[str, dict[str, Any]], ...] = (
-    ("fanet_large", {}),
-    ("fanet_base", {}),
-    ("fanet_small", {}),
-    ("fanet_nano", {}),
-    ("fanet_pico", {}),
+    *((variant.name, {}) for variant in variants(sizes=())),
     *(("fanet_base", ablation) for ablation in ABLATIONS),
     ("focalnet_tiny_lrf", {}),
     ("focalnet_tiny_srf", {}),
@@ -86,12 +82,12 @@ NETWORKS: tuple[tuple[str, dict[str, Any]], ...] = (
 
 
 class FvcoreCount(NamedTuple):
-    """What fvcore says of one forward pass, by operation.
+    """fvcore's counts of one forward pass, by operation.
 
     Attributes:
-        macs: multiply-accumulates of convolutions, linear layers and matrix products.
-        estimates: its rough counts of norms, resizing and pooling.
-        uncounted: calls of the operations that it has no rule for.
+        macs: Multiply-accumulates of convolutions, linear layers and matrix products.
+        estimates: Rough counts of norms, resizing and pooling.
+        uncounted: Calls of operations that fvcore has no rule for.
     """
 
     macs: int
@@ -100,9 +96,9 @@ class FvcoreCount(NamedTuple):
 
 
 def count_with_fvcore(model: torch.nn.Module, size: tuple[int, int]) -> FvcoreCount:
-    """The count of fvcore for one picture of (H, W) pixels. Tracing needs real tensors."""
+    """Count with fvcore for one image of (H, W) pixels. Tracing needs real tensors."""
     analysis = FlopCountAnalysis(model, torch.zeros(1, 3, *size))
-    # Its warnings name what `uncounted` and the comparison with torch's counter tell in full.
+    # Its warnings repeat what `uncounted` and the comparison with torch's counter show.
     analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings("none")
     with torch.no_grad():
         by_operator = analysis.by_operator()
@@ -114,10 +110,10 @@ def count_with_fvcore(model: torch.nn.Module, size: tuple[int, int]) -> FvcoreCo
 
 
 def measure(name: str, arguments: dict[str, Any], network: str, size: tuple[int, int]) -> dict[str, str]:
-    """One row of the table.
+    """Measure one row of the table.
 
     Raises:
-        RuntimeError: fvcore and torch do not agree on the multiply-accumulates, so one of them misses an operation.
+        RuntimeError: fvcore and torch disagree on the multiply-accumulates, so one of them misses an operation.
     """
     spec = name if network == CLASSIFIER else f"{network}:{name}"
     model = build(spec, size, **arguments)
@@ -146,7 +142,7 @@ def results_path(size: tuple[int, int], decoder: str | None = None) -> Path:
 
 
 def write(path: Path, rows: Sequence[dict[str, str]]) -> None:
-    """Write the rows under their headings."""
+    """Write the rows with a header."""
     make_folder(path.parent)
     with atomic_path(path) as temporary, open(temporary, "w", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
@@ -155,7 +151,7 @@ def write(path: Path, rows: Sequence[dict[str, str]]) -> None:
 
 
 def main() -> None:
-    """Count everything and write one file a size."""
+    """Count everything and write one file per size."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )

@@ -1,13 +1,13 @@
-"""How fast training samples come, and so how fast a network may be before it waits for them.
+"""Measure how fast training samples are loaded, and so how fast a network can be before it waits for them.
 
     python benchmarks/data_loading.py zerowaste                   # 1920x1080 frames as ZeroWaste-f stores them
     python benchmarks/data_loading.py zerowaste --workers 1 2 4 8 --samples 400
 
-Writes generated frames in the layout of ZeroWaste-f and reads them through the recipe's own transforms, with no worker
-(where reading and transforming are timed apart) and with worker processes. The table
-results/data_loading-<recipe>-*.csv holds, for each number of workers, samples a second and
+Writes generated frames in the layout of ZeroWaste-f and reads them through the recipe's own transforms, without
+workers (reading and transforming are then timed separately) and with worker processes. The table
+results/data_loading-<recipe>-*.csv holds, for each number of workers, samples per second and
 
-    step_ms     the time of an optimizer step from which on the loader keeps up, with the recipe's batch size
+    step_ms     the shortest optimizer step with which the loader keeps up, at the recipe's batch size
 """
 
 import argparse
@@ -33,11 +33,11 @@ from fanet.segmentation.training.settings import Settings
 
 RESULTS = Path(__file__).parent / "results"
 COLUMNS = ("workers", "samples_per_s", "read_ms", "transform_ms", "step_ms", "batch_size", "samples", "torch")
-FRAMES = 8  # drawing one takes longer than reading it: few of them are read again and again
+FRAMES = 8  # drawing one takes longer than reading it, so a few are read repeatedly
 
 
 def rate(samples: TrainSamples, count: int, batch_size: int, workers: int) -> float:
-    """Samples a second through the loader, from the second batch of every worker on."""
+    """Measure samples per second through the loader, from the second batch of every worker on."""
     start = 2 * max(1, workers)
     batches = MicroBatches(0, start + -(-count // batch_size), batch_size, 1)
     begun = time.perf_counter()
@@ -48,7 +48,7 @@ def rate(samples: TrainSamples, count: int, batch_size: int, workers: int) -> fl
 
 
 def parts(samples: TrainSamples, count: int) -> tuple[float, float]:
-    """Milliseconds of reading and of transforming a sample, means."""
+    """Measure the mean milliseconds of reading and of transforming a sample."""
     read = transform = 0.0
     for number in range(count):
         begun = time.perf_counter()
@@ -61,7 +61,7 @@ def parts(samples: TrainSamples, count: int) -> tuple[float, float]:
 
 
 def measure(args: argparse.Namespace) -> list[dict[str, str]]:
-    """A row for each number of workers."""
+    """Measure a row for each number of workers."""
     torch.set_num_threads(1)  # as in a worker
     settings = Settings.from_recipe(load_recipe(args.recipe))
     batch_size = settings.train.batch_size
@@ -91,7 +91,7 @@ def measure(args: argparse.Namespace) -> list[dict[str, str]]:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Measures, prints and writes the table."""
+    """Measure, print and write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipe", help="a segmentation recipe, by name or file")
     parser.add_argument("--workers", type=int, nargs="*", default=[1, 2], metavar="N", help="(default: 1 2)")
@@ -100,7 +100,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--output", type=Path, default=RESULTS, metavar="DIR", help="folder (default: %(default)s)")
     args = parser.parse_args(argv)
     if min([args.samples, *args.workers]) < 1:
-        parser.error("all numbers are above 0")
+        parser.error("all numbers must be above 0")
     try:
         rows = measure(args)
         height, width = args.img_size

@@ -1,12 +1,12 @@
-"""The pre-training in miniature: timm's train.py with the ImageNet recipe at reduced size, on two CPU processes.
+"""Run the pre-training in miniature: timm's train.py with the ImageNet recipe at reduced size, on two CPU processes.
 
     python benchmarks/imagenet_miniature.py --scripts TIMM -o runs/miniature --seeds 0 1 2
 
-TIMM is a folder with train.py and validate.py out of timm's repository (`fanet run` says where). The pictures are
-objects cut out of generated scenes: 4 materials, as often at each of three difficulties. Each training is stopped after
+TIMM is a folder with train.py and validate.py from timm's repository (`fanet run` says where). The images are objects
+cropped from generated scenes: 4 materials, equally often at each of three difficulties. Each training is stopped after
 half of its epochs and resumed; its last checkpoint is converted and validated again. Prints, and writes to
-`benchmarks/results/`, the accuracy beside chance and beside a floor that knows colours only, and how long the parts of
-a step take.
+`benchmarks/results/`, the accuracy beside chance and beside a baseline that knows colours only, and how long the parts
+of a step take.
 """
 
 import argparse
@@ -35,12 +35,12 @@ from fanet.recipes import recipe_path
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
 TEST_MODULES = HERE.parent / "tests"  # cpu_ddp
-SIZE = 64  # side of a picture, pixels
-BINS = 8  # of the floor's histogram, per channel
-PROBABILITY = 1e-3  # added to every bin of it
+SIZE = 64  # side of an image, pixels
+BINS = 8  # of the baseline's histogram, per channel
+PROBABILITY = 1e-3  # added to every bin of the histogram
 POLL = 0.2  # seconds
 
-# What differs from the recipe. Mixing, erasing and crops of 8 % are for 300 epochs, not for a dozen.
+# Changes to the recipe. Mixing, erasing and crops of 8 % suit 300 epochs, not a dozen.
 REDUCED = {
     "device_modules": ["fanet", "fanet.posterize", "cpu_ddp", "step_times"],
     "device": "cpu",
@@ -60,7 +60,7 @@ REDUCED = {
 
 
 def train(args: argparse.Namespace, folder: Path, seed: int) -> Path:
-    """Trains by torchrun, stops in the middle, resumes; returns the folder of train.py's output."""
+    """Train with torchrun, stop halfway, resume, and return the folder of train.py's output."""
     recipe = yaml.safe_load(recipe_path("imagenet1k").read_text(encoding="utf-8")) | REDUCED
     recipe |= {"model": args.model, "epochs": args.epochs, "lr": args.lr, "batch_size": args.batch_size, "seed": seed}
     (make_folder(folder) / "recipe.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False), encoding="utf-8")
@@ -70,34 +70,34 @@ def train(args: argparse.Namespace, folder: Path, seed: int) -> Path:
         *("--data-dir", str(args.output / "data"), "--output", str(folder), "--experiment", "train"),
     ]
     run = folder / "train"
-    _stop_in_the_middle(command, folder, run, args.epochs // 2)
+    _stop_halfway(command, folder, run, args.epochs // 2)
     _call([*command, "--resume", str(run / "last.pth.tar")], folder, "resumed")
     return run
 
 
-def _stop_in_the_middle(command: Sequence[str], folder: Path, run: Path, epochs: int) -> None:
-    """Starts a training and ends it, as a cluster's queue would, when it has saved so many epochs."""
+def _stop_halfway(command: Sequence[str], folder: Path, run: Path, epochs: int) -> None:
+    """Start a training and end it, as a cluster's queue would, once it has saved a number of epochs."""
     with (folder / "stopped.log").open("w") as log:
         process = subprocess.Popen(command, env=_environment(folder), stdout=log, stderr=log)
         try:
             while process.poll() is None and not _saved(run, epochs):
                 time.sleep(POLL)
         finally:
-            # torchrun passes this on; after a kill, which it cannot pass on, its processes would train on
+            # torchrun forwards SIGTERM; after SIGKILL, which it cannot forward, its processes would train on
             process.terminate()
             process.wait()
     if not _saved(run, epochs):
-        raise SystemExit(f"the training ended by itself: see {folder / 'stopped.log'}")
+        raise SystemExit(f"the training ended on its own: see {folder / 'stopped.log'}")
 
 
 def _saved(run: Path, epochs: int) -> bool:
-    """Whether the checkpoint of this epoch is there; the line in the summary comes first."""
+    """Return whether the checkpoint of an epoch exists; its line in the summary is written first."""
     summary, last = run / "summary.csv", run / "last.pth.tar"
     return len(epoch_rows(run)) >= epochs and last.exists() and last.stat().st_mtime_ns >= summary.stat().st_mtime_ns
 
 
 def _call(command: Sequence[str], folder: Path, name: str) -> str:
-    """Runs a command with its output in a log; returns the output."""
+    """Run a command with its output in a log, and return the output."""
     with (folder / f"{name}.log").open("w") as log:
         status = subprocess.run(command, env=_environment(folder), stdout=log, stderr=log).returncode
     if status:
@@ -111,7 +111,7 @@ def _environment(folder: Path) -> dict[str, str]:
 
 
 def epoch_rows(run: Path) -> list[dict[str, str]]:
-    """The lines of train.py's summary, one an epoch; after --resume it writes the heading again."""
+    """Read train.py's summary, one row per epoch; after --resume it writes the header again."""
     try:
         with (run / "summary.csv").open(newline="", encoding="utf-8") as file:
             return [row for row in csv.DictReader(file) if row["epoch"] != "epoch"]
@@ -120,8 +120,8 @@ def epoch_rows(run: Path) -> list[dict[str, str]]:
 
 
 def validate(args: argparse.Namespace, folder: Path, run: Path) -> float:
-    """Converts the last checkpoint and has validate.py measure it: top-1 in %."""
-    publish(run / "last.pth.tar", folder / "model", dataset="objects cut out of generated scenes")
+    """Convert the last checkpoint and measure it with validate.py: top-1 in %."""
+    publish(run / "last.pth.tar", folder / "model", dataset="objects cropped from generated scenes")
     command = [sys.executable, "-m", "fanet", "run", str(args.scripts / "validate.py")]
     options = f"--device cpu -j 0 -b {args.batch_size} --results-file {folder / 'validate.csv'}".split()
     data = ["--data-dir", str(args.output / "data"), "--split", "validation"]
@@ -131,21 +131,21 @@ def validate(args: argparse.Namespace, folder: Path, run: Path) -> float:
 
 
 def hits_of_model(folder: Path, paths: Sequence[Path]) -> np.ndarray:
-    """Whether the converted model names the material of each picture."""
+    """Return whether the converted model predicts the material of each image."""
     model = timm.create_model(f"local-dir:{folder / 'model'}", pretrained=True).eval()
     transform = create_transform(**resolve_data_config({}, model=model))
-    names = sorted(MATERIALS)  # train.py numbers the classes by the alphabet
+    names = sorted(MATERIALS)  # train.py numbers the classes alphabetically
     hits = []
     with torch.inference_mode():
         for path in paths:
-            with Image.open(path) as picture:
-                logits = model(transform(picture.convert("RGB"))[None])
+            with Image.open(path) as image:
+                logits = model(transform(image.convert("RGB"))[None])
             hits.append(names[int(logits.argmax())] == path.parent.name)
     return np.array(hits)
 
 
-def hits_of_floor(training: Sequence[Path], paths: Sequence[Path]) -> np.ndarray:
-    """The same for naive Bayes on colours: how likely are the picture's pixels under each material's histogram."""
+def hits_of_baseline(training: Sequence[Path], paths: Sequence[Path]) -> np.ndarray:
+    """Return the same for naive Bayes on colours: the likelihood of all pixels under each material's histogram."""
     histograms = []
     for material in MATERIALS:
         cells = np.concatenate([_cells(path) for path in training if path.parent.name == material])
@@ -161,7 +161,7 @@ def _cells(path: Path) -> np.ndarray:
 
 
 def step_phases(folder: Path) -> dict[str, float]:
-    """The median of each part of a step in the resumed half, milliseconds; see `step_times`."""
+    """Return the median of each part of a step in the resumed half, in milliseconds; see `step_times`."""
     with (folder / "steps.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     return {column: statistics.median(float(row[column]) for row in rows) for column in rows[0]}
@@ -188,13 +188,13 @@ def _print(rows: Sequence[dict]) -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scripts", type=Path, required=True, help="folder with timm's train.py and validate.py")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="folder for pictures, logs, checkpoints")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="folder for images, logs, checkpoints")
     parser.add_argument("--model", default="fanet_pico", help="any timm model (default: %(default)s)")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="one training each (default: 0)")
-    parser.add_argument("--train", type=int, default=4800, help="pictures to train on (default: %(default)s)")
-    parser.add_argument("--validation", type=int, default=960, help="held-out pictures (default: %(default)s)")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="one training per seed (default: 0)")
+    parser.add_argument("--train", type=int, default=4800, help="training images (default: %(default)s)")
+    parser.add_argument("--validation", type=int, default=960, help="held-out images (default: %(default)s)")
     parser.add_argument("--epochs", type=int, default=30, help="default: %(default)s")
-    parser.add_argument("--batch-size", type=int, default=32, help="of each process (default: %(default)s)")
+    parser.add_argument("--batch-size", type=int, default=32, help="per process (default: %(default)s)")
     parser.add_argument("--lr", type=float, default=2e-3, help="default: %(default)s")
     parser.add_argument("--processes", type=int, default=2, help="default: %(default)s")
     args = parser.parse_args()
@@ -203,14 +203,14 @@ def _arguments() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Makes the pictures, trains, measures, prints, writes."""
+    """Write the images, train, measure, print and write."""
     args = _arguments()
     cells = len(MATERIALS) * len(DIFFICULTIES)
     for split, number in (("train", args.train), ("validation", args.validation)):
         if not (args.output / "data" / split).exists():
             write_crops(args.output / "data", split, -(-number // cells), SIZE)
     training, held_out = (sorted((args.output / "data" / split).glob("*/*.png")) for split in ("train", "validation"))
-    floor = hits_of_floor(training, held_out)
+    baseline = hits_of_baseline(training, held_out)
     accuracy, steps = [], []
     for seed in args.seeds:
         folder = args.output / f"seed{seed}"
@@ -227,7 +227,7 @@ def main() -> None:
                     "seed": seed,
                     "difficulty": "all" if difficulty is None else difficulty,
                     "top1_percent": round(_percent(hits, held_out, difficulty), 2),
-                    "colour_floor_percent": round(_percent(floor, held_out, difficulty), 2),
+                    "colour_baseline_percent": round(_percent(baseline, held_out, difficulty), 2),
                     "chance_percent": 100 / len(MATERIALS),
                 }
             )

@@ -1,4 +1,4 @@
-"""The networks that the benchmarks build, by what is typed for them.
+"""The networks that the benchmarks build, by name.
 
 NAME                  a timm model with its classifier for 1000 classes
 plain-norm:NAME       the same FANet computed as its authors do: `PlainLayerNorm`, and maps in plain NCHW memory
@@ -13,7 +13,7 @@ import torch
 from timm.models import get_pretrained_cfg
 from torch import nn
 
-from fanet.backbone.fanet import Stem
+from fanet.backbone.blocks import ToChannelsLast
 from fanet.errors import UserError
 from fanet.segmentation import SegmentationModel
 from fanet.segmentation.network.decoders import list_decoders
@@ -27,8 +27,8 @@ class PlainLayerNorm(nn.Module):
 
     (B, C, H, W) -> (B, C, H, W)
 
-    This is how FANet's authors (and ConvNeXt's) compute it; every step is a pass over the map. It is here to be timed
-    beside the layer norm that this project uses, with which it shares parameter names and results.
+    This is how FANet's authors (and ConvNeXt's) compute it; every step is a pass over the map. It is timed beside this
+    project's layer norm, with which it shares parameter names and results.
     """
 
     def __init__(self, num_channels: int, eps: float = 1e-6, device: Any = None, dtype: Any = None) -> None:
@@ -44,7 +44,7 @@ class PlainLayerNorm(nn.Module):
 
 
 def build(spec: str, size: tuple[int, int], device: str = "cpu", **kwargs: Any) -> nn.Module:
-    """The network behind `spec` in evaluation mode, with random weights, ready for pictures of (H, W) pixels.
+    """Build the network that `spec` names, in evaluation mode, with random weights, for images of (H, W) pixels.
 
     `kwargs` go to `timm.create_model`.
 
@@ -63,24 +63,20 @@ def build(spec: str, size: tuple[int, int], device: str = "cpu", **kwargs: Any) 
     else:
         network = timm.create_model(name, device=device, **kwargs)
     if plain:
-        _use_plain_stem(network)
+        _keep_memory_format(network)
     return network.eval()
 
 
-def _use_plain_stem(network: nn.Module) -> None:
-    """Put an ordinary convolution in the place of FANet's stem, which would turn its map channels-last."""
+def _keep_memory_format(network: nn.Module) -> None:
+    """Take out of FANet what would turn its maps channels-last."""
     for module in list(network.modules()):
-        for name, stem in module.named_children():
-            if isinstance(stem, Stem):
-                conv = nn.Conv2d(
-                    stem.in_channels, stem.out_channels, stem.kernel_size, stem.stride, stem.padding, device="meta"
-                )
-                conv.weight, conv.bias = stem.weight, stem.bias
-                setattr(module, name, conv)
+        for name, child in module.named_children():
+            if isinstance(child, ToChannelsLast):
+                setattr(module, name, nn.Identity())
 
 
 def size_arguments(name: str, size: tuple[int, int]) -> dict[str, Any]:
-    """What `timm.create_model` has to be told to get a model for pictures of (H, W) pixels: most take any size."""
+    """Return the arguments that `timm.create_model` needs for images of (H, W) pixels; most models take any size."""
     cfg = get_pretrained_cfg(name)
     if cfg is None or not cfg.fixed_input_size or tuple(cfg.input_size[1:]) == size:
         return {}

@@ -1,6 +1,6 @@
-"""An ImageNet-like folder of generated pictures: single objects cut out of scenes of cluttered waste.
+"""Write an ImageNet-like folder of generated images: single objects cropped from scenes of cluttered waste.
 
-`ROOT/{train,validation}/{material}/d{difficulty}-{scene}-{object}.png`: four materials, as often at each difficulty.
+`ROOT/{train,validation}/{material}/d{difficulty}-{scene}-{object}.png`: four materials, as many at each difficulty.
 """
 
 from collections.abc import Iterator
@@ -17,15 +17,15 @@ from fanet.scenes import scene
 
 MATERIALS = ZEROWASTE.names[1:]  # without the background
 DIFFICULTIES = (0.2, 0.5, 0.8)
-SEEDS = {"train": 5, "validation": 1000005}  # of the scenes; never the same scene in both splits
+SEEDS = {"train": 5, "validation": 1000005}  # of the scenes, which differ between the splits
 SCENE = 128  # side of a scene, pixels
 SMALLEST = 250  # pixels of an object; smaller ones are specks of film or half hidden
-LEAST_SHARE = 0.35  # of the crop that its object fills: below, the crop rather shows something else
-MARGIN = 1.15  # side of a crop by the longer side of the object
+LEAST_SHARE = 0.35  # share of the crop that the object fills; below this, the crop mostly shows something else
+MARGIN = 1.15  # side of a crop relative to the longer side of the object
 
 
 def write_crops(root: Path, split: str, per_cell: int, size: int) -> Path:
-    """Writes `per_cell` crops of `size` x `size` pixels for every material at every difficulty; returns the folder."""
+    """Write `per_cell` crops of `size` x `size` pixels for every material and difficulty; return the folder."""
     for difficulty in DIFFICULTIES:
         missing = dict.fromkeys(MATERIALS, per_cell)
         for index in count():
@@ -40,12 +40,12 @@ def write_crops(root: Path, split: str, per_cell: int, size: int) -> Path:
 
 
 def object_crops(image: np.ndarray, labels: np.ndarray, size: int) -> Iterator[tuple[str, np.ndarray]]:
-    """The objects of a scene that are large enough: material and picture (size, size, 3) uint8.
+    """Yield the objects of a scene that are large enough: material and image (size, size, 3) uint8.
 
     Args:
         image: (H, W, 3) uint8 RGB.
         labels: (H, W) uint8, indices into `ZEROWASTE.names`.
-        size: side of the pictures, pixels.
+        size: Side of the images, pixels.
     """
     for index, material in enumerate(MATERIALS, start=1):
         _, _, boxes, _ = cv2.connectedComponentsWithStats((labels == index).astype(np.uint8))

@@ -1,17 +1,17 @@
-"""How much of the time that `fanet predict` takes is the network's.
+"""Measure how much of the time of `fanet predict` is spent in the network.
 
     python benchmarks/prediction.py                               # the model inside the package on 1920x1080 frames
     python benchmarks/prediction.py --model DIR --frames 16 --threads 2 --img-size 1080 1920
 
-Frames are generated scenes, stored as PNG by this project's writer; how long decoding takes depends on the writer.
-Rounds of both kinds take turns, so that a busy machine slows both: `forward`, the network alone on tensors that are
-ready (`net(x)`, logits at the frame's size), and `end_to_end`, from files to files: reading, preprocessing, network,
-labels, overlay, writing. Reading and writing go on beside the network. The table results/prediction-*.csv holds, for
-each kind, the median time of a frame and
+Frames are generated scenes, stored as PNG by this project's writer, on which the decoding time depends. Rounds of two
+kinds alternate, so that a busy machine slows both: `forward`, the network alone on prepared tensors (`net(x)`, logits
+at the frame's size), and `end_to_end`, from files to files: reading, preprocessing, network, labels, overlay, writing.
+Reading and writing run in threads beside the network. The table results/prediction-*.csv holds, for each kind, the
+median time per frame and
 
-    share_outside   1 - forward / end_to_end, the median over rounds: what the network alone does not account for
-    share_idle      the share of end_to_end in which no frame is in the network (backbone and decode head); less, since
-                    reading and writing beside the network take cores away from it
+    share_outside   1 - forward / end_to_end, the median over rounds: the share that the network does not account for
+    share_idle      the share of end_to_end in which no frame is in the network (backbone and decode head); it is lower,
+                    since reading and writing take cores away from the network
 """
 
 import argparse
@@ -31,23 +31,23 @@ from fanet.files import atomic_path, make_folder
 from fanet.media.images import write_png
 from fanet.scenes import scene
 from fanet.segmentation import UperNet, load_model
-from fanet.segmentation.prediction.files import predict_files
+from fanet.segmentation.prediction.predict_files import predict_files
 
 RESULTS = Path(__file__).parent / "results"
 COLUMNS = ("kind", "images_per_s", "latency_ms", "share_outside", "share_idle", "frames", "rounds", "model", "torch")
-# Scenes take longer to generate than to predict: a few of them are used again and again.
+# Scenes take longer to generate than to predict, so a few are used repeatedly.
 SCENES = 4
 
 
 def now(device: torch.device) -> float:
-    """The clock, once `device` has done what it was given."""
+    """Return the time once `device` has finished its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return time.perf_counter()
 
 
 def seconds_forward(net: UperNet, frames: Sequence[np.ndarray]) -> float:
-    """Seconds a frame takes in the network alone."""
+    """Measure seconds per frame in the network alone."""
     device = next(net.parameters()).device
     inputs = [net.preprocessing(frame, device) for frame in frames[:SCENES]]
     start = now(device)
@@ -58,7 +58,7 @@ def seconds_forward(net: UperNet, frames: Sequence[np.ndarray]) -> float:
 
 
 def seconds_end_to_end(net: UperNet, folder: Path) -> tuple[float, float]:
-    """Seconds a frame takes from file to files, and the share of them in which no frame is in the network."""
+    """Measure seconds per frame from file to files, and the share of them in which no frame is in the network."""
     device = next(net.parameters()).device
     entered: list[float] = []
     left: list[float] = []
@@ -67,7 +67,7 @@ def seconds_end_to_end(net: UperNet, folder: Path) -> tuple[float, float]:
         net.decode_head.register_forward_hook(lambda *_: left.append(now(device))),
     )
     start = time.perf_counter()
-    done = predict_files(net, [folder], folder.parent / "out")
+    done = predict_files(net.predictor(), [folder], folder.parent / "out")
     seconds = time.perf_counter() - start
     for hook in hooks:
         hook.remove()
@@ -75,7 +75,7 @@ def seconds_end_to_end(net: UperNet, folder: Path) -> tuple[float, float]:
 
 
 def measure(args: argparse.Namespace) -> list[dict[str, str]]:
-    """Both kinds in turns, a row each."""
+    """Measure both kinds alternately, a row each."""
     net = load_model(args.model).eval().to(args.device)
     scenes = [scene(seed=0, index=index, size=tuple(args.img_size))[0] for index in range(min(SCENES, args.frames))]
     frames = [scenes[index % len(scenes)] for index in range(args.frames)]
@@ -106,27 +106,27 @@ def measure(args: argparse.Namespace) -> list[dict[str, str]]:
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     parser.add_argument("--model", metavar="M", help="folder or file (default: the model inside the package)")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1 … (default: %(default)s)")
-    parser.add_argument("--threads", type=int, metavar="N", help="of torch on the CPU (default: torch's own)")
+    parser.add_argument("--threads", type=int, metavar="N", help="torch threads on the CPU (default: torch's own)")
     parser.add_argument("--img-size", type=int, nargs=2, default=(1080, 1920), metavar=("H", "W"))
-    parser.add_argument("--frames", type=int, default=8, metavar="N", help="in a round (default: %(default)s)")
+    parser.add_argument("--frames", type=int, default=8, metavar="N", help="per round (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=3, metavar="N", help="(default: %(default)s)")
     parser.add_argument("--output", type=Path, default=RESULTS, metavar="DIR", help="folder (default: %(default)s)")
     args = parser.parse_args(argv)
     if min([*args.img_size, args.frames, args.rounds, args.threads or 1]) < 1:
-        parser.error("all numbers are above 0")
+        parser.error("all numbers must be above 0")
     if args.threads:
         torch.set_num_threads(args.threads)
     return args
 
 
 def main(argv: Sequence[str]) -> int:
-    """Measures, prints and writes the table."""
+    """Measure, print and write the table."""
     args = parse(argv)
     try:
         rows = measure(args)
@@ -141,7 +141,7 @@ def main(argv: Sequence[str]) -> int:
         print(f"prediction: error: {error}", file=sys.stderr)
         return 2
     for row in rows:
-        print(f"{row['kind']}: {row['latency_ms']} ms a frame, {row['images_per_s']} frames/s")
+        print(f"{row['kind']}: {row['latency_ms']} ms per frame, {row['images_per_s']} frames/s")
     print(f"outside the network: {100 * float(rows[1]['share_outside']):.1f} % of the whole")
     print(f"no frame in the network: {100 * float(rows[1]['share_idle']):.1f} % of the whole")
     print(os.path.relpath(path))

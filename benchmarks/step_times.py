@@ -1,13 +1,13 @@
-"""Splits the steps of timm's unmodified train.py into data, forward, backward and optimiser.
+"""Split the steps of timm's unmodified train.py into data, forward, backward and optimiser.
 
-Imported by `--device-modules … step_times`, in runs on several processes. Hooks of torch note the time when the network
-starts and ends and when the optimiser does; what lies between is
+Imported by `--device-modules … step_times`, in runs on several processes. Hooks of torch record when the network and
+the optimiser start and end. The phases are
 - data: from the end of the optimiser's step to the network's start (loading, augmentation, bookkeeping),
 - forward: the network,
-- backward: the loss and all gradients, their exchange between the processes included,
+- backward: the loss and all gradients, including their exchange between processes,
 - optimiser.
 
-The process of rank 0 writes the CSV file that the environment variable STEP_TIMES names: a line a step, milliseconds.
+Rank 0 writes the CSV file that the environment variable STEP_TIMES names: one line per step, in milliseconds.
 """
 
 import atexit
@@ -37,7 +37,7 @@ def _mark_network(module: nn.Module, *_: Any) -> None:
 
 def _end_step(*_: Any) -> None:
     _mark()
-    if len(_marks) == len(PHASES) + 1:  # not so where gradients are accumulated
+    if len(_marks) == len(PHASES) + 1:  # not if gradients are accumulated
         _steps.append([1000 * (end - start) for start, end in zip(_marks[:-1], _marks[1:], strict=True)])
     del _marks[:-1]
 

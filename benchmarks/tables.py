@@ -1,15 +1,15 @@
-"""Writes the tables of README.md and docs/ from the CSV files in benchmarks/results/.
+"""Write the tables of README.md and docs/ from the CSV files in benchmarks/results/.
 
     python benchmarks/tables.py [--check]
 
-A page asks for a table by a pair of marks; what stands between them is replaced:
+A page includes a table by a pair of marks, between which the text is replaced:
 
     <!-- table: zoo -->
     <!-- end table -->
 
 Tables are `zoo`, `published`, `ablation`, `complexity`, `clutter`, `clutter_seeds`, `miniature`, and `throughput FILE`,
-where FILE is the name of a file in benchmarks/results/ without its suffix. `--check` writes nothing and fails where a
-page is out of date.
+where FILE is the name of a file in benchmarks/results/ without its suffix. `--check` writes nothing and fails if a page
+is out of date.
 """
 
 import argparse
@@ -19,8 +19,10 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from networks import build
+
 import fanet  # noqa: F401  registers the models
-from fanet.backbone.complexity import variants
+from fanet.backbone.complexity import count_macs, count_parameters, variants
 from fanet.files import atomic_path
 
 ROOT = Path(__file__).parents[1]
@@ -33,7 +35,7 @@ CLUTTER_DIFFICULTIES = ("0.2", "0.5", "1")
 
 Rows = list[list[str]]
 
-# Tables 3 and 4 of the paper: its name, the model in timm, millions of parameters, GMACs (None where not printed)
+# Tables 3 and 4 of the paper: its name, the model in timm, millions of parameters, GMACs (None if not printed)
 PUBLISHED = (
     ("FocalNet-T", "focalnet_tiny_lrf", "28.6", "4.5"),
     ("FocalNet-B", "focalnet_base_lrf", "88.7", None),
@@ -52,10 +54,10 @@ ABLATION = (
 
 
 def read(stem: str) -> list[dict[str, str]]:
-    """The rows of a file in benchmarks/results/.
+    """Read the rows of a file in benchmarks/results/.
 
     Raises:
-        FileNotFoundError: it has not been measured.
+        FileNotFoundError: It has not been measured.
     """
     with open(RESULTS / f"{stem}.csv", newline="") as file:
         return list(csv.DictReader(file))
@@ -74,17 +76,23 @@ class Complexity:
     def get(
         self, column: str, model: str, network: str = "classifier", size: str = SIZES[0], arguments: str = ""
     ) -> str:
-        """One value to two decimal places."""
-        return f"{float(self.rows[size, network, model, arguments][column]):.2f}"
+        """Return a value to two decimal places; a variant that complexity.py has not counted yet is counted here."""
+        row = self.rows.get((size, network, model, arguments))
+        if row is not None:
+            return f"{float(row[column]):.2f}"
+        width, height = map(int, size.split("x"))
+        counted = build(model if network == "classifier" else f"{network}:{model}", (height, width), device="meta")
+        count = count_parameters(counted) / 1e6 if column == "params_m" else count_macs(counted, (height, width)) / 1e9
+        return f"{count:.2f}"
 
     def models(self) -> list[str]:
-        """Names without arguments, in the order of the file."""
+        """Return the names without arguments, in the order of the file."""
         return [model for size, network, model, arguments in self.rows
                 if (size, network, arguments) == (SIZES[0], "classifier", "")]  # fmt: skip
 
 
 def zoo() -> Rows:
-    """The variants: build, cost as a classifier and under UperNet, weights."""
+    """List the variants: architecture, cost as a classifier and under UperNet, weights."""
     counts = Complexity()
     rows = [["model", "depths", "dims", "params (M)", "GMACs 224×224", "GMACs 512×512",
              "UperNet: params (M)", "UperNet: GMACs 928×512", "weights"]]  # fmt: skip
@@ -107,7 +115,7 @@ def zoo() -> Rows:
 
 
 def published() -> Rows:
-    """Parameters and GMACs of the paper's Tables 3 and 4 beside what is counted here."""
+    """Compare parameters and GMACs of the paper's Tables 3 and 4 with those counted here."""
     counts = Complexity()
     rows = [["paper", "timm", "params (M), paper", "params (M)", "GMACs 224×224, paper", "GMACs 224×224",
              "backbone and UperNet: params (M)"]]  # fmt: skip
@@ -127,7 +135,7 @@ def published() -> Rows:
 
 
 def ablation() -> Rows:
-    """What the rows of the paper's Table 2 cost."""
+    """List the cost of the rows of the paper's Table 2."""
     counts = Complexity()
     rows = [["paper's Table 2", "arguments of `fanet_base`", "params (M)", "GMACs 224×224", "UperNet: params (M)",
              "UperNet: GMACs 512×512", "mIoU (%), paper"]]  # fmt: skip
@@ -149,7 +157,7 @@ def ablation() -> Rows:
 
 
 def complexity() -> Rows:
-    """FANet and its peers, as classifiers and under UperNet, at every size."""
+    """Compare FANet and its peers, as classifiers and under UperNet, at every size."""
     counts = Complexity()
     sizes = [size.replace("x", "×") for size in SIZES]
     rows = [["model", "params (M)", *(f"GMACs {size}" for size in sizes),
@@ -164,7 +172,7 @@ def complexity() -> Rows:
 
 
 def throughput(stem: str) -> Rows:
-    """A file of throughput.py: medians, with quartiles in brackets."""
+    """Format a file of throughput.py: medians, with quartiles in brackets."""
     rows = [["model", "images/s", "ms", "time over the first's", "peak memory (MB)"]]
     for row in read(stem):
         rows.append(
@@ -181,7 +189,7 @@ def throughput(stem: str) -> Rows:
 
 
 def clutter() -> Rows:
-    """The files of clutter.py for the model inside the package: a row a difficulty and method, scores in %."""
+    """Format the files of clutter.py for the shipped model: a row per difficulty and method, scores in %."""
     rows: Rows = []
     for difficulty in CLUTTER_DIFFICULTIES:
         for row in read(f"clutter-fanet_pico_clutter-test500-256x256-difficulty{difficulty}"):
@@ -195,7 +203,7 @@ def clutter() -> Rows:
 
 
 def clutter_seeds() -> Rows:
-    """The files of clutter.py for the trainings that differ in the seed: mIoU by difficulty."""
+    """Format the files of clutter.py for trainings that differ in the seed: mIoU by difficulty."""
     rows: Rows = [["seed", *(f"mIoU (%) at difficulty {x}" for x in CLUTTER_DIFFICULTIES)]]
     for seed in ("0", "1", "2"):
         stems = [f"clutter-seed{seed}-test500-256x256-difficulty{x}" for x in CLUTTER_DIFFICULTIES]
@@ -204,22 +212,31 @@ def clutter_seeds() -> Rows:
 
 
 def miou_interval(row: dict[str, str]) -> str:
-    """The mIoU of a row of clutter.py, with its bootstrap interval."""
+    """Format the mIoU of a row of clutter.py with its bootstrap interval."""
     low, high = float(row["miou_low_percent"]), float(row["miou_high_percent"])
     return f"{float(row['miou_percent']):.1f} ({low:.1f} to {high:.1f})"
 
 
 def miniature() -> Rows:
-    """The files of imagenet_miniature.py: a row a seed."""
+    """Format the files of imagenet_miniature.py: a row per seed."""
     stem = "fanet_pico-4800x64px-15epochs-2x32"
     steps = {row["seed"]: row for row in read(f"imagenet_miniature_steps-{stem}")}
     rows: Rows = [
-        ["seed", "top-1 (%)", "colour floor (%)", "chance (%)", "step: data (ms)", "forward", "backward", "optimiser"]
+        [
+            "seed",
+            "top-1 (%)",
+            "colour baseline (%)",
+            "chance (%)",
+            "step: data (ms)",
+            "forward",
+            "backward",
+            "optimiser",
+        ]
     ]
     for row in read(f"imagenet_miniature-{stem}"):
         if row["difficulty"] == "all":
             step = steps[row["seed"]]
-            scores = [f"{float(row[key]):.1f}" for key in ("top1_percent", "colour_floor_percent", "chance_percent")]
+            scores = [f"{float(row[key]):.1f}" for key in ("top1_percent", "colour_baseline_percent", "chance_percent")]
             parts = [step[f"{part}_ms"] for part in ("data", "forward", "backward", "optimiser")]
             rows.append([row["seed"], *scores, *parts])
     return rows
@@ -232,32 +249,32 @@ TABLES: dict[str, Callable[..., Rows]] = {
 
 
 def markdown(rows: Rows) -> str:
-    """A Markdown table: the first row is its heading, columns of numbers are set flush right."""
+    """Format a Markdown table: the first row is its header, columns of numbers are right-aligned."""
     head, *body = rows
     numeric = [all(cell == NONE or re.match(r"[\d.]+( \(|$)", cell) for cell in column)
                for column in zip(*body, strict=True)]  # fmt: skip
-    rule = ["---:" if flush_right else "---" for flush_right in numeric]
+    rule = ["---:" if is_numeric else "---" for is_numeric in numeric]
     return "".join(f"| {' | '.join(row)} |\n" for row in [head, rule, *body])
 
 
 def update(text: str) -> str:
-    """A page with all its tables written anew.
+    """Return a page with all its tables updated.
 
     Raises:
-        ValueError: it asks for a table that there is not.
+        ValueError: It includes an unknown table.
     """
 
     def table(match: re.Match[str]) -> str:
         name, *arguments = match[2].split()
         if name not in TABLES:
-            raise ValueError(f"no table {name!r}: there are {', '.join(TABLES)}")
+            raise ValueError(f"unknown table {name!r}: use one of {', '.join(TABLES)}")
         return match[1] + markdown(TABLES[name](*arguments)) + match[3]
 
     return MARKS.sub(table, text)
 
 
 def pages() -> list[Path]:
-    """The pages that may ask for tables."""
+    """Return the pages that may include tables."""
     readme = ROOT / "README.md"
     return [*([readme] if readme.exists() else []), *sorted((ROOT / "docs").rglob("*.md"))]
 
@@ -267,7 +284,7 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    parser.add_argument("--check", action="store_true", help="write nothing; fail where a page is out of date")
+    parser.add_argument("--check", action="store_true", help="write nothing; fail if a page is out of date")
     args = parser.parse_args(argv)
     stale = [(page, text) for page in pages() if (text := update(page.read_text())) != page.read_text()]
     for page, text in stale:

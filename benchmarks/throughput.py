@@ -1,22 +1,22 @@
-"""Times networks side by side.
+"""Time networks side by side.
 
     python benchmarks/throughput.py fanet_base plain-norm:fanet_base focalnet_tiny_lrf upernet:fanet_base --img-size 224
 
-All networks are in memory together and take turns, one forward pass each a round, in an order that shifts by one from
-round to round: whatever else the machine does, it does to all of them alike. The first rounds are thrown away. Then
-each network runs once in a process of its own for its peak memory. Names are explained in `networks.py`; the weights
-are random. Compare the ratios rather than the times of different files.
+All networks are in memory together and take turns, one forward pass each per round, in an order that shifts by one
+from round to round, so that other load on the machine affects all of them alike. The first rounds are discarded. Then
+each network runs once in its own process for its peak memory. `networks.py` explains the names; the weights are random.
+Compare ratios rather than times between files.
 
 Writes `benchmarks/results/throughput-<conditions>.csv` with the columns
 
-model                 as typed
+model                 as given
 params_m              millions of parameters
 images_per_s          batch size over the median latency
 latency_ms            median over the rounds, of one forward pass of the whole batch; _q1 and _q3 are the quartiles
 ratio                 median over the rounds of this network's time over that of the first network in the same round;
                       ratio_q1 and ratio_q3 are the quartiles
-peak_memory_mb        the most memory (1 MB = 1e6 bytes) that the process held at once, on a GPU the tensors alone
-base_memory_mb        of that, what it held before the network was built: Python and its libraries
+peak_memory_mb        the peak memory (1 MB = 1e6 bytes) of the process, on a GPU of its tensors alone
+base_memory_mb        of that, the peak before the network was built: Python and its libraries
 rounds, hardware, torch, timm
 """
 
@@ -66,7 +66,7 @@ AMP_DTYPES = {"cuda": torch.float16}  # bfloat16 elsewhere
 
 
 class Runner:
-    """A network and its input under the conditions of the command line; calling it is one timed forward pass."""
+    """A network and its input under the conditions of the command line; a call is one timed forward pass."""
 
     def __init__(self, spec: str, args: argparse.Namespace) -> None:
         self.device = torch.device(args.device)
@@ -80,7 +80,7 @@ class Runner:
         self.amp = args.amp
 
     def __call__(self) -> float:
-        """Milliseconds."""
+        """Run a forward pass and return its milliseconds."""
         self._wait()
         start = time.perf_counter()
         with torch.inference_mode(), self._autocast():
@@ -99,7 +99,7 @@ class Runner:
 
 
 def time_in_turns(runners: Sequence[Runner], rounds: int, warmup: int) -> np.ndarray:
-    """(rounds, runners) milliseconds, after `warmup` rounds that are not kept."""
+    """Measure (rounds, runners) milliseconds, after `warmup` rounds that are discarded."""
     times = np.empty((warmup + rounds, len(runners)))
     for i in range(warmup + rounds):
         for j in range(len(runners)):
@@ -109,9 +109,9 @@ def time_in_turns(runners: Sequence[Runner], rounds: int, warmup: int) -> np.nda
 
 
 def peak_memory_mb(args: argparse.Namespace) -> tuple[float, float]:
-    """The peak memory of one network in this process, in MB, and what was held before it was built.
+    """Return the peak memory of one network in this process, in MB, and the peak before it was built.
 
-    On the CPU it is the process's resident memory, libraries included; on a GPU what torch allocated there.
+    On the CPU it is the process's resident memory, including libraries; on a GPU what torch allocated there.
     """
     base = _peak(args.device)
     runner = Runner(args.models[0], args)
@@ -122,7 +122,7 @@ def peak_memory_mb(args: argparse.Namespace) -> tuple[float, float]:
 def _peak(device: str) -> float:
     if torch.device(device).type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e6
-    # Linux starts a new process's ru_maxrss at that of the process it came from; its own peak is VmHWM, in KiB.
+    # On Linux a new process inherits ru_maxrss from its parent; its own peak is VmHWM, in KiB.
     status = Path("/proc/self/status")
     if status.exists():
         return 1024 * int(status.read_text().split("VmHWM:")[1].split()[0]) / 1e6
@@ -130,10 +130,10 @@ def _peak(device: str) -> float:
 
 
 def peak_memory_in_new_process(spec: str, argv: Sequence[str]) -> tuple[float, float]:
-    """`peak_memory_mb` of one network in a fresh process that gets the options in `argv`.
+    """Return `peak_memory_mb` of one network in a new process that gets the options in `argv`.
 
     Raises:
-        subprocess.CalledProcessError: it failed, and has told on standard error why.
+        subprocess.CalledProcessError: It failed, and the reason is on standard error.
     """
     command = [sys.executable, __file__, spec, *argv, "--only-memory"]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
@@ -142,7 +142,7 @@ def peak_memory_in_new_process(spec: str, argv: Sequence[str]) -> tuple[float, f
 
 
 def summarise(times: np.ndarray, batch_size: int) -> list[dict[str, str]]:
-    """(rounds, networks) milliseconds -> medians and quartiles, a row a network."""
+    """Summarise (rounds, networks) milliseconds as medians and quartiles, a row per network."""
     q1, median, q3 = np.quantile(times, (0.25, 0.5, 0.75), axis=0)
     ratio_q1, ratio, ratio_q3 = np.quantile(times / times[:, :1], (0.25, 0.5, 0.75), axis=0)
     return [
@@ -160,7 +160,7 @@ def summarise(times: np.ndarray, batch_size: int) -> list[dict[str, str]]:
 
 
 def hardware(device: str) -> str:
-    """What the device is called."""
+    """Return the name of the device."""
     if torch.device(device).type == "cuda":
         return torch.cuda.get_device_name(device)
     info = Path("/proc/cpuinfo")
@@ -172,7 +172,7 @@ def hardware(device: str) -> str:
 
 
 def conditions(args: argparse.Namespace) -> str:
-    """What the numbers depend on besides the networks, as part of a file name."""
+    """Return what the numbers depend on besides the networks, as part of a file name."""
     height, width = args.img_size
     parts = [args.device.replace(":", ""), f"{width}x{height}", f"batch{args.batch_size}"]
     if torch.device(args.device).type == "cpu":
@@ -183,7 +183,7 @@ def conditions(args: argparse.Namespace) -> str:
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
@@ -194,15 +194,17 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--compile", action="store_true", help="torch.compile every network")
     parser.add_argument("--batch-size", type=int, default=1, metavar="N")
     parser.add_argument("--img-size", type=int, nargs="+", default=[224], metavar="S", help="a side, or height width")
-    parser.add_argument("--threads", type=int, metavar="N", help="of torch on the CPU (default: torch's own)")
-    parser.add_argument("--rounds", type=int, default=30, metavar="N", help="kept (default: %(default)s)")
-    parser.add_argument("--warmup", type=int, default=5, metavar="N", help="thrown away first (default: %(default)s)")
-    parser.add_argument("--label", help="appended to the file name, to tell sets of networks apart")
+    parser.add_argument("--threads", type=int, metavar="N", help="torch threads on the CPU (default: torch's own)")
+    parser.add_argument("--rounds", type=int, default=30, metavar="N", help="rounds that count (default: %(default)s)")
+    parser.add_argument(
+        "--warmup", type=int, default=5, metavar="N", help="rounds discarded first (default: %(default)s)"
+    )
+    parser.add_argument("--label", help="appended to the file name, to distinguish sets of networks")
     parser.add_argument("--output", type=Path, default=RESULTS, metavar="DIR", help="folder (default: %(default)s)")
     parser.add_argument("--only-memory", action="store_true", help="print [peak, base] memory in MB of one network")
     args = parser.parse_args(argv)
     if len(args.img_size) > 2 or min([*args.img_size, args.batch_size, args.rounds, args.threads or 1]) < 1:
-        parser.error("--img-size takes one or two numbers, and all numbers are above 0")
+        parser.error("--img-size takes one or two numbers, and all numbers must be above 0")
     args.img_size = (args.img_size[0], args.img_size[-1])
     if args.threads:
         torch.set_num_threads(args.threads)
@@ -210,7 +212,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 
 
 def measure(args: argparse.Namespace, argv: Sequence[str]) -> list[dict[str, Any]]:
-    """Time all networks, then take their memory, and print the results as they come."""
+    """Time all networks, then measure their memory, and print the results."""
     memory_argv = [word for word in argv if word not in args.models]
     runners = [Runner(spec, args) for spec in args.models]
     rows: list[dict[str, Any]] = []
@@ -238,7 +240,7 @@ def measure(args: argparse.Namespace, argv: Sequence[str]) -> list[dict[str, Any
 
 
 def main(argv: Sequence[str]) -> int:
-    """Measure, and write the table."""
+    """Measure and write the table."""
     args = parse(argv)
     try:
         if args.only_memory:

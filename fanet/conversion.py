@@ -1,4 +1,4 @@
-"""From weights in any layout to a folder with `model.safetensors` and `config.json`, with a report of every name."""
+"""Convert weights in any layout to a folder with `model.safetensors` and `config.json`, and report every name."""
 
 import json
 import os
@@ -26,7 +26,7 @@ from fanet.weights.hub import Repository
 from fanet.weights.names import (
     backbone_names,
     backbone_state_dict,
-    bare_name,
+    bare_names,
     raw_tensors,
     unwrap,
 )
@@ -48,7 +48,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Report:
-    """What a conversion did. `output` is the shape that a picture of 64x64 pixels led to in the trial run."""
+    """What a conversion did; `output` is the shape that a 64x64 image gave in the trial run."""
 
     source: str
     target: Path
@@ -59,7 +59,7 @@ class Report:
     output: tuple[int, ...]
 
     def __str__(self) -> str:
-        """A table of all names, and a summary below it."""
+        """Return a table of all names with a summary below it."""
         old = max(len(row.old) for row in self.rows)
         new = max(len(row.new) for row in self.rows)
         table = [
@@ -73,23 +73,23 @@ class Report:
 
 
 def convert(source: str | PathLike[str], target: str | PathLike[str]) -> Report:
-    """Turn weights in any layout into a folder with `model.safetensors` and `config.json`.
+    """Convert weights in any layout to a folder with `model.safetensors` and `config.json`.
 
     A backbone becomes what timm loads by `local-dir:` and, once pushed, by `hf-hub:`; a segmentation model becomes what
     `SegmentationModel.from_pretrained` loads. The result is loaded strictly and run once before the folder appears.
 
     Args:
         source: A checkpoint file, a folder that holds one, or a Hub id `ORG/NAME`.
-        target: The folder to make; it may exist if it is empty.
+        target: The folder to create; it may exist if it is empty.
 
     Returns:
-        What became of every name; `str()` of it is a table.
+        The old and new name of every tensor; `str()` of it is a table.
 
     Raises:
-        UserError: the source cannot be used, or the target holds something.
+        UserError: The source cannot be used, or the target is not empty.
     """
     folder = Path(target).expanduser()
-    _check_target(folder)
+    _check_target(folder, source)
     place, path, checkpoint = _open(source)
     segmentation = is_segmentation(unwrap(checkpoint))
     net = _segmentation(path, place) if segmentation else _backbone(path, checkpoint)
@@ -107,7 +107,9 @@ def convert(source: str | PathLike[str], target: str | PathLike[str]) -> Report:
     )
 
 
-def _check_target(folder: Path) -> None:
+def _check_target(folder: Path, source: str | PathLike[str]) -> None:
+    if folder.exists() and not Path(source).expanduser().exists() and not HUB_ID.fullmatch(str(source)):
+        raise UserError(f"there is no {source}, but there is a {folder}: the source comes first, then the target")
     if folder.is_dir() and any(folder.iterdir()):
         raise UserError(f"the folder {folder} is not empty: name a new one")
     if folder.exists() and not folder.is_dir():
@@ -115,7 +117,7 @@ def _check_target(folder: Path) -> None:
 
 
 def _open(name: str | PathLike[str]) -> tuple[Source, Path, dict[str, Any]]:
-    """The place that holds the weights, their file, and what is in it."""
+    """Return the source of the weights, their file, and its contents."""
     path = Path(name).expanduser()
     if path.is_file():
         return Folder(path.parent), path, load_checkpoint(path)
@@ -131,20 +133,20 @@ def _open(name: str | PathLike[str]) -> tuple[Source, Path, dict[str, Any]]:
 
 
 def _recognised(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
-    """The checkpoint itself, if a FANet is in it or a whole segmentation model."""
+    """Return the checkpoint itself if it holds a FANet or a whole segmentation model."""
     if not is_segmentation(unwrap(checkpoint)):
         find_variant(backbone_state_dict(checkpoint))
     return dict(checkpoint)
 
 
 def _segmentation(path: Path, place: Source) -> SegmentationModel:
-    # a folder with config.json may hold any backbone; a file by itself one that can be recognised
+    # with config.json the backbone may be any; without it, one that the tensors identify
     beside = path.name == WEIGHTS_NAME and path.with_name(CONFIG_NAME).is_file()
     return SegmentationModel.from_pretrained(path.parent if beside else path)
 
 
 def _backbone(path: Path, checkpoint: Mapping[str, Any]) -> nn.Module:
-    """The classifier, as a timm configuration beside the file describes it, or else by its tensors."""
+    """Build the classifier from the timm configuration beside the file, or else from its tensors."""
     tensors = backbone_state_dict(checkpoint)
     variant, arguments = find_variant(tensors)
     overlay: dict[str, Any] = {"num_classes": num_classes(tensors), "tag": None} | evaluation_cfg(checkpoint, variant)
@@ -159,7 +161,7 @@ def _backbone(path: Path, checkpoint: Mapping[str, Any]) -> nn.Module:
 
 
 def _described(config_path: Path) -> dict[str, Any]:
-    """What a timm configuration says beyond the network: preprocessing, labels, licence."""
+    """Return what a timm configuration says besides the network: preprocessing, labels, licence."""
     try:
         cfg = json.loads(config_path.read_text(encoding="utf-8")).get("pretrained_cfg", {})
         known = timm.models.PretrainedCfg(**cfg).to_dict(remove_source=True)
@@ -170,11 +172,12 @@ def _described(config_path: Path) -> dict[str, Any]:
 
 def _rows(checkpoint: Mapping[str, Any], net: nn.Module) -> tuple[Row, ...]:
     raw = raw_tensors(checkpoint)
-    bare = [bare_name(name) for name in raw]
+    by_file = bare_names(raw)
+    bare = list(by_file.values())
     renamed = {name: name for name in bare}
     if renamed.keys() != net.state_dict().keys():
         renamed = segmentation_names(bare) if isinstance(net, SegmentationModel) else backbone_names(bare)
-    return tuple(Row(name, renamed[bare_name(name)], tuple(tensor.shape)) for name, tensor in raw.items())
+    return tuple(Row(name, renamed[bare], tuple(raw[name].shape)) for name, bare in by_file.items())
 
 
 def _cfg(net: nn.Module) -> dict[str, Any]:
@@ -184,12 +187,12 @@ def _cfg(net: nn.Module) -> dict[str, Any]:
 
 @torch.inference_mode()
 def _trial(net: nn.Module) -> tuple[int, ...]:
-    """The shape that comes out of one picture of grey values."""
+    """Run one grey image and return the shape of the output."""
     weight = next(net.parameters())
     in_chans = 3 if isinstance(net, SegmentationModel) else _stem_channels(net)
     output = net(torch.full((1, in_chans, TRIAL_SIZE, TRIAL_SIZE), 0.5, dtype=weight.dtype))
     if not output.isfinite().all():
-        raise WeightsError("the weights are no good: a trial run gave values that are not finite")
+        raise WeightsError("the weights are unusable: a trial run gave values that are not finite")
     return tuple(output.shape)
 
 
@@ -199,7 +202,7 @@ def _stem_channels(net: nn.Module) -> int:
 
 
 def _write(net: nn.Module, folder: Path) -> None:
-    """The folder appears whole or not at all."""
+    """Write the folder whole or not at all."""
     parent = make_folder(folder.resolve().parent)
     temporary = Path(tempfile.mkdtemp(prefix=".tmp-", dir=parent))
     try:
@@ -215,7 +218,7 @@ def _write(net: nn.Module, folder: Path) -> None:
 
 
 def _umask() -> int:
-    """The mask for new files, which `mkdtemp` does not use; it can only be read by setting it."""
+    """Return the mask for new files, which `mkdtemp` does not use; it can only be read by setting it."""
     mask = os.umask(0)
     os.umask(mask)
     return mask

@@ -1,35 +1,35 @@
-"""The error that a mistake of the user raises, and what errors have in common."""
+"""The error for mistakes of the user, and helpers for errors."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 
 class UserError(ValueError):
-    """A mistake of the user: its text is one line that says what is wrong and how to mend it.
+    """A mistake of the user: its message is one line that says what is wrong and how to fix it.
 
     The command line prints that line and ends with exit status 2.
     """
 
 
 def one_line(error: BaseException | str, limit: int = 300) -> str:
-    """Return the text of an error in one line of at most `limit` characters."""
+    """Return the message of an error in one line of at most `limit` characters."""
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 @contextmanager
 def needs_extra(extra: str, *modules: str) -> Iterator[None]:
-    """Guards imports of optional packages.
+    """Guard imports of optional packages.
 
     with needs_extra("seg", "cv2"):
         import cv2
 
     Args:
-        extra: the extra of this package that installs them.
-        modules: the names, as imported, of the packages that may be missing.
+        extra: The extra of this package that installs them.
+        modules: Names, as imported, of the packages that may be missing.
 
     Raises:
-        UserError: one of `modules` is not installed. Any other missing module is a bug and passes through.
+        UserError: One of `modules` is not installed. Any other missing module is a bug and passes through.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""From a training's checkpoint to a model for others: files, model card, Hub."""
+"""Publish a trained model: files, model card, Hub."""
 
 from collections.abc import Mapping
 from os import PathLike
@@ -25,22 +25,22 @@ def publish(
     license: str | None = None,
     token: str | bool | None = None,
 ) -> tuple[Report, str | None]:
-    """Convert weights, write a model card beside them, and share both on the Hub, where an older card stays.
+    """Convert weights, write a model card, and push both to the Hub, where an existing card is kept.
 
     Args:
         source: A checkpoint of timm's train.py, or anything else that `fanet.weights.convert` takes.
-        target: The folder to make, with `model.safetensors`, `config.json` and, for a backbone, `README.md`.
-        repo_id: The repository `ORG/NAME` to push to, made where it does not exist; None pushes nothing.
-        private: Make it a private one.
+        target: The folder to create, with `model.safetensors`, `config.json` and, for a backbone, `README.md`.
+        repo_id: The repository `ORG/NAME` to push to, created if missing; None pushes nothing.
+        private: Create the repository as private.
         dataset: What the model was trained on, for the card.
         license: The weights' licence, for the card, as the Hub spells it: "apache-2.0".
-        token: With the right to write; the stored one by default.
+        token: A token with write access; the stored one by default.
 
     Returns:
-        What the conversion did, and the address of the commit on the Hub, if there is one.
+        The report of the conversion, and the URL of the commit on the Hub, if any.
 
     Raises:
-        UserError: the source cannot be used, the target holds something, or the Hub refuses.
+        UserError: The source cannot be used, the target is not empty, or the Hub refuses.
     """
     report = convert(source, target)
     if report.kind != "backbone":
@@ -61,12 +61,12 @@ def publish(
 def classifier_card(
     name: str, report: Report, checkpoint: Mapping[str, Any], dataset: str | None = None, license: str | None = None
 ) -> str:
-    """The text of a card for a classifier: header, snippets, result, training, licence.
+    """Return a model card for a classifier: header, snippets, result, training, licence.
 
     Args:
         name: The repository on the Hub, or the folder.
-        report: What the conversion did.
-        checkpoint: What the source held; from train.py's come the accuracy and the settings.
+        report: The report of the conversion.
+        checkpoint: Contents of the source; those of train.py hold the accuracy and the settings.
         dataset: What it was trained on.
         license: The licence of the weights.
     """
@@ -111,7 +111,7 @@ def classifier_card(
 
 
 def backbone_card(dataset: str | None = None, license: str | None = None) -> dict[str, Any]:
-    """The `model_card` for `timm.models.push_to_hf_hub` of a FANet backbone."""
+    """Return the `model_card` for `timm.models.push_to_hf_hub` of a FANet backbone."""
     details = {"Paper": PAPER, "Dataset": dataset} if dataset else {"Paper": PAPER}
     return dict(
         library_name="fanet",

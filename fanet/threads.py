@@ -1,7 +1,7 @@
-"""Work that goes on beside the network: the next pictures are read and the last one written while it computes.
+"""Read the next images and write the last one in threads while the network computes.
 
-What is read ahead and what waits to be written is a fixed number of items, so that memory stays bounded however slow
-one side is. Threads suffice: decoding and encoding leave the interpreter to others.
+The number of items that are read ahead or wait to be written is fixed, so that memory stays bounded however slow one
+side is. Threads suffice: decoding and encoding release the GIL.
 """
 
 import itertools
@@ -17,27 +17,27 @@ Result = TypeVar("Result")
 
 @contextmanager
 def read_ahead(items: Iterable[Item]) -> Iterator[Iterator[Item]]:
-    """An iterator over `items` whose next item is made in a thread while the last one is in use.
+    """Yield an iterator over `items` that computes the next item in a thread while the last one is in use.
 
-    An exception comes out where its item would have. Once the block is left, nothing is read any more.
+    An exception is raised in place of its item. Once the block is left, nothing more is read.
     """
     source = iter(items)
     end = object()
     with ThreadPoolExecutor(1, thread_name_prefix="reader") as reader:
 
         def iterate() -> Iterator[Any]:
-            coming = reader.submit(next, source, end)
-            while (item := coming.result()) is not end:
-                coming = reader.submit(next, source, end)
+            upcoming = reader.submit(next, source, end)
+            while (item := upcoming.result()) is not end:
+                upcoming = reader.submit(next, source, end)
                 yield item
 
         yield iterate()
 
 
 def map_ahead(function: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Iterator[Result]:
-    """`function` of each item, in order; `workers` threads are up to `workers` items ahead of the caller.
+    """Apply `function` to each item, in order; `workers` threads are up to `workers` items ahead of the caller.
 
-    An exception comes out where its result would have.
+    An exception is raised in place of its result.
     """
     with ThreadPoolExecutor(workers, thread_name_prefix="map_ahead") as executor:
         pending: deque[Future[Result]] = deque()
@@ -57,8 +57,7 @@ def map_ahead(function: Callable[[Item], Result], items: Iterable[Item], workers
 class Background:
     """Runs one call at a time in a thread. As a context manager, it ends when the last call has ended.
 
-    An exception in a call comes out of the next `submit`, or of the end of the block; but where the block itself fails,
-    its own exception does.
+    An exception in a call is raised by the next `submit`, or at the end of the block unless the block itself failed.
     """
 
     def __init__(self) -> None:
@@ -66,7 +65,7 @@ class Background:
         self._running: Future | None = None
 
     def submit(self, call: Callable[..., object], *args: Any) -> None:
-        """Waits for the call before this one, then starts this one."""
+        """Wait for the previous call, then start this one."""
         self._wait()
         self._running = self._writer.submit(call, *args)
 

@@ -1,4 +1,4 @@
-"""The surroundings of all tests, and data sets that several read."""
+"""The environment of the tests, and data sets that several of them read."""
 
 import json
 import os
@@ -10,7 +10,7 @@ from PIL import Image
 
 from fanet.scenes import scene
 
-# What a terminal, a proxy or a cluster has put here is not the tests' affair.
+# The tests do not depend on the settings of a terminal, a proxy or a cluster.
 for _name in [*os.environ]:
     if _name.startswith("TQDM_") or _name in ("COLUMNS", "LINES", "RAY_ADDRESS", "FORCE_COLOR"):
         del os.environ[_name]
@@ -21,8 +21,8 @@ FRAMES = {"train": 3, "val": 1, "test": 2}
 
 @pytest.fixture(scope="session")
 def belt(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data set in ZeroWaste-f's layout with frames of 1920x1080. `clip_00.PNG` is in every split, with other pixels
-    in each, as names of the real one are. Only to be read.
+    """A read-only data set in ZeroWaste-f's layout with frames of 1920x1080. `clip_00.PNG` is in every split with
+    different pixels, like some names of the real one.
     """
     root = tmp_path_factory.mktemp("belt")
     for seed, (split, count) in enumerate(FRAMES.items()):

@@ -1,7 +1,7 @@
-"""Lets timm's unmodified train.py train on several processes without a GPU: `--device-modules fanet cpu_ddp`.
+"""Let timm's unmodified train.py train on several processes without a GPU: `--device-modules fanet cpu_ddp`.
 
-train.py names the device to DistributedDataParallel, which takes names of GPUs only. For tests and benchmarks alone:
-importing this module changes torch for the whole process.
+train.py passes `device_ids` to DistributedDataParallel, which accepts them for GPUs only. For tests and benchmarks
+only: importing this module changes torch for the whole process.
 """
 
 from typing import Any
@@ -11,7 +11,7 @@ from torch import nn
 
 
 class CpuDistributedDataParallel(nn.parallel.DistributedDataParallel):
-    """DistributedDataParallel that is not told which CPU to use: there is only one."""
+    """DistributedDataParallel that drops `device_ids` on a CPU."""
 
     def __init__(self, module: nn.Module, device_ids: list | None = None, *args: Any, **kwargs: Any) -> None:
         named = [torch.device(device) for device in device_ids or []]

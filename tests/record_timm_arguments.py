@@ -1,8 +1,8 @@
-"""Records what timm's train.py takes, for the tests of the recipes.
+"""Record the arguments of timm's train.py, for the tests of the recipes.
 
     python tests/record_timm_arguments.py TIMM/train.py VERSION > tests/data/timm_train_arguments.json
 
-VERSION says which train.py it is, for whoever reads the record.
+VERSION names the release that train.py is from.
 """
 
 import argparse
@@ -12,7 +12,7 @@ import sys
 
 
 def record(script: str, version: str) -> dict:
-    """The arguments of a train.py by the key that its --config takes."""
+    """Return the arguments of a train.py by their keys in --config."""
     parser: argparse.ArgumentParser = runpy.run_path(script)["parser"]
     return {
         "version": version,

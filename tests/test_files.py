@@ -18,7 +18,7 @@ def test_file_appears_only_when_complete(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("fault", [RuntimeError, KeyboardInterrupt])
-def test_failure_leaves_what_stood_there(tmp_path: Path, fault: type[BaseException]) -> None:
+def test_failure_keeps_the_old_file(tmp_path: Path, fault: type[BaseException]) -> None:
     target = tmp_path / "model.safetensors"
     target.write_text("old")
     with pytest.raises(fault), atomic_path(target) as temporary:
@@ -43,16 +43,14 @@ def test_link_stays_a_link(tmp_path: Path) -> None:
     assert (tmp_path / "link").is_symlink() and (tmp_path / "real").read_text() == "new"
 
 
-def test_name_of_greatest_length_can_be_written(tmp_path: Path) -> None:
+def test_longest_name_can_be_written(tmp_path: Path) -> None:
     target = tmp_path / ("n" * 251 + ".png")
     with atomic_path(target) as temporary:
         temporary.touch()
     assert target.exists()
 
 
-def test_place_that_cannot_be_written_to_is_told_before_the_work(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unwritable_place_is_reported_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match="does not exist"), atomic_path(tmp_path / "missing" / "x"):
         pass
     with pytest.raises(UserError, match="is a folder"), atomic_path(tmp_path):
@@ -62,7 +60,7 @@ def test_place_that_cannot_be_written_to_is_told_before_the_work(
         pass
 
 
-def test_folder_in_place_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_folder_is_made_unless_something_is_in_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert make_folder(tmp_path / "a" / "b").is_dir()
     assert make_folder(tmp_path / "a" / "b").is_dir()
     (tmp_path / "file").touch()
@@ -85,7 +83,7 @@ def test_missing_extra_is_named() -> None:
         raise ModuleNotFoundError("No module named 'fanet.typo'", name="fanet.typo")
 
 
-def test_a_writer_that_makes_its_own_file_decides_who_can_read_it(tmp_path):
+def test_file_replaced_by_its_writer_has_the_usual_permissions(tmp_path):
     (tmp_path / "plain").touch()
     with atomic_path(tmp_path / "target") as path:
         path.unlink()

@@ -22,16 +22,16 @@ IMAGES, EPOCHS = 1_281_167, 300
 
 needs_scripts = pytest.mark.skipif(
     "TIMM_SCRIPTS" not in os.environ,
-    reason="set TIMM_SCRIPTS to a folder with train.py out of timm's repository; timm installs without it",
+    reason="set TIMM_SCRIPTS to a folder with train.py from timm's repository; the package does not contain it",
 )
 
 
 def _settings(name: str) -> dict:
-    return yaml.safe_load(recipe_path(name).read_text())  # the very loader of train.py
+    return yaml.safe_load(recipe_path(name).read_text())  # as train.py reads it
 
 
 def _fits(value: object, argument: dict) -> bool:
-    """Whether a value of a YAML file is what the command line would have made of it."""
+    """Return whether a value of a YAML file has the type that the command line gives it."""
     if argument["action"] in ("_StoreTrueAction", "_StoreFalseAction"):
         return isinstance(value, bool)
     if argument["nargs"] in ("+", "*") or isinstance(argument["nargs"], int):
@@ -41,24 +41,24 @@ def _fits(value: object, argument: dict) -> bool:
     return type(value) in kinds and (not argument["choices"] or value in argument["choices"])
 
 
-def test_there_is_a_recipe_for_the_published_training():
+def test_published_training_has_a_recipe():
     assert "imagenet1k" in RECIPES
 
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_train_py_knows_every_key_and_type(name):
-    # train.py takes any key out of --config and says nothing of those that it does not know
+    # train.py silently ignores unknown keys in --config
     for key, value in _settings(name).items():
         assert key in RECORD, key
         assert _fits(value, RECORD[key]), (key, value)
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_no_key_is_ignored_beside_the_others(name):
+def test_every_key_has_an_effect(name):
     settings = _settings(name)
-    assert "color_jitter" not in settings  # without effect where there is an auto-augmentation
-    assert not {"lr_base", "lr_base_size", "lr_base_scale"} & settings.keys()  # without effect where there is lr
-    assert "momentum" not in settings  # of other optimisers
+    assert "color_jitter" not in settings  # no effect with auto-augmentation
+    assert not {"lr_base", "lr_base_size", "lr_base_scale"} & settings.keys()  # no effect with lr
+    assert "momentum" not in settings  # for other optimisers only
     assert settings["warmup_epochs"] < settings["epochs"]
 
 
@@ -97,7 +97,7 @@ def _commands(name: str) -> list[str]:
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_every_command_of_the_header_ends_in_the_same_global_batch(name):
+def test_every_command_of_the_header_has_the_same_global_batch(name):
     settings, commands = _settings(name), _commands(name)
     assert len(commands) >= 2
 
@@ -132,29 +132,29 @@ def test_cost_of_other_sizes_follows_from_the_counted_operations(name, model):
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_recipe_for_train_py_is_refused_in_one_line_by_our_own_training(name):
+def test_recipe_for_train_py_is_refused_in_one_line_by_fanet_train(name):
     with pytest.raises(UserError, match="is for timm's train.py") as caught:
         load_recipe(name)
     assert "\n" not in str(caught.value)
 
 
-def test_randaugment_of_the_recipe_survives_posterising_to_no_bits():
-    # in a process of its own: the module changes timm for good
+def test_randaugment_of_the_recipe_posterises_to_zero_bits():
+    # in a new process, because the module changes timm
     code = (
         "import fanet.posterize\n"
         "from PIL import Image\n"
         "from timm.data.auto_augment import AugmentOp, posterize\n"
-        "picture = Image.effect_noise((8, 8), 50).convert('RGB')\n"
+        "image = Image.effect_noise((8, 8), 50).convert('RGB')\n"
         "for level in range(11):\n"
         "    op = AugmentOp('PosterizeIncreasing', prob=1, magnitude=level)\n"
         "    kept = 4 - int(level / 10 * 4)\n"
-        "    expected = posterize(picture, kept) if kept else Image.new('RGB', (8, 8))\n"
-        "    assert op(picture).tobytes() == expected.tobytes(), level\n"
+        "    expected = posterize(image, kept) if kept else Image.new('RGB', (8, 8))\n"
+        "    assert op(image).tobytes() == expected.tobytes(), level\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def _picture_folder(root: Path) -> Path:
+def _image_folder(root: Path) -> Path:
     for split, name, i in product(("train", "validation"), ("a", "b"), range(4)):
         folder = root / split / name
         folder.mkdir(parents=True, exist_ok=True)
@@ -163,7 +163,7 @@ def _picture_folder(root: Path) -> Path:
 
 
 @needs_scripts
-def test_record_of_arguments_is_that_of_the_scripts_at_hand():
+def test_recipes_fit_the_train_py_at_hand():
     from_scripts = subprocess.run(
         [sys.executable, str(Path(__file__).parent / "record_timm_arguments.py"), _script("train.py"), "any"],
         check=True,
@@ -178,8 +178,8 @@ def test_record_of_arguments_is_that_of_the_scripts_at_hand():
 
 @needs_scripts
 @pytest.mark.parametrize("name", RECIPES)
-def test_stock_train_py_trains_by_the_recipe(name, tmp_path):
-    data = _picture_folder(tmp_path / "data")
+def test_stock_train_py_trains_with_the_recipe(name, tmp_path):
+    data = _image_folder(tmp_path / "data")
     reduced = "--model test_fanet --num-classes 2 --img-size 32 -b 4 --epochs 1 --warmup-epochs 0 -j 0 --device cpu"
     arguments = ["-c", str(recipe_path(name)), "--data-dir", str(data), "--output", str(tmp_path), *reduced.split()]
     run = subprocess.run([sys.executable, _script("train.py"), *arguments], capture_output=True, text=True)
@@ -189,7 +189,7 @@ def test_stock_train_py_trains_by_the_recipe(name, tmp_path):
 
 @needs_scripts
 def test_stock_train_py_trains_and_resumes_on_two_processes(tmp_path):
-    data = _picture_folder(tmp_path / "data")
+    data = _image_folder(tmp_path / "data")
     reduced = "--model test_fanet --num-classes 2 --img-size 32 -b 2 --warmup-epochs 0 -j 0 --device cpu"
     command = [
         *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", "fanet", "run"),

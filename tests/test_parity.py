@@ -42,7 +42,7 @@ def overlay(name: str) -> dict:
 
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("name", CLASSIFIERS)
-def test_class_logits_differ_from_the_authors(golden, case, name):
+def test_class_logits_match_the_authors(golden, case, name):
     model = timm.create_model("test_fanet", pretrained=True, pretrained_cfg_overlay=overlay(name)).eval()
     with torch.no_grad():
         logits = model(golden[f"{case}__image"])
@@ -51,7 +51,7 @@ def test_class_logits_differ_from_the_authors(golden, case, name):
 
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("name", CLASSIFIERS)
-def test_features_differ_from_the_authors(golden, case, name):
+def test_features_match_the_authors(golden, case, name):
     body = timm.create_model("test_fanet", pretrained=True, features_only=True, pretrained_cfg_overlay=overlay(name))
     with torch.no_grad():
         features = body.eval()(golden[f"{case}__image"])
@@ -60,7 +60,7 @@ def test_features_differ_from_the_authors(golden, case, name):
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_segmentation_logits_differ_from_mmsegmentation(golden, upernet, case):
+def test_segmentation_logits_match_mmsegmentation(golden, upernet, case):
     with torch.no_grad():
         features = upernet.forward_features(golden[f"{case}__image"])
         decoded = upernet.decode_head(features)

@@ -22,7 +22,7 @@ def commands() -> list[str]:
 
 
 def with_checks(snippet: str) -> str:
-    """The snippet with an assertion behind each line whose comment states shapes."""
+    """Return the snippet with an assertion after each line whose comment states shapes."""
     lines = []
     for line in snippet.splitlines():
         lines.append(line)
@@ -33,9 +33,9 @@ def with_checks(snippet: str) -> str:
     return "\n".join(lines)
 
 
-# the test of BatchPredictor runs that of Ray
+# the test of BatchPredictor runs the snippet for Ray
 @pytest.mark.parametrize("snippet", [code for code in blocks(ROOT / "README.md", "python") if "import ray" not in code])
-def test_a_snippet_of_the_readme_fails_or_states_wrong_shapes(snippet, tmp_path):
+def test_readme_snippet_runs_with_the_stated_shapes(snippet, tmp_path):
     checked = with_checks(snippet)
     assert "assert" in checked
     result = subprocess.run([sys.executable, "-c", checked], cwd=tmp_path, capture_output=True, text=True)
@@ -43,11 +43,11 @@ def test_a_snippet_of_the_readme_fails_or_states_wrong_shapes(snippet, tmp_path)
 
 
 @pytest.mark.parametrize("command", commands())
-def test_a_command_in_the_documentation_does_not_parse(command):
+def test_documented_command_parses(command):
     build_parser().parse_known_args(shlex.split(command)[1:])
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_a_link_leads_nowhere(page):
+def test_links_lead_to_files(page):
     links = re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text())
     assert not [link for link in links if "://" not in link and not (page.parent / link).exists()]

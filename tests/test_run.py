@@ -61,14 +61,14 @@ def test_arguments_pass_untouched(words, tmp_path, capsys):
     assert capsys.readouterr().out == f"{words}\n"
 
 
-def test_help_behind_the_script_is_the_scripts(script, capsys):
+def test_help_after_the_script_is_the_scripts(script, capsys):
     with pytest.raises(SystemExit) as caught:
         main(["run", script, "--help"])
     assert caught.value.code == 0
     assert "usage: stand-in" in capsys.readouterr().out
 
 
-def test_help_in_front_is_the_commands(capsys):
+def test_help_before_the_script_is_the_commands(capsys):
     with pytest.raises(SystemExit) as caught:
         main(["run", "--help"])
     assert caught.value.code == 0
@@ -94,7 +94,7 @@ def test_traceback_is_that_of_the_script_alone(end, kind, script):
     assert "runpy" not in ours.stderr and "fanet/cli" not in ours.stderr
 
 
-def test_mistake_in_the_scripts_text_is_shown(tmp_path, capsys):
+def test_syntax_error_of_the_script_is_shown(tmp_path, capsys):
     path = tmp_path / "script.py"
     path.write_text("x = (\n")
     assert main(["run", str(path)]) == 1
@@ -106,20 +106,20 @@ def test_interrupt_ends_with_130(script, capsys):
     assert main(["run", script, "--end", "stop"]) == 130
 
 
-def test_without_a_script_it_says_where_they_are(capsys):
+def test_command_without_a_script_says_where_to_get_one(capsys):
     assert main(["run"]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert "git clone" in error and "pytorch-image-models" in error and "train.py" in error
 
 
-def test_missing_script_is_told_in_one_line(capsys):
+def test_missing_script_is_reported_in_one_line(capsys):
     assert main(["run", "no_such.py", "--help"]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and "no_such.py" in error and "git clone" in error
 
 
-def test_under_torchrun_every_process_runs_it(script):
+def test_every_process_of_torchrun_runs_the_script(script):
     launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", "fanet")
     run = _run(script, "--end", "0", launcher=launcher)
     assert run.returncode == 0, run.stderr
@@ -129,7 +129,7 @@ def test_under_torchrun_every_process_runs_it(script):
 
 @pytest.mark.skipif(
     "TIMM_SCRIPTS" not in os.environ,
-    reason="set TIMM_SCRIPTS to a folder with the scripts out of timm's repository; timm installs without them",
+    reason="set TIMM_SCRIPTS to a folder with the scripts from timm's repository; the package does not contain them",
 )
 @pytest.mark.parametrize("name", ["train.py", "validate.py", "benchmark.py", "inference.py", "avg_checkpoints.py"])
 def test_timms_scripts_start(name):

@@ -6,14 +6,14 @@ import pytest
 from fanet.threads import Background, read_ahead
 
 
-def test_items_are_lost_or_reordered():
+def test_items_arrive_in_order_and_none_is_lost():
     with read_ahead(range(50)) as items:
         assert list(items) == list(range(50))
     with read_ahead([]) as items:
         assert list(items) == []
 
 
-def test_more_than_one_item_is_read_ahead():
+def test_at_most_one_item_is_read_ahead():
     made = []
     with read_ahead(made.append(i) or i for i in range(10)) as items:
         for item in items:
@@ -21,7 +21,7 @@ def test_more_than_one_item_is_read_ahead():
             assert len(made) <= item + 2
 
 
-def test_failure_of_the_reader_is_swallowed():
+def test_failure_of_the_reader_is_raised():
     def broken():
         yield 1
         raise ValueError("broken")
@@ -32,7 +32,7 @@ def test_failure_of_the_reader_is_swallowed():
             next(items)
 
 
-def test_reading_goes_on_after_the_block():
+def test_reading_stops_with_the_block():
     made = []
     with pytest.raises(KeyboardInterrupt), read_ahead(made.append(i) or i for i in range(10)) as items:
         next(items)
@@ -40,7 +40,7 @@ def test_reading_goes_on_after_the_block():
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("reader")] and len(made) <= 2
 
 
-def test_calls_overlap_or_are_lost():
+def test_calls_run_in_order_and_one_at_a_time():
     done = []
     with Background() as background:
         for i in range(5):
@@ -53,12 +53,12 @@ def _fail(message: str) -> None:
     raise OSError(message)
 
 
-def test_failure_of_the_last_call_is_swallowed():
+def test_failure_of_the_last_call_is_raised():
     with pytest.raises(OSError, match="full"), Background() as background:
         background.submit(_fail, "full")
 
 
-def test_failure_of_an_earlier_call_does_not_stop_the_block():
+def test_failure_of_an_earlier_call_stops_the_block():
     reached = []
     with pytest.raises(OSError, match="full"), Background() as background:
         background.submit(_fail, "full")
@@ -66,7 +66,7 @@ def test_failure_of_an_earlier_call_does_not_stop_the_block():
     assert not reached
 
 
-def test_failure_of_a_call_hides_that_of_the_block():
+def test_failure_of_the_block_is_raised_before_that_of_a_call():
     with pytest.raises(KeyboardInterrupt), Background() as background:
         background.submit(_fail, "full")
         raise KeyboardInterrupt

@@ -12,14 +12,16 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from timm.layers import DropPath
 from timm.models import checkpoint_seq
 from torch import nn
 
+from fanet.backbone.resize import resize_as
+
 Device = torch.device | str | None
 Dtype = torch.dtype | None
 
+STEM_KERNEL_SIZE = 5
 STEM_STRIDE = 4
 CONTEXT_KERNEL_SIZE = 7  # SCM: authors' `ctx_conv`
 CONTEXT_GROUPS = 4  # SCM: authors' `ctx_conv`; half the width of a stage must be divisible by it
@@ -33,19 +35,14 @@ def depthwise_conv(
     return nn.Conv2d(dim, dim, kernel_size, stride, padding, dilation, groups=dim, device=device, dtype=dtype)
 
 
-class Stem(nn.Conv2d):
-    """Convolution 5x5 with stride 4, after which maps lie channels-last in memory and stay so.
+class ToChannelsLast(nn.Module):
+    """Lay a map out channels-last in memory: one copy here saves one in front of every layer norm that follows.
 
-    Without the one copy here, every layer norm behind would make its own. (B, C_in, H, W) -> (B, C, H/4, W/4), sizes
-    rounded up
+    Written with permutations, because `torch.func.vmap` knows no memory formats. (B, C, H, W) -> (B, C, H, W)
     """
 
-    def __init__(self, in_chs: int, out_chs: int, device: Device = None, dtype: Dtype = None) -> None:
-        super().__init__(in_chs, out_chs, 5, STEM_STRIDE, padding=2, device=device, dtype=dtype)
-
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = self._conv_forward(x, self.weight, self.bias)
-        return x.contiguous(memory_format=torch.channels_last)
+        return x.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
 
 
 class ConvActNorm(nn.Module):
@@ -175,7 +172,7 @@ class FeatureRefinementModule(nn.Module):
         self.act = act_layer()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        smooth = F.interpolate(self.down(x), size=x.shape[-2:], mode="bilinear", align_corners=False)
+        smooth = resize_as(self.down(x), x)
         refined = []
         if self.low is not None:
             refined.append(self.low(x * smooth))
@@ -213,12 +210,12 @@ class AdaptiveFeatureEnhancement(nn.Module):
         self.squeeze = ConvActNorm(nn.Conv2d(dim, half, 1, **dd), act_layer, norm_layer, **dd) if parts else None
         self.context = SpatialContextModule(half, act_layer, norm_layer, dilation, **dd) if scm else None
         self.refine = FeatureRefinementModule(half, frm, act_layer, norm_layer, dilation, **dd) if frm else None
-        self.fuse = nn.Conv2d(parts * half, dim, 1, **dd) if parts else None
+        self.proj = nn.Conv2d(parts * half, dim, 1, **dd) if parts else None
         self.act = act_layer()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = self.embed(x)
-        if self.squeeze is None or self.fuse is None:
+        if self.squeeze is None or self.proj is None:
             return x
         x = self.squeeze(x)
         enhanced = []
@@ -226,7 +223,15 @@ class AdaptiveFeatureEnhancement(nn.Module):
             enhanced.append(self.context(x))
         if self.refine is not None:
             enhanced.append(self.refine(x))
-        return self.act(self.fuse(torch.cat(enhanced, dim=1)))
+        return self.act(self.proj(torch.cat(enhanced, dim=1)))
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        # Earlier files call `proj` `fuse`, a name that timm's `reparameterize_model` takes for a method.
+        for parameter in ("weight", "bias"):
+            old, new = f"{prefix}fuse.{parameter}", f"{prefix}proj.{parameter}"
+            if old in state_dict and new not in state_dict:
+                state_dict[new] = state_dict.pop(old)
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
 
 class ConvMlp(nn.Module):
@@ -294,7 +299,7 @@ class FANetBlock(nn.Module):
 
 
 class FANetStage(nn.Module):
-    """The convolution that enters a stage (none in the first) and the stage's blocks.
+    """The convolution that enters a stage (in the first, only a change of memory format) and the stage's blocks.
 
     (B, C_in, H, W) -> (B, C_out, H/stride, W/stride), sizes rounded up
     """
@@ -315,7 +320,7 @@ class FANetStage(nn.Module):
         super().__init__()
         self.grad_checkpointing = False
         entry, inner = dilation  # of the convolution that enters the stage, and of everything behind it
-        self.downsample: nn.Module = nn.Identity()
+        self.downsample: nn.Module = ToChannelsLast()
         if not is_first:
             self.downsample = nn.Conv2d(
                 in_chs, out_chs, 3, stride, padding=entry, dilation=entry, device=device, dtype=dtype
@@ -330,7 +335,8 @@ class FANetStage(nn.Module):
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = self.downsample(x)
+        # Under autocast convolutions give bfloat16 or float16: the sums over the blocks stay in the parameters' type.
+        x = self.downsample(x).to(self.blocks[0].mlp.fc2.weight.dtype)  # type: ignore[union-attr]
         if self.grad_checkpointing and not torch.jit.is_scripting():
             return checkpoint_seq(self.blocks, x)
         return self.blocks(x)

@@ -27,11 +27,11 @@ from timm.models import (
 )
 from torch import nn
 
-from fanet.backbone.blocks import CONTEXT_GROUPS, STEM_STRIDE, Device, Dtype, FANetStage, Stem
+from fanet.backbone.blocks import CONTEXT_GROUPS, STEM_KERNEL_SIZE, STEM_STRIDE, Device, Dtype, FANetStage
 from fanet.backbone.timm_private import CheckpointingFeatureGetter, feature_take_indices
 from fanet.weights.files import allow_in_timm
 from fanet.weights.fitting import complete_head, fit_backbone
-from fanet.weights.names import backbone_state_dict, unwrap
+from fanet.weights.names import backbone_state_dict, holds_backbone, unwrap
 from fanet.weights.pretrained import build_pretrained
 
 __all__ = ["FANet", "FANetStage"]
@@ -100,7 +100,7 @@ class FANet(nn.Module):
         self.num_classes = num_classes
         self.drop_rate = drop_rate
 
-        self.stem = Stem(in_chans, dims[0], **dd)
+        self.stem = nn.Conv2d(in_chans, dims[0], STEM_KERNEL_SIZE, STEM_STRIDE, padding=STEM_KERNEL_SIZE // 2, **dd)
         stages = []
         feature_info: list[dict[str, Any]] = []
         drop_path_rates: Any = calculate_drop_path_rates(drop_path_rate, list(depths), stagewise=True)
@@ -137,8 +137,16 @@ class FANet(nn.Module):
 
     @torch.jit.ignore
     def init_weights(self) -> None:
-        """Set every parameter to its initial value: weights truncated normal with std 0.02, biases 0, LN weights 1."""
+        """Set every parameter to its initial value: weights truncated normal with std 0.02, biases 0, LN weights 1.
+
+        Only the stem's bias is not 0, but uniform as in PyTorch's own convolutions. From a bias of 0 a constant region
+        of the image (padding is 0 after normalisation) would stay 0 in every channel, and a layer norm over channels
+        without variance multiplies gradients by 1 / sqrt(eps) = 1000: after a few of them they are infinite.
+        """
         named_apply(_init_weights, self)
+        if self.stem.bias is not None:
+            bound = self.stem.weight[0].numel() ** -0.5
+            nn.init.uniform_(self.stem.bias, -bound, bound)
 
     @torch.jit.ignore
     def no_weight_decay(self) -> set[str]:
@@ -178,10 +186,12 @@ class FANet(nn.Module):
         """Take tensors as `nn.Module` does; the authors' names and containers are translated first.
 
         timm's `checkpoint_path=` comes through here. Out of a segmentation model the backbone is picked, and the head
-        keeps its values.
+        keeps its values. What this very network gave away is taken as it is, whatever layers a user has put into it.
         """
+        if state_dict.keys() == self.state_dict().keys():
+            return super().load_state_dict(state_dict, strict, assign)
         tensors = backbone_state_dict(state_dict)
-        if any(name.startswith("backbone.") for name in unwrap(state_dict)):
+        if holds_backbone(unwrap(state_dict)):
             tensors = complete_head(tensors, self)
         if tensors.keys() != state_dict.keys():
             state_dict = tensors
@@ -250,7 +260,7 @@ class FANet(nn.Module):
 
     def forward_head(self, x: torch.Tensor, pre_logits: bool = False) -> torch.Tensor:
         """(B, num_features, h, w) -> (B, num_classes), or (B, num_features) with `pre_logits`"""
-        return self.head(x, pre_logits=pre_logits)
+        return self.head(x, pre_logits=True) if pre_logits else self.head(x)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.forward_head(self.forward_features(x))
@@ -290,7 +300,9 @@ def checkpoint_filter_fn(state_dict: Mapping[str, Any], model: nn.Module) -> dic
 
 def _create_fanet(variant: str, pretrained: bool = False, **kwargs: Any) -> FANet:
     allow_in_timm()  # `checkpoint_path=` is opened by timm, when this function has returned
-    feature_cfg = dict(out_indices=(0, 1, 2, 3), feature_cls=CheckpointingFeatureGetter)
+    if kwargs.get("feature_cls") == "getter":
+        del kwargs["feature_cls"]  # it is the default, here with gradient checkpointing
+    feature_cfg = dict(out_indices=(0, 1, 2, 3), feature_cls=CheckpointingFeatureGetter, flatten_sequential=True)
     build = partial(build_model_with_cfg, FANet, variant, pretrained, feature_cfg=feature_cfg)
     if pretrained:
         return build_pretrained(build, variant, **kwargs)
@@ -318,13 +330,17 @@ def _cfg(**kwargs: Any) -> dict[str, Any]:
 default_cfgs = generate_default_cfgs(
     {
         "fanet_base.in1k": _cfg(hf_hub_id="mubashir04/fanet_zerowaste_segmentation"),
-        "fanet_large.untrained": _cfg(),
-        "fanet_small.untrained": _cfg(),
-        "fanet_nano.untrained": _cfg(),
-        "fanet_pico.untrained": _cfg(),
         "test_fanet.untrained": _cfg(input_size=(3, 160, 160), pool_size=(5, 5)),
     }
 )
+
+
+def _register(variant: Callable[..., FANet]) -> Callable[..., FANet]:
+    """Register a variant in timm; one that `default_cfgs` does not list has no weights yet."""
+    if variant.__name__ not in default_cfgs:
+        default_cfgs.update(generate_default_cfgs({f"{variant.__name__}.untrained": _cfg()}))
+    return register_model(variant)
+
 
 # How the sizes beside the paper's were chosen: widths double from stage to stage and depths keep the paper's
 # proportion 1:1:4:1, so width and depth are the only two numbers of a variant. Downwards, width shrinks to the next
@@ -332,42 +348,42 @@ default_cfgs = generate_default_cfgs(
 # peers Swin, ConvNeXt and FocalNet do: width 128, and a deeper third stage until it is as large as FocalNet-B.
 
 
-@register_model
+@_register
 def fanet_large(pretrained: bool = False, **kwargs: Any) -> FANet:
     """FocalNet-B's size: 85.5 M parameters."""
     model_args = dict(depths=(2, 2, 14, 2), dims=(128, 256, 512, 1024))
     return _create_fanet("fanet_large", pretrained=pretrained, **dict(model_args, **kwargs))
 
 
-@register_model
+@_register
 def fanet_base(pretrained: bool = False, **kwargs: Any) -> FANet:
     """The paper's FANet: 36.7 M parameters, 5.80 GMACs at 224x224."""
     model_args = dict(depths=(2, 2, 8, 2), dims=(96, 192, 384, 768))
     return _create_fanet("fanet_base", pretrained=pretrained, **dict(model_args, **kwargs))
 
 
-@register_model
+@_register
 def fanet_small(pretrained: bool = False, **kwargs: Any) -> FANet:
     """About half of the paper's FANet: 16.6 M parameters."""
     model_args = dict(depths=(2, 2, 8, 2), dims=(64, 128, 256, 512))
     return _create_fanet("fanet_small", pretrained=pretrained, **dict(model_args, **kwargs))
 
 
-@register_model
+@_register
 def fanet_nano(pretrained: bool = False, **kwargs: Any) -> FANet:
     """For edge devices: 4.4 M parameters."""
     model_args = dict(depths=(2, 2, 8, 2), dims=(32, 64, 128, 256), drop_path_rate=0.0)
     return _create_fanet("fanet_nano", pretrained=pretrained, **dict(model_args, **kwargs))
 
 
-@register_model
+@_register
 def fanet_pico(pretrained: bool = False, **kwargs: Any) -> FANet:
     """Small enough to ship trained inside the wheel: 1.5 M parameters, 1.3 M of them without the classifier."""
     model_args = dict(depths=(1, 1, 4, 1), dims=(24, 48, 96, 192), drop_path_rate=0.0)
     return _create_fanet("fanet_pico", pretrained=pretrained, **dict(model_args, **kwargs))
 
 
-@register_model
+@_register
 def test_fanet(pretrained: bool = False, **kwargs: Any) -> FANet:
     """A tiny twin for tests."""
     model_args = dict(depths=(1, 1, 2, 1), dims=(16, 32, 64, 128), drop_path_rate=0.0)

@@ -1,4 +1,4 @@
-"""The command `fanet`: every module of this folder that `COMMANDS` lists is a subcommand."""
+"""The command `fanet`: each module in `COMMANDS` is a subcommand."""
 
 import argparse
 import errno
@@ -7,18 +7,19 @@ from collections.abc import Sequence
 
 from fanet import __version__
 from fanet.cli import convert, data, demo, evaluate, models, predict, recipes, run, train
+from fanet.cli.allocator import keep_freed_memory
 from fanet.cli.arguments import Parser, import_files
-from fanet.cli.memory import keep_freed_memory
 from fanet.errors import UserError
+from fanet.segmentation.processes import leave_processes
 
 COMMANDS = (demo, predict, train, evaluate, recipes, data, models, convert, run)
 
-# What the surroundings refuse, on whatever file: as little a bug as a wrong argument.
+# Refused by the operating system, on any file: not a bug, no more than a wrong argument is.
 _REFUSALS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The parser of the whole command line. Subcommands import what they need only when they run."""
+    """Build the parser of the whole command line. Subcommands import what they need only when they run."""
     parser = Parser(prog="fanet", description="FANet and UperNet: semantic segmentation in clutter.")
     parser.add_argument("--version", action="version", version=f"fanet {__version__}")
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True, dest="command")
@@ -28,16 +29,16 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command.
+    """Run one command.
 
     Args:
-        argv: the arguments without the program's name; those of this process by default.
+        argv: The arguments without the program's name; those of this process by default.
 
     Returns:
-        The exit status: 0, 2 for a mistake of the user (told in one line on standard error), 130 when interrupted.
+        The exit status: 0, 2 for a mistake of the user (one line on standard error), 130 when interrupted.
 
     Raises:
-        SystemExit: `--help`, `--version` (status 0) or arguments that do not parse (status 2).
+        SystemExit: For `--help` and `--version` (status 0), or arguments that do not parse (status 2).
     """
     args = _parse(argv)
     keep_freed_memory()
@@ -53,12 +54,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as interrupt:
         print(f"fanet: interrupted{f': {interrupt}' if interrupt.args else ''}", file=sys.stderr)
         return 130
+    finally:
+        leave_processes()
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = build_parser()
     args, rest = parser.parse_known_args(argv)
-    # argparse closes a list of positionals at the first option: `train RECIPE -o DIR KEY=VALUE` leaves KEY=VALUE over
+    # argparse closes a list of positionals at the first option: `train RECIPE -o DIR KEY=VALUE` leaves KEY=VALUE
     if rest and hasattr(args, "overrides") and not any(word.startswith("-") for word in rest):
         args.overrides = [*args.overrides, *rest]
     elif rest:

@@ -1,4 +1,4 @@
-"""What the subcommands' parsers share."""
+"""What the parsers of the subcommands share."""
 
 import argparse
 import importlib.util
@@ -12,12 +12,12 @@ from typing import Any, NoReturn
 from fanet.errors import UserError, one_line
 from fanet.segmentation.prediction.windows import OVERLAP, check_window
 
-# Descriptions are wrapped here because the formatter that leaves examples alone wraps nothing.
+# Descriptions are wrapped here because the formatter that preserves examples wraps nothing.
 _HELP_WIDTH = 80
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse as the project wants it: full option names only, examples as they were written, errors in one line."""
+    """A parser that takes full option names only, prints examples as written, and reports errors in one line."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault("allow_abbrev", False)
@@ -27,25 +27,25 @@ class Parser(argparse.ArgumentParser):
         super().__init__(*args, **kwargs)
 
     def error(self, message: str) -> NoReturn:
-        """Ends the process with status 2 and one line."""
+        """Print one line and end the process with status 2."""
         print(f"{self.prog}: error: {' '.join(message.split())} (see {self.prog} --help)", file=sys.stderr)
         sys.exit(2)
 
 
 def example(*lines: str) -> str:
-    """An epilog that shows commands to copy."""
+    """Format an epilog of commands to copy."""
     return "\n".join(["example:" if len(lines) == 1 else "examples:", *(f"  {line}" for line in lines)])
 
 
 def add_import_argument(parser: argparse.ArgumentParser) -> None:
-    """Declare the files of one's own that are imported before anything else; `import_files` does it."""
+    """Add the option for Python files to import first; `import_files` imports them."""
     parser.add_argument(
         "--import",
         metavar="FILE",
         dest="imports",
         action="append",
         default=[],
-        help="Python file to run first, which registers decoders of your own; may be given more than once",
+        help="Python file to import first, which registers your own decoders; may be given several times",
     )
 
 
@@ -53,7 +53,7 @@ def import_files(paths: Sequence[str]) -> None:
     """Import Python files, under names that no other module has and that are the same for the same file.
 
     Raises:
-        UserError: a file is missing or cannot be imported.
+        UserError: A file is missing or cannot be imported.
     """
     for path in paths:
         name = "fanet_import" + re.sub(r"\W", "_", str(Path(path).resolve()))  # torch.compile needs an identifier
@@ -70,7 +70,7 @@ def import_files(paths: Sequence[str]) -> None:
 
 
 def add_window_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the window in which a network sees large images; `window_of` reads it."""
+    """Add the options for sliding windows; `window_of` reads them."""
     parser.add_argument(
         "--window",
         metavar=("H", "W"),
@@ -82,7 +82,7 @@ def add_window_arguments(parser: argparse.ArgumentParser) -> None:
         "--overlap",
         metavar="P",
         type=real,
-        help=f"share of a window that it has in common with the next one, 0 to 0.9 (default: {OVERLAP})",
+        help=f"overlap of neighbouring windows as a share of their size, 0 to 0.9 (default: {OVERLAP})",
     )
 
 
@@ -90,10 +90,10 @@ def window_of(args: argparse.Namespace) -> tuple[tuple[int, int] | None, float]:
     """Return the window and its overlap.
 
     Raises:
-        UserError: they make no sense.
+        UserError: They are invalid.
     """
     if args.overlap is not None and args.window is None:
-        raise UserError("--overlap is that of windows: give --window H W too")
+        raise UserError("--overlap needs windows: give --window H W too")
     overlap = OVERLAP if args.overlap is None else args.overlap
     if args.window is None:
         return None, overlap
@@ -102,7 +102,7 @@ def window_of(args: argparse.Namespace) -> tuple[tuple[int, int] | None, float]:
 
 
 def positive(text: str) -> int:
-    """A whole number above 0."""
+    """Parse a whole number above 0."""
     number = _whole(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text} is not above 0")
@@ -110,7 +110,7 @@ def positive(text: str) -> int:
 
 
 def not_negative(text: str) -> int:
-    """A whole number, 0 or above."""
+    """Parse a whole number, 0 or above."""
     number = _whole(text)
     if number < 0:
         raise argparse.ArgumentTypeError(f"{text} is below 0")
@@ -118,7 +118,7 @@ def not_negative(text: str) -> int:
 
 
 def share(text: str) -> float:
-    """A number from 0 to 1."""
+    """Parse a number from 0 to 1."""
     number = real(text)
     if not 0 <= number <= 1:
         raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
@@ -126,7 +126,7 @@ def share(text: str) -> float:
 
 
 def real(text: str) -> float:
-    """Any number, `nan` and `inf` included; ranges are its user's affair."""
+    """Parse any number, `nan` and `inf` included; the caller checks its range."""
     try:
         return float(text)
     except ValueError:

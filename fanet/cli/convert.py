@@ -6,14 +6,14 @@ from fanet.cli.arguments import add_import_argument, example
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    """Declares the subcommand."""
+    """Add the subcommand."""
     parser = subparsers.add_parser(
         "convert",
-        help="turn weights in any layout into safetensors",
-        description="Turns weights in any layout, the authors', MMSegmentation's or this project's, into a folder with "
-        "model.safetensors and config.json: a backbone for timm (local-dir:, hf-hub:) or a segmentation model. "
-        "Prints what became of every name. Nothing in a pickle is run. A backbone gets a model card too, and --push "
-        "shares the result on the Hub.",
+        help="convert weights in any layout to safetensors",
+        description="Converts weights in any layout (the authors', MMSegmentation's or this project's) to a folder "
+        "with model.safetensors and config.json: a backbone for timm (local-dir:, hf-hub:) or a segmentation model. "
+        "Prints the old and new name of every tensor. Code in pickles is never run. A backbone also gets a model "
+        "card, and --push shares the result on the Hub.",
         epilog=example(
             "fanet convert model_best.pth.tar fanet_base_in1k",
             "fanet convert iter_40000.pth fanet_zerowaste",
@@ -21,17 +21,17 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         ),
     )
     parser.add_argument("source", metavar="SOURCE", help="checkpoint file, folder that holds one, or Hub id")
-    parser.add_argument("target", metavar="TARGET", help="folder to make")
-    parser.add_argument("--push", metavar="ORG/NAME", help="share the result as this repository on the Hub")
-    parser.add_argument("--private", action="store_true", help="make that repository a private one")
+    parser.add_argument("target", metavar="TARGET", help="folder to create")
+    parser.add_argument("--push", metavar="ORG/NAME", help="push the result to this repository on the Hub")
+    parser.add_argument("--private", action="store_true", help="create the repository as private")
     parser.add_argument("--dataset", metavar="NAME", help="what the model was trained on, for its card")
-    parser.add_argument("--license", metavar="ID", help="licence of the weights, for the card, e.g. apache-2.0")
+    parser.add_argument("--license", metavar="ID", help="licence of the weights, for its card, e.g. apache-2.0")
     add_import_argument(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Converts, shares if asked to, and prints the report."""
+    """Convert, push if asked to, and print the report."""
     from fanet.publishing import publish
 
     report, commit = publish(args.source, args.target, args.push, args.private, args.dataset, args.license)

@@ -7,20 +7,18 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from fanet.cli.arguments import example, not_negative, positive, share
+from fanet.segmentation.data import KINDS
 
 if TYPE_CHECKING:
     from fanet.segmentation.data.check import SplitReport
 
-#: The data sets that `fanet.segmentation.data.open_dataset` knows.
-DATASETS = ("zerowaste", "clutter", "folder")
-
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    """Declares the subcommand and its own subcommands."""
+    """Add the subcommand and its own subcommands."""
     parser = subparsers.add_parser(
         "data",
-        help="check and make data sets",
-        description="Checks data sets, and makes some.",
+        help="check and create data sets",
+        description="Checks data sets and writes generated ones.",
         epilog=example(
             "fanet data check zerowaste-f-final.zip --dataset zerowaste",
             "fanet data clutter scenes --count 100 --seed 0 --size 256 256",
@@ -32,17 +30,15 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 
 def add_dataset_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares what says which data set is meant; `dataset_options` reads it."""
+    """Add the options that select a data set; `dataset_options` reads them."""
+    parser.add_argument("--dataset", metavar="D", choices=KINDS, required=True, help=f"kind: {', '.join(KINDS)}")
     parser.add_argument(
-        "--dataset", metavar="D", choices=DATASETS, required=True, help=f"its kind: {', '.join(DATASETS)}"
-    )
-    parser.add_argument(
-        "--any-archive", action="store_true", help="zerowaste: take a zip archive that is not the published one"
+        "--any-archive", action="store_true", help="zerowaste: accept a zip archive other than the published one"
     )
 
 
 def dataset_options(args: argparse.Namespace) -> dict[str, Any]:
-    """The options for `open_dataset`."""
+    """Return the options for `open_dataset`."""
     return {"verify": not args.any_archive} if args.dataset == "zerowaste" else {}
 
 
@@ -51,8 +47,8 @@ def _add_check(subparsers: argparse._SubParsersAction) -> None:
         "check",
         help="verify a data set",
         description="Reads every image and mask of a data set, in parallel, and reports sizes, class shares, missing "
-        "pairs, broken files, unknown labels, and names and images that stand in several splits. The exit status is "
-        "2 if the set cannot be used as it is, with one line on standard error for each kind of problem.",
+        "pairs, broken files, unknown labels, and names and images that occur in several splits. The exit status is "
+        "2 if the data set cannot be used as it is, with one line on standard error for each kind of problem.",
         epilog=example(
             "fanet data check zerowaste-f-final.zip --dataset zerowaste",
             "fanet data check my_photos --dataset folder --split train --json report.json",
@@ -61,17 +57,17 @@ def _add_check(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("folder", metavar="DIR", help="folder of the data set, or ZeroWaste-f's archive")
     add_dataset_arguments(parser)
     parser.add_argument("--split", metavar="S", nargs="+", dest="splits", help="splits to check (default: all)")
-    parser.add_argument("--workers", metavar="N", type=positive, help="processes (default: one a core)")
-    parser.add_argument("--json", metavar="FILE", help="write the report to this file, too")
+    parser.add_argument("--workers", metavar="N", type=positive, help="processes (default: one per core)")
+    parser.add_argument("--json", metavar="FILE", help="also write the report to this file")
     parser.set_defaults(run=run_check)
 
 
 def run_check(args: argparse.Namespace) -> int:
-    """Checks, prints the report, and tells by the status whether the set can be used."""
+    """Check a data set and print the report; the exit status says whether it can be used."""
     from fanet.files import atomic_path
     from fanet.segmentation.data.check import check_dataset
 
-    # The file is opened first: a name that cannot be written is better refused before everything is read.
+    # The file is opened first, so that a path that cannot be written fails before everything is read.
     with atomic_path(args.json) if args.json else nullcontext() as path:
         report = check_dataset(args.dataset, args.folder, args.splits, args.workers, **dataset_options(args))
         if path is not None:
@@ -126,7 +122,7 @@ def _add_clutter(subparsers: argparse._SubParsersAction) -> None:
 
 
 def run_clutter(args: argparse.Namespace) -> int:
-    """Writes the scenes and says where."""
+    """Write the scenes and print where they are."""
     from fanet.segmentation.data.clutter import write_clutter
 
     folder = write_clutter(args.out, args.count, args.seed, args.size, difficulty=args.difficulty, split=args.split)

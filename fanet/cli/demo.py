@@ -6,7 +6,7 @@ from fanet.cli.arguments import example
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    """Declares the subcommand."""
+    """Add the subcommand."""
     parser = subparsers.add_parser(
         "demo",
         help="segment the scene inside the package with the model inside it",
@@ -21,7 +21,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Runs the demonstration and prints its scores."""
+    """Run the demonstration and print its scores."""
     from fanet.demo import percent, run_demo
 
     result = run_demo(args.output)
@@ -30,5 +30,5 @@ def run(args: argparse.Namespace) -> int:
     print("IoU by class")
     for name, value in rows:
         print(f"{name:<{width}}  {percent(value):>7}")
-    print(f"predicted in {result['seconds']:.2f} s, picture in {result['picture']}")
+    print(f"predicted in {result['seconds']:.2f} s, image in {result['picture']}")
     return 0

@@ -18,12 +18,12 @@ from fanet.segmentation.prediction.predictor import LARGEST_SCALE
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    """Declares the subcommand."""
+    """Add the subcommand."""
     parser = subparsers.add_parser(
         "evaluate",
         help="score a segmentation model on a data set",
-        description="Compares a model's predictions with the truth over one split, from one confusion matrix, by the "
-        "model's own test protocol. Writes metrics.json and confusion_matrix.png. Under torchrun the processes share "
+        description="Compares a model's predictions with the truth over one split, with one confusion matrix and the "
+        "model's own preprocessing. Writes metrics.json and confusion_matrix.png. Under torchrun the processes share "
         "the images.",
         epilog=example(
             "fanet evaluate --dataset clutter --count 100 -o out",
@@ -37,7 +37,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         help="name of a model inside the package, folder, checkpoint file or Hub id (default: clutter, inside)",
     )
     add_dataset_arguments(parser)
-    parser.add_argument("--data", metavar="DIR", help="where it lies; clutter is drawn on the fly without it")
+    parser.add_argument("--data", metavar="DIR", help="where the data set is; without it, clutter is drawn on the fly")
     parser.add_argument("--split", metavar="S", default="test", help="part of the data set (default: %(default)s)")
     parser.add_argument("-o", "--output", metavar="DIR", required=True, help="folder for the results")
     parser.add_argument(
@@ -49,13 +49,13 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         help=f"sizes to average over, {1 / LARGEST_SCALE} to {LARGEST_SCALE} (default: 1.0)",
     )
     add_window_arguments(parser)
-    parser.add_argument("--flip", action="store_true", help="average over the mirrored image, too")
+    parser.add_argument("--flip", action="store_true", help="also average over the mirrored image")
     parser.add_argument(
         "--bootstrap",
         metavar="N",
         type=not_negative,
         default=1000,
-        help="resamples of the images behind the interval of the mIoU; 0 for none (default: %(default)s)",
+        help="bootstrap resamples for the interval of the mIoU; 0 for none (default: %(default)s)",
     )
     parser.add_argument(
         "--workers", metavar="N", type=positive, default=2, help="threads that read ahead (default: %(default)s)"
@@ -63,7 +63,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--device",
         metavar="D",
-        help="cpu, cuda, cuda:1 or mps, for a single process (default: the first GPU where there is one)",
+        help="cpu, cuda, cuda:1 or mps, for a single process (default: the first GPU, if there is one)",
     )
     scenes = parser.add_argument_group("scenes drawn on the fly, for --dataset clutter without --data")
     scenes.add_argument("--count", metavar="N", type=positive, help="number of scenes (default: 500)")
@@ -75,13 +75,13 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Evaluates, prints the table, and says where the results are."""
+    """Evaluate, print the table, and print where the results are."""
     from fanet.segmentation import load_model
     from fanet.segmentation.data import open_dataset
     from fanet.segmentation.evaluation.evaluate import evaluate_split
     from fanet.segmentation.processes import find_device, is_main_process
 
-    # before data and model: a mistyped argument should not have to wait for them
+    # before data and model, so that a mistyped argument fails at once
     device = find_device(args.device)
     window, overlap = window_of(args)
     scenes = {key: getattr(args, key) for key in ("count", "seed", "size", "difficulty")}

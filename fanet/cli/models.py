@@ -9,16 +9,16 @@ from fanet.cli.arguments import example
 
 COLUMNS = ("model", "depths", "dims", "params_m", "gmacs_224", "gmacs_512", "weights")
 HEADINGS = ("model", "depths", "dims", "params (M)", "GMACs 224", "GMACs 512", "weights")
-NUMBERS = range(3, 6)  # the columns that are set flush right
+NUMBERS = range(3, 6)  # right-aligned columns
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    """Declares the subcommand."""
+    """Add the subcommand."""
     parser = subparsers.add_parser(
         "models",
         help="list the variants of FANet",
         description="Lists the variants of FANet with what they cost: millions of parameters with a classifier for "
-        "1000 classes, and billions of multiply-accumulates (1 MAC = 2 FLOPs) for one picture of 224x224 and of "
+        "1000 classes, and billions of multiply-accumulates (1 MAC = 2 FLOPs) for one image of 224x224 and of "
         "512x512, in convolutions, linear layers and matrix products. Both are counted, not looked up.",
         epilog=example("fanet models", "fanet models --csv"),
     )
@@ -27,7 +27,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prints the table."""
+    """Print the table."""
     rows = _rows(none="" if args.csv else "—")
     if args.csv:
         csv.writer(sys.stdout, lineterminator="\n").writerows([COLUMNS, *rows])
@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _rows(none: str) -> list[list[str]]:
-    """A row of text for every variant; `none` stands where there are no weights."""
+    """Return a row of text for every variant; `none` is shown for missing weights."""
     from fanet.backbone.complexity import variants
 
     return [

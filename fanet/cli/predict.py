@@ -6,7 +6,7 @@ from fanet.cli.arguments import add_import_argument, add_window_arguments, examp
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    """Declares the subcommand."""
+    """Add the subcommand."""
     parser = subparsers.add_parser(
         "predict",
         help="segment images and videos",
@@ -33,19 +33,19 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("-o", "--output", metavar="DIR", required=True, help="folder for the results")
     add_window_arguments(parser)
     parser.add_argument(
-        "--device", metavar="D", help="cpu, cuda, cuda:1 or mps (default: the first GPU where there is one)"
+        "--device", metavar="D", help="cpu, cuda, cuda:1 or mps (default: the first GPU, if there is one)"
     )
     add_import_argument(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Predicts all files and says where the results are."""
+    """Predict all files and print where the results are."""
     from fanet.segmentation import load_model
-    from fanet.segmentation.prediction.files import collect_inputs, is_video, predict_files
+    from fanet.segmentation.prediction.predict_files import collect_inputs, is_video, predict_files
     from fanet.segmentation.processes import find_device
 
-    # all this before the model: a mistyped argument should not have to wait for it
+    # before the model, so that a mistyped argument fails at once
     window, overlap = window_of(args)
     device = find_device(args.device)
     inputs = collect_inputs(args.inputs)

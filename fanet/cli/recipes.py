@@ -6,12 +6,12 @@ from fanet.cli.arguments import example
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    """Declares the subcommand."""
+    """Add the subcommand."""
     parser = subparsers.add_parser(
         "recipes",
         help="list the recipes, or print the path of one",
-        description="Lists the recipes that come with the package and what runs each of them; or prints the path of "
-        "one. A recipe is a YAML file whose header says what to expect, what it costs and the commands.",
+        description="Lists the recipes that come with the package and what runs them, or prints the path of one. A "
+        "recipe is a YAML file whose header states the expected result, the cost and the commands.",
         epilog=example(
             "fanet recipes",
             "cat $(fanet recipes imagenet1k)",
@@ -23,7 +23,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prints the list or the path."""
+    """Print the list or the path."""
     from fanet.recipes import available, is_for_timm, recipe_path, summary
 
     if args.name is not None:

@@ -16,21 +16,21 @@ FAILED = 1  # the exit status of a Python script that ends with an exception
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    """Declares the subcommand."""
+    """Add the subcommand."""
     parser = subparsers.add_parser(
         "run",
         usage="fanet run [-h] SCRIPT [ARGS ...]",
         help="run one of timm's scripts with the models registered",
         description="Runs a Python script as `python SCRIPT ARGS` would, with FANet among timm's models: "
         f"{', '.join(SCRIPTS)}, or your own. timm installs without its scripts; they are in its repository, "
-        f"{REPOSITORY}. Arguments behind SCRIPT are the script's own.",
+        f"{REPOSITORY}. Arguments after SCRIPT are the script's own.",
         epilog=example(
             "fanet run train.py -c $(fanet recipes imagenet1k) --data-dir imagenet",
             "torchrun --nproc_per_node=8 -m fanet run train.py -c $(fanet recipes imagenet1k) --data-dir imagenet",
             "fanet run validate.py --help",
         ),
     )
-    # all in one, because argparse would take a `--` behind the script for its own
+    # one argument, because argparse would consume a `--` after the script
     parser.add_argument(
         "words", metavar="SCRIPT ARGS", nargs=argparse.REMAINDER, help="path of the script, and the script's arguments"
     )
@@ -38,7 +38,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Runs the script; its exit status is this command's."""
+    """Run the script and return its exit status."""
     if not args.words:
         raise UserError(f"which script? {_where()}")
     script, *arguments = args.words
@@ -48,26 +48,26 @@ def run(args: argparse.Namespace) -> int:
 
 
 def run_script(script: str, arguments: list[str]) -> int:
-    """Runs a Python file as `python SCRIPT ARGS` would, in this process, with FANet's models registered.
+    """Run a Python file as `python SCRIPT ARGS` would, in this process, with FANet's models registered.
 
-    An exception is reported as Python reports it, with the script's own frames alone.
+    An exception is reported as Python does, but with the frames of the script only.
 
     Args:
-        script: path of the file.
-        arguments: what the script finds in `sys.argv[1:]`.
+        script: Path of the file.
+        arguments: What the script finds in `sys.argv[1:]`.
 
     Returns:
         0, or 1 if the script ended with an exception.
 
     Raises:
-        SystemExit: the script's own.
-        KeyboardInterrupt: it was interrupted.
+        SystemExit: Raised by the script.
+        KeyboardInterrupt: The script was interrupted.
     """
     import fanet.backbone  # noqa: F401  # registers the models
 
     argv, path = sys.argv, sys.path
     sys.argv = [script, *arguments]
-    # a script finds its neighbours before anything else
+    # as Python does, so that the script finds modules beside it first
     sys.path = [str(Path(script).resolve().parent), *path]
     try:
         runpy.run_path(script, run_name="__main__")
@@ -81,14 +81,14 @@ def run_script(script: str, arguments: list[str]) -> int:
 
 
 def _own_frames(traceback: TracebackType | None, script: str) -> TracebackType | None:
-    """The traceback from the script on; nothing of it where the script did not even compile."""
+    """Return the traceback from the script on; None if the script did not compile."""
     while traceback is not None and traceback.tb_frame.f_code.co_filename != script:
         traceback = traceback.tb_next
     return traceback
 
 
 def _where() -> str:
-    """Where timm's scripts are, and which of them fit."""
+    """Say where timm's scripts are and which release fits."""
     installed = version("timm")
     return (
         f"timm {installed} is installed, and its scripts are in its repository: "

@@ -1,4 +1,4 @@
-"""Label maps drawn over pictures, and pictures side by side with a legend."""
+"""Draw label maps over images, and images side by side with a legend."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,13 +9,13 @@ from PIL import Image, ImageDraw, ImageFont
 
 from fanet.classes import ClassScheme
 
-# A class of this name is drawn as no tint: what is seen is the picture itself.
+# A class of this name is not tinted: the image shows as it is.
 _BACKGROUND = "background"
-# Outlines keep the hue of their class, at this share of its brightness.
+# Outlines have the hue of their class, at this share of its brightness.
 _OUTLINE_SHADE = 0.45
-# One pixel of outline for so many pixels of the longer side.
+# Pixels of the longer side for each pixel of outline width.
 _OUTLINE_EVERY = 300
-# Rows that are tinted at a time: what is in between then stays in the processor's cache.
+# Rows that are tinted at a time, so that intermediate arrays stay in the processor's cache.
 _BLOCK = 32
 
 # The layout of a panel, in pixels at its full width.
@@ -27,9 +27,7 @@ _INK, _FAINT, _PAPER = (28, 28, 30), (110, 110, 115), (255, 255, 255)
 
 @dataclass(frozen=True)
 class LegendEntry:
-    """A class in a legend: its name, its RGB colour, and a figure that belongs to it, as text. Without a colour, its
-    box stays empty.
-    """
+    """A class in a legend: name, RGB colour (None leaves the box empty), and a value as text."""
 
     name: str
     colour: tuple[int, int, int] | None
@@ -37,7 +35,7 @@ class LegendEntry:
 
 
 def legend_of(classes: ClassScheme, values: Sequence[str]) -> list[LegendEntry]:
-    """The legend to pictures that `overlay` made; `values` are texts, one for each class."""
+    """Return the legend of images made by `overlay`; `values` are texts, one for each class."""
     return [
         LegendEntry(name, None if name == _BACKGROUND else colour, value)
         for name, colour, value in zip(classes.names, classes.palette, values, strict=True)
@@ -45,21 +43,21 @@ def legend_of(classes: ClassScheme, values: Sequence[str]) -> list[LegendEntry]:
 
 
 def overlay(image: np.ndarray, labels: np.ndarray, classes: ClassScheme, alpha: float = 0.5) -> np.ndarray:
-    """Tints the objects in a picture with the colours of their classes and outlines them in a darker shade.
+    """Tint the objects in an image with the colours of their classes and outline them in a darker shade.
 
-    Pixels of a class named `background`, and those labelled with the ignore index, stay as they are.
+    Pixels of a class named `background` and those with the ignore index do not change.
 
     Args:
         image: (H, W, 3) uint8 RGB.
         labels: (H, W) class indices.
-        classes: names and colours of the indices.
-        alpha: share of the class colour in a tinted pixel, 0..1.
+        classes: Names and colours of the indices.
+        alpha: Share of the class colour in a tinted pixel, 0..1.
 
     Returns:
         (H, W, 3) uint8 RGB, a new array.
 
     Raises:
-        ValueError: the sizes differ, or a label is neither a class nor the ignore index.
+        ValueError: The sizes differ, or a label is neither a class nor the ignore index.
     """
     if labels.shape != image.shape[:2]:
         raise ValueError(f"labels {labels.shape} do not fit an image of {image.shape[:2]}")
@@ -67,7 +65,7 @@ def overlay(image: np.ndarray, labels: np.ndarray, classes: ClassScheme, alpha: 
     if known.size and int(known.max()) >= len(classes):
         raise ValueError(f"label {int(known.max())} has no class: there are {len(classes)}")
 
-    # what becomes of a channel's value in every class: plain in the first 256 rows, as outline in the others
+    # the new value of a channel for every class: tinted in the first 256 rows, outlined in the rest
     tables = np.tile(np.arange(256, dtype=np.uint8), (3, 512, 1))
     for index, (name, colour) in enumerate(zip(classes.names, classes.palette, strict=True)):
         if name != _BACKGROUND and index != classes.ignore_index:
@@ -78,17 +76,17 @@ def overlay(image: np.ndarray, labels: np.ndarray, classes: ClassScheme, alpha: 
 
     width = max(1, round(max(labels.shape) / _OUTLINE_EVERY))
     borders = _borders(labels, width)
-    drawn = np.empty_like(image)
+    result = np.empty_like(image)
     for top in range(0, len(labels), _BLOCK):
         rows = np.s_[top : top + _BLOCK]
         table_rows = (labels[rows] + borders[rows] * np.intp(256)) * 256
         for channel in range(3):
-            drawn[rows, :, channel] = tables[channel].take(table_rows + image[rows, :, channel])
-    return drawn
+            result[rows, :, channel] = tables[channel].take(table_rows + image[rows, :, channel])
+    return result
 
 
 def enlarge(array: np.ndarray, factor: int) -> np.ndarray:
-    """Repeats every pixel `factor` times in both directions: (H, W, …) -> (factor H, factor W, …)."""
+    """Repeat every pixel `factor` times in both directions: (H, W, …) -> (factor H, factor W, …)."""
     return array.repeat(factor, axis=0).repeat(factor, axis=1)
 
 
@@ -98,27 +96,27 @@ def panel(
     note: str = "",
     width: int = 1600,
 ) -> np.ndarray:
-    """Pictures side by side on white, each under its title, with a legend and a line of text beneath.
+    """Draw images side by side on white, each under its title, with a legend and a line of text below.
 
-    Small pictures are enlarged by the greatest whole factor that fits, pixel by pixel; large ones are reduced.
+    Small images are enlarged by the largest integer factor that fits, without interpolation; large ones are reduced.
 
     Args:
-        columns: titles and pictures, (H, W, 3) uint8 RGB of one size.
-        legend: classes, in as many rows as they need.
-        note: a line under the legend.
-        width: of the whole panel in pixels. It comes out narrower where the enlarged pictures do not fill it.
+        columns: Titles and images, (H, W, 3) uint8 RGB, all of one size.
+        legend: Classes, in as many rows as they need.
+        note: A line below the legend.
+        width: Width of the panel in pixels; the result is narrower if the enlarged images do not fill it.
 
     Returns:
         (height, about `width`, 3) uint8 RGB.
 
     Raises:
-        ValueError: there are no pictures, or they differ in size.
+        ValueError: There are no images, or they differ in size.
     """
     if not columns or len({image.shape for _, image in columns}) > 1:
-        raise ValueError(f"a panel needs pictures of one size, got {[image.shape for _, image in columns]}")
+        raise ValueError(f"a panel needs images of one size, got {[image.shape for _, image in columns]}")
     room = (width - 2 * _MARGIN - (len(columns) - 1) * _GAP) // len(columns)
-    pictures = [_fitted(image, room) for _, image in columns]
-    wide, high = pictures[0].size
+    fitted = [_fitted(image, room) for _, image in columns]
+    wide, high = fitted[0].size
     width = len(columns) * wide + (len(columns) - 1) * _GAP + 2 * _MARGIN
 
     entries = _legend_positions(legend, width)
@@ -130,10 +128,10 @@ def panel(
 
     canvas = Image.new("RGB", (width, height), _PAPER)
     draw = ImageDraw.Draw(canvas)
-    for position, ((title, _), picture) in enumerate(zip(columns, pictures, strict=True)):
+    for position, ((title, _), image) in enumerate(zip(columns, fitted, strict=True)):
         left = _MARGIN + position * (wide + _GAP)
         draw.text((left, _MARGIN - 8), title, fill=_INK, font=_font(_TITLE_SIZE))
-        canvas.paste(picture, (left, below - high))
+        canvas.paste(image, (left, below - high))
     for entry, (left, top) in zip(legend, entries, strict=True):
         _draw_entry(draw, entry, left, legend_top + top)
     if note:
@@ -142,13 +140,13 @@ def panel(
 
 
 def _borders(labels: np.ndarray, width: int) -> np.ndarray:
-    """(H, W) bool: pixels with another label within `width` steps to the side, up or down."""
+    """Return (H, W) bool: pixels with another label within `width` steps to the left, right, top or bottom."""
     return _borders_above_or_below(labels, width) | _borders_above_or_below(labels.T, width).T
 
 
 def _borders_above_or_below(labels: np.ndarray, width: int) -> np.ndarray:
-    """The same up and down alone."""
-    # near[i] says whether a border lies at one of the next `reach` steps; `width` steps stand above the first row
+    """Return the same for the top and bottom only."""
+    # near[i]: whether there is a border within the next `reach` steps; `width` steps are padded above the first row
     near = np.pad(labels[1:] != labels[:-1], ((width, width), (0, 0)))
     reach = 1
     while reach < 2 * width:
@@ -159,20 +157,20 @@ def _borders_above_or_below(labels: np.ndarray, width: int) -> np.ndarray:
 
 
 def _fitted(image: np.ndarray, room: int) -> Image.Image:
-    """The picture at most `room` pixels wide, and as near to it as whole factors allow."""
+    """Resize an image to at most `room` pixels in width, as close to it as integer factors allow."""
     high, wide = image.shape[:2]
     if wide > room:
         return Image.fromarray(image).resize((room, max(1, round(high * room / wide))), Image.Resampling.LANCZOS)
     return Image.fromarray(enlarge(image, room // wide))
 
 
-@cache  # Pillow decodes the font anew on every call
+@cache  # Pillow decodes the font on every call
 def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size)
 
 
 def _legend_positions(legend: Sequence[LegendEntry], width: int) -> list[tuple[int, int]]:
-    """Left and top of every entry, relative to the legend's: columns as wide as the widest entry, spread evenly."""
+    """Return left and top of every entry, relative to the legend: equal columns, spread evenly."""
     if not legend:
         return []
     font = _font(_TEXT_SIZE)
@@ -187,7 +185,7 @@ def _legend_positions(legend: Sequence[LegendEntry], width: int) -> list[tuple[i
 
 
 def _draw_entry(draw: ImageDraw.ImageDraw, entry: LegendEntry, left: int, top: int) -> None:
-    """A swatch, to its right the name, and below the name the value."""
+    """Draw a swatch, the name to its right, and the value below the name."""
     box = (left, top, left + _SWATCH - 1, top + _SWATCH - 1)
     draw.rectangle(box, fill=entry.colour or _PAPER, outline=_INK if entry.colour else _FAINT)
     text, middle = left + _SWATCH + _GAP // 2, top + _SWATCH // 2

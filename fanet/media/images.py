@@ -1,4 +1,4 @@
-"""Pictures in and out: whatever people keep images in becomes (H, W, 3) uint8 RGB."""
+"""Read and write images: files of any common format become (H, W, 3) uint8 RGB."""
 
 import threading
 import warnings
@@ -15,33 +15,33 @@ from fanet.errors import UserError
 from fanet.files import atomic_path
 from fanet.media.png import encode_png
 
-#: Where a folder is given, files with these endings (in any case) are its images.
+#: In a folder, files with these suffixes (in any case) are images.
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
-# Transparent pixels show what viewers and browsers usually show behind them.
+# White, as most viewers and browsers show behind transparent pixels.
 _BACKDROP = 255
 # 65535 = 255 * 257, so dividing by it maps the ends of the 16-bit range to the ends of the 8-bit range.
 _SIXTEEN_TO_EIGHT = 257
 _BLOCK = 64  # rows that are copied at a time
-# The ways in which a PNG holds an orientation. Pillow decodes all of it to look for them behind the pixels.
+# The chunks in which a PNG can hold an orientation; Pillow decodes the whole file to find those after the pixels.
 _PNG_ORIENTATION = (b"eXIf", b"Raw profile type exif", b"XML:com.adobe.xmp")
 
 
 def read_image(source: str | Path | bytes | Image.Image | np.ndarray, name: str | None = None) -> np.ndarray:
-    """Reads an image as (H, W, 3) uint8 RGB.
+    """Read an image as (H, W, 3) uint8 RGB.
 
     Grey values fill all three channels; palettes are looked up; transparency is composited on white; 16-bit values
     are divided by 257 and rounded (Pillow itself reduces 16-bit colour files, by dropping the low byte); CMYK is
     converted without a colour profile; the EXIF orientation is applied. Of several frames or pages the first is read.
 
     Args:
-        source: a file or its contents, a PIL image, or an array (H, W), (H, W, 3) or (H, W, 4) of uint8 or uint16,
+        source: A file or its contents, a PIL image, or an array (H, W), (H, W, 3) or (H, W, 4) of uint8 or uint16,
             RGB(A) order. The result may share memory with an array.
-        name: what errors call contents that are not read from a file.
+        name: How errors name a source that is not a file.
 
     Raises:
-        UserError: the file is missing, unreadable, empty, cut off, too large or no image; the values are
-            floating-point numbers or exceed 16 bits, whose range nothing says; the array has another shape or type.
+        UserError: The file is missing, unreadable, empty, truncated, too large or not an image; the values are
+            floating-point numbers or exceed 16 bits, so their range is unknown; the array has another shape or type.
     """
     if isinstance(source, np.ndarray):
         return _array_to_rgb(source)
@@ -53,14 +53,14 @@ def read_image(source: str | Path | bytes | Image.Image | np.ndarray, name: str 
 
 
 def read_orientation(source: str | Path | bytes, name: str | None = None) -> int:
-    """The EXIF orientation of an image, by which `read_image` mirrors and turns it: 2..8, or 1 where it does not.
+    """Return the EXIF orientation that `read_image` applies to an image: 2..8, or 1 for none.
 
     Args:
-        source: the file or its contents.
-        name: what errors call contents that are not read from a file.
+        source: The file or its contents.
+        name: How errors name a source that is not a file.
 
     Raises:
-        UserError: the file is unreadable, as for `read_image`.
+        UserError: The file is unreadable, as for `read_image`.
     """
     with _opened(source, name) as (image, _):
         if image.format == "PNG":
@@ -72,40 +72,40 @@ def read_orientation(source: str | Path | bytes, name: str | None = None) -> int
 
 
 def read_labels(source: str | Path | bytes, name: str | None = None) -> np.ndarray:
-    """Reads a label map: the (H, W) uint8 class indices of an 8-bit file with one channel or a palette.
+    """Read a label map: the (H, W) uint8 class indices of an 8-bit file with one channel or a palette.
 
     Args:
-        source: the file or its contents.
-        name: what errors call contents that are not read from a file.
+        source: The file or its contents.
+        name: How errors name a source that is not a file.
 
     Raises:
-        UserError: the file is unreadable (as for `read_image`), or its pixels are no class indices: colours, more or
-            fewer than 8 bits, or values blurred by JPEG.
+        UserError: The file is unreadable (as for `read_image`), or its pixels are not class indices: colours, more or
+            fewer than 8 bits, or values changed by JPEG.
     """
     with _opened(source, name) as (image, called):
         if image.format == "JPEG":
             raise UserError(f"{called} is a JPEG, which changes class indices: keep labels as PNG")
-        # Pillow stretches grey values of 2 and 4 bits to 0..255; only the raw mode still tells.
+        # Pillow stretches grey values of 2 and 4 bits to 0..255; only the raw mode shows it.
         codec_args = image.tile[0][3] if image.tile else image.mode
         raw_mode = codec_args[0] if isinstance(codec_args, tuple) else codec_args
         if image.mode not in ("L", "P") or raw_mode in ("L;2", "L;4"):
             raise UserError(
-                f"{called} is no label map (its pixels are {raw_mode}): labels are class indices in one 8-bit channel"
+                f"{called} is not a label map, its pixels are {raw_mode}: labels are class indices in one 8-bit channel"
             )
         return np.array(image, dtype=np.uint8)
 
 
 def write_png(path: str | Path, array: np.ndarray, palette: Sequence[tuple[int, int, int]] | None = None) -> None:
-    """Writes a PNG whole or not at all.
+    """Write a PNG whole or not at all.
 
     Args:
-        path: the file; its folder must exist.
+        path: The file; its folder must exist.
         array: uint8, (H, W, 3) RGB or (H, W) with one channel.
-        palette: for (H, W) only: colours that viewers show instead of the values, which stay what they are.
+        palette: For (H, W) only: colours that viewers show; the stored values do not change.
 
     Raises:
-        UserError: the folder does not exist or cannot be written to.
-        ValueError: the array has another shape or type.
+        UserError: The folder does not exist or cannot be written to.
+        ValueError: The array has another shape or type.
     """
     if array.dtype != np.uint8 or not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 3 and not palette)):
         raise ValueError(f"expected uint8 (H, W), or (H, W, 3) without palette, got {array.dtype} {array.shape}")
@@ -114,8 +114,9 @@ def write_png(path: str | Path, array: np.ndarray, palette: Sequence[tuple[int, 
 
 
 class _Silence:
-    """No warnings of Pillow's while any thread is inside. What Python offers for it would let threads that overlap
-    leave the filter behind for good, as it belongs to all of them.
+    """Silences Pillow's warnings while any thread is inside.
+
+    `warnings.catch_warnings` alone is shared by all threads: those that overlap would leave its filter in place.
     """
 
     def __init__(self) -> None:
@@ -138,14 +139,12 @@ class _Silence:
                 self._filters.__exit__(None, None, None)
 
 
-_PILLOW_WARNS_NOBODY = _Silence()
+_SILENCE = _Silence()
 
 
 @contextmanager
 def _opened(source: str | Path | bytes, name: str | None) -> Iterator[tuple[ImageFile.ImageFile, str]]:
-    """The image in a file or in its contents, and what errors call it; its pixels are decoded, and faults in them
-    translated, within the block.
-    """
+    """Yield the image in a file or in its contents, and how errors name it; faults are translated within the block."""
     if isinstance(source, bytes):
         called = name or "the image"
         if not source:
@@ -176,11 +175,9 @@ def _check_readable(path: Path) -> None:
 
 @contextmanager
 def _decoding(name: str) -> Iterator[None]:
-    """Translates what Pillow raises on bad files. What it only warns of (odd metadata, a size that is large but below
-    its limit) does not concern the reader of the picture.
-    """
+    """Translate Pillow's errors on bad files; its warnings (odd metadata, a large size below the limit) are ignored."""
     try:
-        with _PILLOW_WARNS_NOBODY:
+        with _SILENCE:
             yield
     except UserError:
         raise
@@ -194,15 +191,15 @@ def _decoding(name: str) -> Iterator[None]:
     except MemoryError:
         raise
     except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error, zlib.error and others
-        raise UserError(f"{name} is cut off or damaged ({error})") from error
+        raise UserError(f"{name} is truncated or damaged ({error})") from error
 
 
 def _image_to_rgb(image: Image.Image, name: str) -> np.ndarray:
     if 0 in image.size:
         raise UserError(f"{name} is empty: {image.width}x{image.height} pixels")
-    image.load()  # some formats hold the orientation behind the pixels
+    image.load()  # some formats hold the orientation after the pixels
     if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
-        image = ImageOps.exif_transpose(image)  # which copies even where there is nothing to turn
+        image = ImageOps.exif_transpose(image)  # always copies, even if there is nothing to rotate
     if image.mode == "F":
         raise UserError(f"{name} holds floating-point values of unknown range: save it with 8 or 16 bits per channel")
     if image.mode.startswith("I"):
@@ -213,7 +210,7 @@ def _image_to_rgb(image: Image.Image, name: str) -> np.ndarray:
 
 
 def _copied(image: Image.Image) -> np.ndarray:
-    """(H, W, 3) of a mode with three channels; rows at a time, as Pillow copies what it hands over more than once"""
+    """Copy an image with three channels to (H, W, 3), some rows at a time, as Pillow makes several copies of each."""
     pixels = np.empty((image.height, image.width, 3), dtype=np.uint8)
     for top in range(0, image.height, _BLOCK):
         block = image.crop((0, top, image.width, min(top + _BLOCK, image.height)))
@@ -222,7 +219,7 @@ def _copied(image: Image.Image) -> np.ndarray:
 
 
 def _sixteen_bit(values: np.ndarray, name: str) -> np.ndarray:
-    """Integers of any width, as uint16 where they fit. Pillow gives some 16-bit files 32-bit pixels."""
+    """Convert integers of any width to uint16 if they fit; Pillow gives some 16-bit files 32-bit pixels."""
     if values.min() < 0 or values.max() > np.iinfo(np.uint16).max:
         raise UserError(f"{name} has values outside 0..65535: save it with 8 or 16 bits per channel")
     return values.astype(np.uint16)

@@ -1,9 +1,9 @@
-"""PNG files, written fast.
+"""Encode PNG files fast.
 
-Pillow tries five filters on every row, which takes longer than the compression. Here all rows take the filter "Up",
-the difference to the row above. They are compressed by ISA-L where it is installed (extra `seg`), and otherwise by
-zlib, which then looks for repeated bytes only, its strategy `Z_RLE`, made for PNG. On photographs zlib takes less than
-half of Pillow's time, and ISA-L a third of zlib's, for files of about the same size.
+Pillow tries five filters on every row, which takes longer than the compression. Here all rows use the filter "Up", the
+difference from the row above. ISA-L compresses them if it is installed (extra `seg`), otherwise zlib with the strategy
+`Z_RLE`, which was made for PNG and looks for repeated bytes only. On photographs zlib takes less than half of Pillow's
+time, and ISA-L a third of zlib's, for files of about the same size.
 Format: https://www.w3.org/TR/png-3/
 """
 
@@ -17,15 +17,15 @@ import numpy as np
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _GREY, _RGB, _PALETTE = 0, 2, 3  # colour types
 _UP = 2  # filter type
-_BLOCK = 64  # rows that are filtered at a time: they stay in the processor's cache
+_BLOCK = 64  # rows that are filtered at a time, so that they stay in the processor's cache
 
 
 def encode_png(array: np.ndarray, palette: Sequence[tuple[int, int, int]] | None = None) -> bytes:
-    """The contents of a PNG file with 8 bits per channel.
+    """Return the contents of a PNG file with 8 bits per channel.
 
     Args:
         array: uint8, (H, W, 3) RGB, or (H, W) grey or, with a palette, indices into it.
-        palette: RGB, at most 256 colours. Indices beyond it are shown black.
+        palette: RGB, at most 256 colours. Indices outside it are shown black.
     """
     height, width = array.shape[:2]
     colour_type = _RGB if array.ndim == 3 else _GREY if palette is None else _PALETTE
@@ -39,7 +39,7 @@ def encode_png(array: np.ndarray, palette: Sequence[tuple[int, int, int]] | None
 
 
 def _compressed(rows: np.ndarray) -> Iterator[bytes]:
-    """The filtered rows, compressed, in parts."""
+    """Yield the filtered and compressed rows in parts."""
     compressor = _compressor()
     above = np.zeros_like(rows[:1])
     for top in range(0, len(rows), _BLOCK):

@@ -1,4 +1,4 @@
-"""Video files in and out, frame by frame, with PyAV (the extra "video")."""
+"""Read and write videos frame by frame with PyAV (extra `video`)."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,10 +12,10 @@ import numpy as np
 from fanet.errors import UserError, needs_extra
 from fanet.files import atomic_path
 
-#: Files with these endings (in any case) are taken for videos.
+#: Files with these suffixes (in any case) are videos.
 VIDEO_SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv")
 
-# H.264 plays everywhere; builds of FFmpeg without it still have MPEG-4. Its constant rate factor 18 hides its losses.
+# H.264 plays everywhere; FFmpeg builds without it have MPEG-4. At a constant rate factor of 18 losses are invisible.
 _OVERLAY_CODECS = (("libx264", {"crf": "18", "preset": "veryfast"}), ("mpeg4", {"qscale": "3"}))
 _BT709 = 1  # FFmpeg's AVCOL_SPC_BT709, AVCOL_PRI_BT709 and AVCOL_TRC_BT709
 _LIMITED = 1  # FFmpeg's AVCOL_RANGE_MPEG
@@ -23,7 +23,7 @@ _LIMITED = 1  # FFmpeg's AVCOL_RANGE_MPEG
 
 @dataclass(frozen=True)
 class Frame:
-    """A picture (H, W, 3) uint8 RGB, upright, and when it is shown, counted in the video's time base."""
+    """An upright image (H, W, 3) uint8 RGB, and its presentation time in units of the video's time base."""
 
     pixels: np.ndarray
     pts: int
@@ -33,9 +33,9 @@ class VideoFile:
     """A video that is being read.
 
     Attributes:
-        count: number of frames, as the file says; None where it does not.
-        rate: frames per second.
-        time_base: seconds per count of `Frame.pts`.
+        count: Number of frames that the file states, None if it does not.
+        rate: Frames per second.
+        time_base: Seconds per unit of `Frame.pts`.
     """
 
     def __init__(self, path: Path, container: Any) -> None:
@@ -48,10 +48,10 @@ class VideoFile:
         self.time_base: Fraction = self._stream.time_base or 1 / self.rate
 
     def frames(self) -> Iterator[Frame]:
-        """The frames as they are shown, one after the other; their times rise.
+        """Yield the frames in the order they are shown, with increasing times.
 
         Raises:
-            UserError: the file is damaged, or its frames change their size.
+            UserError: The file is damaged, or its frames change size.
         """
         step = max(1, round(1 / (self.rate * self.time_base)))
         size, pts = None, -step
@@ -59,7 +59,7 @@ class VideoFile:
             for frame in self._container.decode(self._stream):
                 pixels = _upright(frame.to_ndarray(format="rgb24"), frame.rotation)
                 if size not in (None, pixels.shape):
-                    raise UserError(f"{self.path}: the frames change their size; cut the video there")
+                    raise UserError(f"{self.path}: the frames change size; split the video there")
                 pts = pts + step if frame.pts is None else max(frame.pts, pts + 1)
                 size = pixels.shape
                 yield Frame(pixels, pts)
@@ -67,10 +67,10 @@ class VideoFile:
 
 @contextmanager
 def open_video(path: str | Path) -> Iterator[VideoFile]:
-    """Opens a video for reading.
+    """Open a video for reading.
 
     Raises:
-        UserError: the file is missing, empty or damaged, holds no video, or PyAV is not installed.
+        UserError: The file is missing, empty or damaged, holds no video, or PyAV is not installed.
     """
     av = import_av()
     path = Path(path)
@@ -87,14 +87,14 @@ def open_video(path: str | Path) -> Iterator[VideoFile]:
 
 
 class VideoWriter:
-    """A video that is being written; `write_labels_video` and `write_overlay_video` make one."""
+    """A video that is being written; `write_labels_video` and `write_overlay_video` yield one."""
 
     def __init__(self, container: Any, stream: Any) -> None:
         self._container = container
         self._stream = stream
 
     def write(self, array: np.ndarray, pts: int) -> None:
-        """Appends (H, W, 3) RGB or (H, W) grey, uint8, of the video's size, to be shown from `pts` on."""
+        """Append (H, W, 3) RGB or (H, W) grey, uint8, of the video's size, to be shown from `pts` on."""
         av = import_av()
         if array.ndim == 3:
             even = np.pad(array, ((0, array.shape[0] % 2), (0, array.shape[1] % 2), (0, 0)), mode="edge")
@@ -106,22 +106,22 @@ class VideoWriter:
         self._container.mux(self._stream.encode(frame))
 
     def finish(self) -> None:
-        """Writes what the encoder still holds back."""
+        """Write what the encoder still buffers."""
         self._container.mux(self._stream.encode(None))
 
 
 @contextmanager
 def write_labels_video(path: str | Path, like: VideoFile, size: tuple[int, int]) -> Iterator[VideoWriter]:
-    """A lossless video of label maps (FFV1, 8 bits grey), whole or not at all; `size` is (height, width)."""
+    """Write a lossless video of label maps (FFV1, 8 bits grey), whole or not at all; `size` is (height, width)."""
     with _writing(path, like, size, "ffv1", "gray", {"level": "3"}) as writer:
         yield writer
 
 
 @contextmanager
 def write_overlay_video(path: str | Path, like: VideoFile, size: tuple[int, int]) -> Iterator[VideoWriter]:
-    """A video to look at (H.264), whole or not at all; `size` is (height, width).
+    """Write a video for viewing (H.264), whole or not at all; `size` is (height, width).
 
-    The codec wants even sides: where one is odd, its last row or column is shown twice.
+    The codec needs even sides: the last row or column of an odd one is repeated.
     """
     available = import_av().codecs_available
     codec, options = next(choice for choice in _OVERLAY_CODECS if choice[0] in available)
@@ -131,10 +131,10 @@ def write_overlay_video(path: str | Path, like: VideoFile, size: tuple[int, int]
 
 
 def import_av() -> Any:
-    """The package `av`.
+    """Import the package `av`.
 
     Raises:
-        UserError: it is not installed.
+        UserError: It is not installed.
     """
     with needs_extra("video", "av"):
         import av
@@ -161,16 +161,16 @@ def _writing(
 
 @contextmanager
 def _decoding(path: Path) -> Iterator[None]:
-    """Translates what FFmpeg says of bad files."""
+    """Translate FFmpeg's errors on bad files."""
     errors = import_av().error
     try:
         yield
     except errors.PermissionError as error:
         raise UserError(f"no permission to read {path}") from error
     except errors.FFmpegError as error:
-        raise UserError(f"{path} is cut off, damaged or no video ({error.strerror})") from error
+        raise UserError(f"{path} is truncated, damaged or not a video ({error.strerror})") from error
 
 
 def _upright(pixels: np.ndarray, rotation: int) -> np.ndarray:
-    """Applies the rotation that a camera noted: degrees counterclockwise, of which quarter turns are done."""
+    """Apply the rotation that a camera recorded, in degrees counterclockwise, rounded to quarter turns."""
     return np.ascontiguousarray(np.rot90(pixels, round(rotation / 90)))

@@ -1,9 +1,9 @@
-"""Recipes: experiments as YAML files, each with its expected result, its cost and its command in the header.
+"""Recipes: experiments as YAML files, each with its expected result, cost and command in the header.
 
-A recipe states every setting, so what a file says is what runs, and a key that is not in it is a mistake.
+A recipe states every setting, so the file shows what runs, and overriding a key that is not in it is an error.
 
-There are two sorts: for segmentation, read by `load_recipe` and run by `fanet train`; and for ImageNet, which timm's
-train.py reads itself, by `-c`.
+There are two kinds: for segmentation, read by `load_recipe` and run by `fanet train`; and for ImageNet, read by timm's
+train.py itself, by `-c`.
 """
 
 import difflib
@@ -17,12 +17,12 @@ import yaml
 from fanet.errors import UserError, one_line
 
 FOLDER = Path(__file__).parent
-FREE_SUFFIX = "_kwargs"  # a mapping so named is passed on to a constructor, and may be given any key
-TIMM_KEY = "device_modules"  # by this, a recipe for timm's train.py has the models registered; no other recipe has it
+FREE_SUFFIX = "_kwargs"  # a mapping with this suffix is passed to a constructor, so it may have any key
+TIMM_KEY = "device_modules"  # only recipes for timm's train.py have this key, which makes it register the models
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML as people write it: PyYAML alone takes 3e-3 for a string, because it has no decimal point."""
+    """YAML as people write it: plain PyYAML reads 3e-3 as a string, because it has no decimal point."""
 
 
 _Loader.add_implicit_resolver(
@@ -31,51 +31,51 @@ _Loader.add_implicit_resolver(
 
 
 def available() -> list[str]:
-    """Names of the recipes that come with the package."""
+    """Return the names of the recipes that come with the package."""
     return sorted(path.stem for path in FOLDER.glob("*.yaml"))
 
 
 def recipe_path(name: str) -> Path:
-    """The file of a recipe that comes with the package.
+    """Return the file of a recipe that comes with the package.
 
     Raises:
-        UserError: there is none of this name.
+        UserError: There is no recipe of this name.
     """
     if name not in available():
         raise UserError(
-            f"no recipe is called {name!r}{_suggestion(name, available())}; there are {', '.join(available())}, "
-            "and a file of your own is named with its suffix, .yaml"
+            f"there is no recipe {name!r}{_suggestion(name, available())}; choose one of {', '.join(available())}, "
+            "or give your own file with its suffix, .yaml"
         )
     return FOLDER / f"{name}.yaml"
 
 
 def is_for_timm(path: str | Path) -> bool:
-    """Whether a recipe is for timm's train.py, not for `fanet train`.
+    """Return whether a recipe is for timm's train.py, not for `fanet train`.
 
     Raises:
-        UserError: the file cannot be read or is no recipe.
+        UserError: The file cannot be read or is not a recipe.
     """
     return TIMM_KEY in _read(Path(path))
 
 
 def summary(path: str | Path) -> str:
-    """The first sentence of a recipe's header."""
+    """Return the first sentence of a recipe's header."""
     lines = Path(path).read_text(encoding="utf-8").splitlines()
     header = " ".join(line.lstrip("# ") for line in takewhile(lambda line: line.startswith("#"), lines))
     return re.split(r"(?<=\.) |(?<=[:;]) ", header, maxsplit=1)[0].rstrip(".:;")
 
 
 def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = (), optional: Collection[str] = ()) -> dict:
-    """Reads a recipe for segmentation and changes single values of it.
+    """Read a recipe for segmentation and override single values.
 
     Args:
-        name_or_path: a name out of `available()`, or a YAML file.
+        name_or_path: A name from `available()`, or a YAML file.
         overrides: `KEY=VALUE` each, KEY with dots between the levels, VALUE in YAML: `optimizer.lr=1e-3`,
             `data.size=[128, 128]`. A key must be in the recipe, except below a mapping called `…_kwargs`.
-        optional: keys that a recipe need not have.
+        optional: Keys that may be overridden even if they are not in the recipe.
 
     Raises:
-        UserError: there is no such recipe, it is no YAML mapping, it is for timm's train.py, or an override has no
+        UserError: There is no such recipe, it is not a YAML mapping, it is for timm's train.py, or an override has no
             value or an unknown key.
     """
     is_file = Path(name_or_path).suffix in (".yaml", ".yml")
@@ -92,7 +92,7 @@ def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = (), optiona
 
 
 def flatten(recipe: Mapping, prefix: str = "") -> Iterator[tuple[str, object]]:
-    """Pairs of dotted key and value, in the recipe's order; a mapping without keys counts as a value."""
+    """Yield pairs of dotted key and value, in the recipe's order; an empty mapping counts as a value."""
     for key, value in recipe.items():
         if isinstance(value, Mapping) and value:
             yield from flatten(value, f"{prefix}{key}.")
@@ -101,7 +101,7 @@ def flatten(recipe: Mapping, prefix: str = "") -> Iterator[tuple[str, object]]:
 
 
 def unknown_key(key: str, known: Sequence[str]) -> UserError:
-    """The error for a dotted key that is not among the known ones; names those that look like it."""
+    """Build the error for an unknown dotted key; it suggests similar keys."""
     return UserError(f"the recipe has no key {key!r}{_suggestion(key, known)}")
 
 

@@ -1,14 +1,13 @@
-"""The keys of a recipe as fields of dataclasses: types and ranges are annotations, and are checked when it is read.
+"""The keys of a recipe as fields of dataclasses: annotations give types and ranges, which are checked on reading.
 
-    lr: Annotated[float, Above(0)]
+    lr: Annotated[float, Positive()]
     layer_decay: Annotated[float | None, Between(0, 1)]
 
-A field without a default must be stated in every recipe. Keys that came later have defaults, so older recipes keep
-their meaning.
+A field without a default must be in every recipe. Keys added later have defaults, so that older recipes stay valid.
 """
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from types import UnionType
 from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
@@ -20,83 +19,48 @@ Section = TypeVar("Section")
 
 
 @dataclass(frozen=True)
-class AtLeast:
-    """A number that is not below `low`."""
+class Allowed:
+    """The values that a field takes: a test, and the words after "must be" in an error."""
 
-    low: float
-
-    def allows(self, value: Any) -> bool:
-        """Whether a value of the field's type is in range."""
-        return value >= self.low
-
-    def __str__(self) -> str:
-        return f"at least {self.low}"
+    test: Callable[[Any], bool]
+    words: Callable[[], str]
 
 
-@dataclass(frozen=True)
-class Above:
-    """A number above `low`, or a list of such numbers."""
-
-    low: float
-
-    def allows(self, value: Any) -> bool:
-        """Whether a value of the field's type is in range."""
-        return min(value, default=self.low) > self.low if isinstance(value, list) else value > self.low
-
-    def __str__(self) -> str:
-        return "positive" if self.low == 0 else f"above {self.low}"
+def AtLeast(low: float) -> Allowed:
+    """Allow numbers that are not below `low`."""
+    return Allowed(lambda value: value >= low, lambda: f"at least {low}")
 
 
-@dataclass(frozen=True)
-class Between:
-    """A number from `low` to `high`, both included."""
-
-    low: float
-    high: float
-
-    def allows(self, value: Any) -> bool:
-        """Whether a value of the field's type is in range."""
-        return self.low <= value <= self.high
-
-    def __str__(self) -> str:
-        return f"in {self.low}..{self.high}"
+def Between(low: float, high: float) -> Allowed:
+    """Allow numbers from `low` to `high`, both included."""
+    return Allowed(lambda value: low <= value <= high, lambda: f"in {low}..{high}")
 
 
-@dataclass(frozen=True)
-class OneOf:
-    """One of several words, those that the collection holds when a recipe is read."""
-
-    words: Collection[str]
-
-    def allows(self, value: Any) -> bool:
-        """Whether a value of the field's type is in range."""
-        return value in self.words
-
-    def __str__(self) -> str:
-        return " or ".join(self.words)
+def Positive() -> Allowed:
+    """Allow numbers above 0, and lists of them."""
+    return Allowed(lambda value: min(value if isinstance(value, list) else [value], default=0) > 0, lambda: "positive")
 
 
-class PositivePair:
-    """A list of two numbers above 0."""
+def PositivePair() -> Allowed:
+    """Allow lists of two numbers above 0."""
+    return Allowed(lambda value: len(value) == 2 and min(value) > 0, lambda: "two numbers above 0")
 
-    def allows(self, value: Any) -> bool:
-        """Whether a value of the field's type is in range."""
-        return len(value) == 2 and min(value) > 0
 
-    def __str__(self) -> str:
-        return "two numbers above 0"
+def OneOf(words: Collection[str]) -> Allowed:
+    """Allow the words in a collection, including those that are added to it later."""
+    return Allowed(lambda value: value in words, lambda: " or ".join(words))
 
 
 def read_section(section: type[Section], values: Any, prefix: str = "") -> Section:
-    """Build the dataclass `section` from the mapping `values`, and the dataclasses of its fields in turn.
+    """Build the dataclass `section` from the mapping `values`, including dataclasses among its fields.
 
     Args:
-        section: Of the recipe, or the whole of it.
+        section: Dataclass of a section or of a whole recipe.
         values: Its keys and values.
-        prefix: What stands before its keys in messages: `train.`.
+        prefix: Prefix of its keys in messages, such as `train.`.
 
     Raises:
-        UserError: a key is unknown or missing, or a value has the wrong type or is out of range.
+        UserError: A key is unknown or missing, or a value has the wrong type or is out of range.
     """
     if not isinstance(values, Mapping):
         raise UserError(f"{prefix.rstrip('.') or 'a recipe'} must be a mapping of keys to values, got {values!r}")
@@ -106,12 +70,12 @@ def read_section(section: type[Section], values: Any, prefix: str = "") -> Secti
             raise unknown_key(f"{prefix}{key}", [f"{prefix}{name}" for name in kinds])
     given = {key: values[key] for key in kinds if key in values}
     if missing := [key for key in kinds if key not in given and key not in _defaults(section)]:
-        raise UserError(f"the recipe lacks the key {prefix + missing[0]!r}: every setting has to be stated")
+        raise UserError(f"the recipe lacks the key {prefix + missing[0]!r}: it must state every setting")
     return section(**{key: _value(kinds[key], value, f"{prefix}{key}") for key, value in given.items()})
 
 
 def optional_keys(section: type, prefix: str = "") -> dict[str, Any]:
-    """Return the dotted keys below a section that a recipe may leave out, with the values that they then have."""
+    """Return the dotted keys below a section that a recipe may leave out, with their defaults."""
     found: dict[str, Any] = {}
     kinds = get_type_hints(section)
     for key, default in _defaults(section).items():
@@ -134,7 +98,7 @@ def _defaults(section: type) -> dict[str, Any]:
 
 
 def _value(kind: Any, value: Any, key: str) -> Any:
-    """`value` as the annotation `kind` of a field wants it."""
+    """Convert `value` to the type in a field's annotation `kind`, and check its range."""
     if is_dataclass(kind):
         return read_section(kind, value, f"{key}.")  # type: ignore[arg-type]
     if get_origin(kind) is not Annotated:
@@ -142,8 +106,9 @@ def _value(kind: Any, value: Any, key: str) -> Any:
     plain, *ranges = get_args(kind)
     typed = _typed(plain, value, key)
     for allowed in ranges if typed is not None else ():
-        if not allowed.allows(typed):
-            raise UserError(f"{key} must be {allowed}{' or null' if _is_optional(plain) else ''}, got {value!r}")
+        if not allowed.test(typed):
+            or_null = " or null" if _is_optional(plain) else ""
+            raise UserError(f"{key} must be {allowed.words()}{or_null}, got {value!r}")
     return typed
 
 
@@ -169,5 +134,5 @@ def _in_words(kind: Any) -> str:
         return " or ".join(_in_words(option) for option in get_args(kind))
     if get_origin(kind) is list:
         return f"a list, each item {_in_words(get_args(kind)[0])}"
-    words = {int: "a whole number", float: "a finite number", bool: "true or false", str: "a text", dict: "a mapping"}
+    words = {int: "a whole number", float: "a finite number", bool: "true or false", str: "text", dict: "a mapping"}
     return words.get(kind, "null")

@@ -1,4 +1,4 @@
-"""What lies on the belt but belongs to no class: paper, newsprint, cloth, cord, twigs, leaves."""
+"""Objects on the belt that belong to no class: paper, newsprint, cloth, cord, twigs, leaves."""
 
 import math
 
@@ -11,9 +11,9 @@ from fanet.scenes.shapes import SUBPIXEL_BITS, blob, fixed_point, grid, inside, 
 
 
 def background(draw: Draw, size: float) -> SceneObject:
-    """A thing of no class, about `size` pixels long.
+    """Draw an object of no class, about `size` pixels long.
 
-    Difficulty favours what looks like a class: magazine pages, kraft paper and cloth.
+    Difficulty favours objects that look like a class: magazine pages, kraft paper and cloth.
     """
     hard = draw.difficulty
     kind = draw.one_of(
@@ -35,22 +35,22 @@ def background(draw: Draw, size: float) -> SceneObject:
 
 
 def _object(draw: Draw, colour: np.ndarray, mask: np.ndarray, warp: tuple[float, float]) -> SceneObject:
-    """A thing that lies flat and does not shine."""
+    """Make an object that lies flat and does not shine."""
     return SceneObject(colour, mask, draw.between(*warp), draw.between(0.005, 0.03))
 
 
 def _canvas(draw: Draw, size: float) -> tuple[int, int]:
-    """Height and width in pixels of most things here."""
+    """Choose height and width in pixels, for most objects here."""
     return draw.pixels(size, (0.6, 1)), draw.pixels(size, (0.4, 1))
 
 
 def _white(draw: Draw, value: tuple[float, float]) -> np.ndarray:
-    """The colour of white paper; with growing difficulty not only yellowish."""
+    """Choose the colour of white paper; with growing difficulty not only yellowish."""
     return draw.colour((0.08, 0.15 + 0.4 * draw.difficulty), (0, 0.1), value)
 
 
 def _page(draw: Draw, size: float, kind: str) -> SceneObject:
-    """A sheet of paper, newsprint or kraft paper, or a page of a magazine, mostly printed."""
+    """Draw a sheet of paper, newsprint or kraft paper, or a page of a magazine, mostly printed."""
     shape = height, width = _canvas(draw, size)
     if kind == "paper":
         base = _white(draw, (0.7, 0.97))
@@ -73,7 +73,7 @@ def _page(draw: Draw, size: float, kind: str) -> SceneObject:
 
 
 def _ball(draw: Draw, size: float) -> SceneObject:
-    """Paper crumpled into a ball: creases without glints."""
+    """Draw paper crumpled into a ball: creases without glints."""
     shape = _canvas(draw, size)
     creases = draw.texture("crumple", shape, draw.between(0.5, 1.1)) + draw.texture("crumple", shape, 0.5)
     colour = shaded(_white(draw, (0.65, 0.95)), 0.5 + 0.3 * creases)
@@ -81,7 +81,7 @@ def _ball(draw: Draw, size: float) -> SceneObject:
 
 
 def _cloth(draw: Draw, size: float) -> SceneObject:
-    """A rag: soft folds, a weave, at times stripes."""
+    """Draw a rag: soft folds, a weave, sometimes stripes."""
     shape = height, width = _canvas(draw, size)
     y, x = np.arange(height, dtype=np.float32)[:, None], np.arange(width, dtype=np.float32)[None]
     thread = 2 * math.pi / (draw.between(2.2, 3.6) * draw.detail)
@@ -94,7 +94,7 @@ def _cloth(draw: Draw, size: float) -> SceneObject:
 
 
 def _cord(draw: Draw, size: float) -> SceneObject:
-    """A winding cord or cable, lit along its middle."""
+    """Draw a winding cord or cable, lit along its middle."""
     side = max(14, int(1.3 * size))
     along = np.linspace(0.05, 0.95, 24)
     points = np.stack([along * side, side / 2 + 0.16 * side * draw.curve(24, 6)], axis=1)
@@ -108,7 +108,7 @@ def _cord(draw: Draw, size: float) -> SceneObject:
 
 
 def _twig(draw: Draw, size: float) -> SceneObject:
-    """A thin piece of wood, streaked along its length."""
+    """Draw a thin piece of wood, streaked along its length."""
     shape = height, width = draw.pixels(size, (1, 1), 10), draw.pixels(size, (0.06, 0.16), 4)
     streaks = 0.15 * draw.texture("fibre", (width, height)).T
     colour = shaded(draw.colour((0.05, 0.11), (0.3, 0.6), (0.25, 0.6)), 1 + streaks)
@@ -116,7 +116,7 @@ def _twig(draw: Draw, size: float) -> SceneObject:
 
 
 def _leaf(draw: Draw, size: float) -> SceneObject:
-    """A leaf, pointed at both ends, with veins."""
+    """Draw a leaf, pointed at both ends, with veins."""
     height = draw.pixels(size, (0.7, 0.7))
     shape = height, width = height, draw.pixels(height, (0.35, 0.6), 5)
     y, x = grid(shape)

@@ -10,7 +10,7 @@ from fanet.scenes.shapes import ragged_quadrilateral
 
 
 def cardboard(draw: Draw, size: float) -> SceneObject:
-    """A piece of cardboard about `size` pixels long."""
+    """Draw a piece of cardboard about `size` pixels long."""
     shape = height, width = draw.pixels(size, (0.65, 1)), draw.pixels(size, (0.35, 0.9))
     base = _board_colour(draw)
     flutes = np.sin(np.arange(width, dtype=np.float32) * (2 * math.pi / (draw.between(2.6, 5.5) * draw.detail)))
@@ -21,7 +21,7 @@ def cardboard(draw: Draw, size: float) -> SceneObject:
         _fold(draw, brightness, crease=max(1, round(size / 40)))
     colour = shaded(base, brightness)
     highlight = None
-    # Below some size in pixels these would be mere specks.
+    # On smaller objects these would be mere specks.
     roomy = size > 22 * draw.detail
     if roomy and draw.chance(0.4):
         edge = max(3, int(0.1 * height))
@@ -37,20 +37,20 @@ def cardboard(draw: Draw, size: float) -> SceneObject:
 
 
 def _board_colour(draw: Draw) -> np.ndarray:
-    """Brown; with growing difficulty now and then a whitish coated board that colour cannot tell from paper."""
+    """Choose a brown, or with growing difficulty sometimes the white of coated board, which looks like paper."""
     if draw.chance(0.12 * draw.difficulty):
         return draw.colour((0.1, 0.1), (0.03, 0.15), (0.6, 0.9))
     return draw.colour((0.055, 0.105), (0.25, 0.55), (0.36, 0.8))
 
 
 def _paper_surface(draw: Draw, shape: tuple[int, int]) -> np.ndarray:
-    """Brightness (h, w) around 1 of rough brown paper: stains, fibres, grain."""
+    """Return the brightness (h, w), around 1, of rough brown paper: stains, fibres, grain."""
     stains = 0.22 * (draw.texture("cloud", shape) - 0.5)
     return 1 + stains + 0.035 * draw.texture("fibre", shape) + 0.05 * draw.texture("grain", shape)
 
 
 def _fold(draw: Draw, brightness: np.ndarray, crease: int) -> None:
-    """Folds the sheet, in place: a dark crease, and beyond it a panel that meets the light at another angle."""
+    """Fold the sheet, in place: a dark crease, and a panel on one side that faces the light at another angle."""
     across = brightness if draw.chance(0.5) else brightness.T
     place = int(draw.between(0.2, 0.8) * len(across))
     across[place:] *= draw.between(0.78, 1.2)
@@ -58,7 +58,7 @@ def _fold(draw: Draw, brightness: np.ndarray, crease: int) -> None:
 
 
 def _stamp(draw: Draw, colour: np.ndarray) -> None:
-    """Prints a block of words somewhere on the sheet, in place."""
+    """Print a block of words somewhere on the sheet, in place."""
     height, width = colour.shape[:2]
     top, left = int(draw.between(0.08, 0.6) * height), int(draw.between(0.05, 0.5) * width)
     rows = (top, top + int(draw.between(0.15, 0.4) * height))
@@ -67,7 +67,7 @@ def _stamp(draw: Draw, colour: np.ndarray) -> None:
 
 
 def _tape(draw: Draw, colour: np.ndarray) -> np.ndarray:
-    """Sticks a strip of shiny packing tape across the sheet, in place, and returns its highlight (h, w)."""
+    """Put a strip of shiny packing tape across the sheet, in place, and return its highlight (h, w)."""
     shape = height, width = colour.shape[:2]
     shine = np.zeros(shape, np.float32)
     breadth = max(2, int(draw.between(0.07, 0.2) * min(shape)))
@@ -85,7 +85,7 @@ def _tape(draw: Draw, colour: np.ndarray) -> np.ndarray:
 
 
 def _cut_corner(draw: Draw, mask: np.ndarray) -> None:
-    """Takes a rectangle away at a corner, in place."""
+    """Cut a rectangle off a corner, in place."""
     corner = mask[:: draw.integer(0, 2) * 2 - 1, :: draw.integer(0, 2) * 2 - 1]
     height, width = (int(side * draw.between(0.2, 0.55)) for side in mask.shape)
     corner[:height, :width] = 0

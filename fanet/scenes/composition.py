@@ -1,4 +1,4 @@
-"""How things come to lie on a belt: the belt, which things and how large, and each thing pasted over the last."""
+"""Compose a scene: the belt, which objects of what size, and each object pasted over the previous ones."""
 
 import math
 
@@ -21,20 +21,20 @@ MAKERS = (
     metal,
     soft_plastic,
 )  # by label, in the order of fanet.classes.ZEROWASTE
-MAKER_WEIGHTS = np.array([0.28, 0.185, 0.175, 0.165, 0.19])  # chosen for the share of the classes in the pixels
+MAKER_WEIGHTS = np.array([0.28, 0.185, 0.175, 0.165, 0.19])  # chosen for the classes' shares of the pixels
 
 SMALLEST, LARGEST = 12, 150  # sizes of objects in pixels
-FULL_VIEW = 256  # a frame whose short side is longer shows no more of the belt, but the same at a higher resolution
-BRIGHTEST = 1.25  # light beyond white, which the lamp and the camera may still bring back
+FULL_VIEW = 256  # a frame whose short side is longer shows the same part of the belt at a higher resolution
+BRIGHTEST = 1.25  # above white, which the lamp and the camera may still darken
 
 
 def magnification(shape: tuple[int, int]) -> float:
-    """How many times larger than in a frame of `FULL_VIEW` pixels things are, 1 for smaller frames."""
+    """Return how many times larger objects are than in a frame of `FULL_VIEW` pixels; 1 for smaller frames."""
     return max(1.0, min(shape) / FULL_VIEW)
 
 
 def belt(draw: Draw, shape: tuple[int, int]) -> np.ndarray:
-    """The empty belt (H, W, 3) float32: dull and dark, with grain, often ribs, at times a seam, and dirt."""
+    """Draw the empty belt (H, W, 3) float32: dull and dark, with grain and dirt, often ribs, sometimes a seam."""
     across = draw.chance(0.5)
     area = shape[::-1] if across else shape
     broad = max(1.0, max(shape) / TILE) / draw.detail
@@ -51,15 +51,15 @@ def belt(draw: Draw, shape: tuple[int, int]) -> np.ndarray:
         brightness[seam : seam + breadth] *= draw.between(0.4, 1.5)
     dirt = np.clip(2.4 * draw.texture("cloud", area, broad) - 1.3, 0, 1) * draw.between(0, 0.8)
     clean = shaded(draw.colour((0, 1), (0, 0.25), (0.14, 0.5)), brightness)
-    picture = mixed(clean, draw.colour((0.05, 0.12), (0.1, 0.4), (0.1, 0.45)), dirt)
-    return np.ascontiguousarray(picture.transpose(1, 0, 2) if across else picture)
+    image = mixed(clean, draw.colour((0.05, 0.12), (0.1, 0.4), (0.1, 0.45)), dirt)
+    return np.ascontiguousarray(image.transpose(1, 0, 2) if across else image)
 
 
 def object_sizes(draw: Draw, shape: tuple[int, int]) -> np.ndarray:
-    """Sizes in pixels of the objects of a frame, in the order they fall: large ones mostly below small ones.
+    """Choose the sizes in pixels of the objects of a frame, in the order they are pasted: mostly large ones first.
 
-    Sizes spread evenly over their logarithm, with a lean to large ones that difficulty takes away. Their number grows
-    with the view a little slower than its area, because larger views have larger objects, and with difficulty.
+    Sizes are spread evenly on a log scale, with a preference for large ones that difficulty reduces. Their number grows
+    with difficulty, and a little more slowly than the area of the view, because larger views have larger objects.
     """
     short, long = min(shape), max(shape)
     scale = magnification(shape)
@@ -71,65 +71,65 @@ def object_sizes(draw: Draw, shape: tuple[int, int]) -> np.ndarray:
 
 
 def compose(draw: Draw, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """A cluttered belt: picture (H, W, 3) float32 and labels (H, W) uint8."""
-    picture, labels = belt(draw, shape), np.zeros(shape, np.uint8)
+    """Draw a cluttered belt: image (H, W, 3) float32 and labels (H, W) uint8."""
+    image, labels = belt(draw, shape), np.zeros(shape, np.uint8)
     weights = MAKER_WEIGHTS * draw.rng.uniform(0.4, 1.6, len(MAKERS))
     sizes = object_sizes(draw, shape)
     kinds = draw.rng.choice(len(MAKERS), len(sizes), p=weights / weights.sum())
     angle, length = draw.angle(), draw.between(0.6, 1.3)
     shadow = (length * math.cos(angle), length * math.sin(angle))
     for label, size in zip(kinds.tolist(), sizes.tolist(), strict=True):
-        thing = MAKERS[label](draw, size)
-        # Some lie partly outside of the frame.
+        item = MAKERS[label](draw, size)
+        # Some are partly outside the frame.
         centre = (draw.between(-0.05, 1.05) * shape[1], draw.between(-0.05, 1.05) * shape[0])
-        paste(draw, picture, labels, thing, label, centre, shadow)
-    return picture, labels
+        paste(draw, image, labels, item, label, centre, shadow)
+    return image, labels
 
 
 def paste(
     draw: Draw,
-    picture: np.ndarray,
+    image: np.ndarray,
     labels: np.ndarray,
-    thing: SceneObject,
+    item: SceneObject,
     label: int,
     centre: tuple[float, float],
     shadow: tuple[float, float],
 ) -> None:
-    """Puts an object, turned and bent at random, with its shadow, into picture and labels, in place.
+    """Paste an object, rotated and bent at random, and its shadow into image and labels, in place.
 
     `centre` is x, y in pixels, `shadow` the direction x, y of shadows and their length relative to an object's rise.
     """
-    height, width = thing.mask.shape
-    rise = thing.rise * max(height, width)
-    reach = 0.5 * math.hypot(height, width) * (1 + thing.warp) + 1.3 * rise + 3
+    height, width = item.mask.shape
+    rise = item.rise * max(height, width)
+    reach = 0.5 * math.hypot(height, width) * (1 + item.warp) + 1.3 * rise + 3
     left, top = (max(0, int(place - reach)) for place in centre)
-    right, bottom = min(picture.shape[1], int(centre[0] + reach) + 1), min(picture.shape[0], int(centre[1] + reach) + 1)
+    right, bottom = min(image.shape[1], int(centre[0] + reach) + 1), min(image.shape[0], int(centre[1] + reach) + 1)
     if right - left < 3 or bottom - top < 3:
         return
-    lookup = _lookup(draw, thing, (top, bottom, left, right), centre)
-    mask = cv2.remap(thing.mask, *lookup, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+    lookup = _lookup(draw, item, (top, bottom, left, right), centre)
+    mask = cv2.remap(item.mask, *lookup, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
     if mask.max() <= 0.5:
         return
-    region = picture[top:bottom, left:right]
-    _cast_shadow(region, mask, thing, rise, shadow)
-    region[...] = _covered(region, mask, thing, lookup)
+    region = image[top:bottom, left:right]
+    _cast_shadow(region, mask, item, rise, shadow)
+    region[...] = _covered(region, mask, item, lookup)
     labels[top:bottom, left:right][mask > 0.5] = label
 
 
 def _lookup(
-    draw: Draw, thing: SceneObject, box: tuple[int, int, int, int], centre: tuple[float, float]
+    draw: Draw, item: SceneObject, box: tuple[int, int, int, int], centre: tuple[float, float]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Where on the object's canvas each pixel of a box (top, bottom, left, right) looks: x and y (h, w) float32."""
+    """Map each pixel of a box (top, bottom, left, right) to the object's canvas: x and y (h, w) float32."""
     top, bottom, left, right = box
-    height, width = thing.mask.shape
+    height, width = item.mask.shape
     angle = draw.angle()
     cosine, sine = math.cos(angle), math.sin(angle)
     across = np.arange(left, right, dtype=np.float32)[None] - centre[0]
     down = np.arange(top, bottom, dtype=np.float32)[:, None] - centre[1]
     x = cosine * across + sine * down + (width / 2 - 0.5)
     y = cosine * down - sine * across + (height / 2 - 0.5)
-    if thing.warp > 0.012:  # less would not be seen
-        strength = 4 * thing.warp * min(height, width)
+    if item.warp > 0.012:  # less is not visible
+        strength = 4 * item.warp * min(height, width)
         stretch = max(0.5, max(height, width) / 110) / draw.detail
         x += strength * (draw.texture("soft", x.shape, stretch) - 0.5)
         y += strength * (draw.texture("soft", y.shape, stretch) - 0.5)
@@ -137,33 +137,33 @@ def _lookup(
 
 
 def _cast_shadow(
-    region: np.ndarray, mask: np.ndarray, thing: SceneObject, rise: float, shadow: tuple[float, float]
+    region: np.ndarray, mask: np.ndarray, item: SceneObject, rise: float, shadow: tuple[float, float]
 ) -> None:
-    """Darkens, in place, what lies around an object; translucent objects cast a weaker shadow."""
+    """Darken the surroundings of an object, in place; translucent objects cast a weaker shadow."""
     softness = 2 * int(0.8 * rise) + 3
     shift = np.array([[1, 0, shadow[0] * rise], [0, 1, shadow[1] * rise]], np.float32)
     shade = cv2.warpAffine(cv2.blur(mask, (softness, softness)), shift, mask.shape[::-1], flags=cv2.INTER_NEAREST)
-    density = 0.5 if thing.opacity is None else 0.5 * float(thing.opacity.mean())
+    density = 0.5 if item.opacity is None else 0.5 * float(item.opacity.mean())
     region *= (1 - density * shade * (1 - mask))[..., None]
 
 
 def _covered(
-    region: np.ndarray, mask: np.ndarray, thing: SceneObject, lookup: tuple[np.ndarray, np.ndarray]
+    region: np.ndarray, mask: np.ndarray, item: SceneObject, lookup: tuple[np.ndarray, np.ndarray]
 ) -> np.ndarray:
-    """The region with the object over it."""
+    """Return the region with the object over it."""
 
     def placed(canvas: np.ndarray) -> np.ndarray:
         return cv2.remap(canvas, *lookup, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
     below, cover = region, mask
-    if thing.opacity is not None:
-        cover = mask * placed(thing.opacity)
-        if thing.frost:
-            width = 2 * thing.frost + 1
+    if item.opacity is not None:
+        cover = mask * placed(item.opacity)
+        if item.frost:
+            width = 2 * item.frost + 1
             below = mixed(below, cv2.blur(below, (width, width)), mask)
-        if thing.tint is not None:
-            below = below * (1 - mask[..., None] * (0.55 * (1 - thing.tint)))
-    result = mixed(below, placed(thing.colour), cover)
-    if thing.highlight is not None:
-        result += (mask * placed(thing.highlight))[..., None]
+        if item.tint is not None:
+            below = below * (1 - mask[..., None] * (0.55 * (1 - item.tint)))
+    result = mixed(below, placed(item.colour), cover)
+    if item.highlight is not None:
+        result += (mask * placed(item.highlight))[..., None]
     return np.clip(result, 0, BRIGHTEST)

@@ -9,11 +9,11 @@ from fanet.scenes.objects import SceneObject, bell, dark_or_light_ink, mixed, pu
 from fanet.scenes.shapes import blob, grid, inside, ragged_quadrilateral, superellipse, superellipse_radius
 
 RUST = np.array([0.4, 0.22, 0.12], np.float32)
-BRIGHTEST = 1.3  # reflections beyond white lose their colour in the camera, but not without bound
+BRIGHTEST = 1.3  # reflections above white lose their colour in the camera
 
 
 def metal(draw: Draw, size: float) -> SceneObject:
-    """A metal thing about `size` pixels long."""
+    """Draw a metal object about `size` pixels long."""
     kind = draw.one_of({"can": 0.4, "foil": 0.22, "lid": 0.14, "tray": 0.12, "scrap": 0.12})
     tint = draw.colour((0.05, 0.65), (0, 0.1), (1, 1))
     made = {"can": _can, "foil": _foil, "lid": _lid, "tray": _tray, "scrap": _scrap}[kind](draw, size, tint)
@@ -24,13 +24,13 @@ def metal(draw: Draw, size: float) -> SceneObject:
 def _object(
     draw: Draw, colour: np.ndarray, mask: np.ndarray, highlight: np.ndarray, warp: tuple[float, float]
 ) -> SceneObject:
-    """A metal thing, which hides all below it."""
+    """Make a metal object, which is opaque."""
     highlight = np.broadcast_to(highlight, mask.shape).astype(np.float32)
     return SceneObject(colour, mask, draw.between(*warp), draw.between(0.03, 0.08), highlight=highlight)
 
 
 def _can(draw: Draw, size: float, tint: np.ndarray) -> SceneObject:
-    """A can on its side: streaks that run along it, beads across, one end in view, dents, at times a printed wrap."""
+    """Draw a can on its side: streaks along it, beads across, one end in view, dents, sometimes a printed wrap."""
     shape = height, width = draw.pixels(size, (1, 1)), draw.pixels(size, (0.5, 0.75), 6)
     y, x = grid(shape)
     streaks = 0.45 + 0.28 * draw.curve(width, draw.integer(5, 9))
@@ -43,53 +43,53 @@ def _can(draw: Draw, size: float, tint: np.ndarray) -> SceneObject:
     if draw.chance(0.5):
         dents = draw.texture("crumple", shape, draw.between(0.4, 0.8))
         brightness, highlight = brightness * (0.5 + dents), highlight * dents
-    picture = shaded(tint, brightness)
+    image = shaded(tint, brightness)
     if draw.chance(0.15 + 0.4 * draw.difficulty):
-        _wrap(draw, picture, brightness)
+        _wrap(draw, image, brightness)
     elif draw.chance(0.6):
-        _end_face(picture, highlight, y, x, tint)
-    return _object(draw, picture, mask, highlight, warp=(0.01, 0.1))
+        _end_face(image, highlight, y, x, tint)
+    return _object(draw, image, mask, highlight, warp=(0.01, 0.1))
 
 
 def _beads(draw: Draw, y: np.ndarray) -> np.ndarray:
-    """Factor (h, 1) on the brightness: the rims at both ends and up to four beads between."""
+    """Return a factor (h, 1) on the brightness: the rims at both ends and up to four beads in between."""
     rims = 1 + 0.3 * (bell(np.abs(y) - 0.84, 0.03) - bell(np.abs(y) - 0.76, 0.04))
     for _ in range(draw.integer(0, 5)):
         rims = rims * (1 + draw.between(-0.3, 0.2) * bell(y - draw.between(-0.7, 0.7), 0.03))
     return rims
 
 
-def _wrap(draw: Draw, picture: np.ndarray, brightness: np.ndarray) -> None:
-    """Prints a coloured wrap round a can, in place, through which the metal's light shows."""
+def _wrap(draw: Draw, image: np.ndarray, brightness: np.ndarray) -> None:
+    """Print a coloured wrap around a can, in place; the metal shines through."""
     height, width = brightness.shape
     top, bottom = int(height * draw.between(0.1, 0.25)), int(height * draw.between(0.7, 0.9))
     colour = draw.colour((0, 1), (0.4, 0.95), (0.5, 1.1))
-    picture[top:bottom] = shaded(colour, brightness[top:bottom] + 0.12)
+    image[top:bottom] = shaded(colour, brightness[top:bottom] + 0.12)
     margins = int(0.2 * width), int(0.8 * width)
-    put_print(draw, picture, (top + 2, bottom - 2), margins, dark_or_light_ink(draw, 0.3), 0.7)
+    put_print(draw, image, (top + 2, bottom - 2), margins, dark_or_light_ink(draw, 0.3), 0.7)
 
 
-def _end_face(picture: np.ndarray, highlight: np.ndarray, y: np.ndarray, x: np.ndarray, tint: np.ndarray) -> None:
-    """Shows the round end of a can, in place: a flat grey ellipse inside a bright rim."""
+def _end_face(image: np.ndarray, highlight: np.ndarray, y: np.ndarray, x: np.ndarray, tint: np.ndarray) -> None:
+    """Draw the round end of a can, in place: a flat grey ellipse inside a bright rim."""
     radius = np.sqrt((x / 0.95) ** 2 + ((y + 0.83) / 0.13) ** 2)
     face = shaded(tint, np.where(radius > 0.78, 0.95, 0.42 + 0.22 * x))
     on_face = np.clip((1 - radius) * 4, 0, 1)
-    picture[...] = mixed(picture, face, on_face)
+    image[...] = mixed(image, face, on_face)
     highlight *= 1 - on_face
 
 
 def _foil(draw: Draw, size: float, tint: np.ndarray) -> SceneObject:
-    """Crumpled foil: facets from nearly black to glaring, side by side."""
+    """Draw crumpled foil: facets from nearly black to glaring, side by side."""
     shape = draw.pixels(size, (1, 1)), draw.pixels(size, (0.5, 1))
     facets = draw.texture("crumple", shape, draw.between(0.3, 0.65))
     finer = draw.texture("crumple", shape, draw.between(0.3, 0.6))
-    picture = shaded(tint, 0.16 + 0.55 * facets + 0.35 * finer * facets)
+    image = shaded(tint, 0.16 + 0.55 * facets + 0.35 * finer * facets)
     highlight = 0.8 * np.clip(1.7 * facets * finer - 0.55, 0, 1)
-    return _object(draw, picture, blob(draw, shape, 0.25), highlight, warp=(0.03, 0.12))
+    return _object(draw, image, blob(draw, shape, 0.25), highlight, warp=(0.03, 0.12))
 
 
 def _lid(draw: Draw, size: float, tint: np.ndarray) -> SceneObject:
-    """A turned lid: two opposite fans of light, fine rings, a raised rim."""
+    """Draw a turned lid: two opposite fans of light, fine rings, a raised rim."""
     shape = (draw.pixels(size, (0.8, 0.8), 7),) * 2
     y, x = grid(shape)
     radius = superellipse_radius(y, x, 2)
@@ -101,7 +101,7 @@ def _lid(draw: Draw, size: float, tint: np.ndarray) -> SceneObject:
 
 
 def _tray(draw: Draw, size: float, tint: np.ndarray) -> SceneObject:
-    """A foil tray from above: pleated walls round a crumpled floor."""
+    """Draw a foil tray from above: pleated walls around a crumpled floor."""
     shape = height, width = draw.pixels(size, (1, 1)), draw.pixels(size, (0.55, 1))
     y, x = grid(shape)
     radius = superellipse_radius(y, x, draw.between(2, 6))
@@ -117,14 +117,14 @@ def _tray(draw: Draw, size: float, tint: np.ndarray) -> SceneObject:
 
 
 def _scrap(draw: Draw, size: float, tint: np.ndarray) -> SceneObject:
-    """A bent strip of sheet metal with bands of light along it, at times rusty."""
+    """Draw a bent strip of sheet metal with bands of light along it, sometimes rusty."""
     shape = height, width = draw.pixels(size, (1, 1)), draw.pixels(size, (0.25, 0.6), 6)
     bands = draw.curve(width, 7)
     brightness = np.clip(0.45 + 0.3 * bands, 0.1, 1.1) * (0.75 + 0.3 * draw.texture("soft", shape))
     brightness = brightness + 0.06 * draw.texture("fibre", (width, height)).T
-    picture = shaded(tint, brightness)
+    image = shaded(tint, brightness)
     if draw.chance(0.4):
         rusty = np.clip(2.2 * draw.texture("cloud", shape) - 1, 0, 1)
-        picture = mixed(picture, shaded(RUST, 0.7 + 0.5 * draw.texture("cloud", shape)), rusty)
+        image = mixed(image, shaded(RUST, 0.7 + 0.5 * draw.texture("cloud", shape)), rusty)
     highlight = 0.6 * np.clip(bands - 1, 0, 1)
-    return _object(draw, picture, ragged_quadrilateral(draw, shape, 0.2, 0.02), highlight, warp=(0.02, 0.1))
+    return _object(draw, image, ragged_quadrilateral(draw, shape, 0.2, 0.02), highlight, warp=(0.02, 0.1))

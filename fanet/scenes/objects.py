@@ -1,4 +1,4 @@
-"""What a thing on the belt consists of, and what all materials paint with."""
+"""What an object on the belt consists of, and helpers that all materials use."""
 
 from dataclasses import dataclass
 
@@ -9,12 +9,17 @@ from fanet.scenes.draw import Draw
 
 @dataclass
 class SceneObject:
-    """One thing, seen from above and not yet turned, on a canvas of its own.
+    """One object, seen from above and not yet rotated, on its own canvas.
 
-    `colour` (h, w, 3) float32 RGB is its lit surface, about 0..1; `mask` (h, w) is 1 on the object. `opacity` (h, w)
-    in 0..1 tells how much of what lies below it hides, None for all of it. `highlight` (h, w) is light added on top.
-    Through a translucent object the things below look blurred over `frost` pixels and multiplied by about `tint`
-    (3,). `warp` is how far its outline is bent and `rise` how high it stands, for its shadow, as shares of its size.
+    Attributes:
+        colour: The lit surface, (h, w, 3) float32 RGB, about 0..1.
+        mask: 1 on the object, (h, w).
+        warp: How far the outline is bent, as a share of the object's size.
+        rise: How high the object is, for its shadow, as a share of its size.
+        highlight: Light added on top, (h, w).
+        opacity: 0..1, (h, w); None for an opaque object.
+        frost: Pixels over which a translucent object blurs the scene below.
+        tint: What a translucent object multiplies the scene below by, about, (3,).
     """
 
     colour: np.ndarray
@@ -28,25 +33,25 @@ class SceneObject:
 
 
 def shaded(colour: np.ndarray, brightness: np.ndarray) -> np.ndarray:
-    """A colour (3,) under a brightness (h, w), as a picture (h, w, 3) float32."""
+    """Multiply a colour (3,) by a brightness (h, w): (h, w, 3) float32."""
     return (brightness[..., None] * colour).astype(np.float32, copy=False)
 
 
 def mixed(first: np.ndarray, second: np.ndarray, share: np.ndarray) -> np.ndarray:
-    """Two pictures (h, w, 3), or colours, with a share (h, w) in 0..1 of the second."""
+    """Blend two images (h, w, 3), or colours, with a share (h, w) in 0..1 of the second."""
     return first + share[..., None] * (second - first)
 
 
 def bell(values: np.ndarray, width: float) -> np.ndarray:
-    """A bump of height 1 at value 0 that falls to 1/e at plus and minus `width`."""
+    """Compute a bump of height 1 at 0 that falls to 1/e at plus and minus `width`."""
     return np.exp(-((values / width) ** 2))
 
 
 def put_print(
-    draw: Draw, picture: np.ndarray, rows: tuple[int, int], columns: tuple[int, int], ink: np.ndarray, strength: float
+    draw: Draw, image: np.ndarray, rows: tuple[int, int], columns: tuple[int, int], ink: np.ndarray, strength: float
 ) -> None:
-    """Prints lines of words into a rectangle of a picture, in place; rectangles below 4 pixels stay blank."""
-    part = picture[max(0, rows[0]) : max(0, rows[1]), max(0, columns[0]) : max(0, columns[1])]
+    """Print lines of words into a rectangle of an image, in place; rectangles below 4 pixels stay blank."""
+    part = image[max(0, rows[0]) : max(0, rows[1]), max(0, columns[0]) : max(0, columns[1])]
     if min(part.shape[:2]) < 4:
         return
     page = draw.texture("print", part.shape[:2], draw.between(0.7, 1.6))
@@ -54,5 +59,5 @@ def put_print(
 
 
 def dark_or_light_ink(draw: Draw, saturation: float) -> np.ndarray:
-    """A printing colour that stands out on most things."""
+    """Choose a printing colour that stands out on most objects."""
     return draw.colour(saturation=(saturation, saturation), value=(0.12, 0.12) if draw.chance(0.5) else (0.95, 0.95))

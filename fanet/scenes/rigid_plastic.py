@@ -10,7 +10,7 @@ from fanet.scenes.shapes import grid, inside, ragged_quadrilateral, superellipse
 
 
 def rigid_plastic(draw: Draw, size: float) -> SceneObject:
-    """A thing of rigid plastic about `size` pixels long."""
+    """Draw an object of rigid plastic about `size` pixels long."""
     hard = draw.difficulty
     kind = draw.one_of(
         {
@@ -34,7 +34,7 @@ def rigid_plastic(draw: Draw, size: float) -> SceneObject:
 
 
 def plastic_colour(draw: Draw) -> np.ndarray:
-    """A strong colour, by preference not the hues of cardboard; difficulty adds those, whites and darks."""
+    """Choose a strong colour other than the hues of cardboard; difficulty adds those, whites and darks."""
     if not draw.chance(draw.difficulty):
         return draw.colour((0.14, 1.04), (0.6, 0.97), (0.45, 0.95))
     kind = draw.one_of({"strong": 0.55, "white": 0.25, "dark": 0.2})
@@ -46,26 +46,26 @@ def plastic_colour(draw: Draw) -> np.ndarray:
 
 
 def _gloss(draw: Draw) -> float:
-    """Strength of the highlights."""
+    """Choose the strength of the highlights."""
     return draw.between(0.35, 0.9)
 
 
 def _object(
     draw: Draw, colour: np.ndarray, mask: np.ndarray, highlight: np.ndarray, opacity: np.ndarray | None, warp: float
 ) -> SceneObject:
-    """A thing of rigid plastic, which stands higher than others."""
+    """Make an object of rigid plastic, which is higher than others."""
     opacity = None if opacity is None else np.clip(opacity, 0, 1).astype(np.float32)
     highlight = np.broadcast_to(highlight, mask.shape).astype(np.float32)
     return SceneObject(colour, mask, warp, draw.between(0.04, 0.09), highlight=highlight, opacity=opacity)
 
 
 def _bottle(draw: Draw, size: float, colour: np.ndarray, clear: bool) -> SceneObject:
-    """A slender bottle."""
+    """Draw a slender bottle."""
     return _container(draw, (draw.pixels(size, (1, 1), 10), draw.pixels(size, (0.28, 0.42), 6)), colour, clear)
 
 
 def _jug(draw: Draw, size: float, colour: np.ndarray, clear: bool) -> SceneObject:
-    """A wide bottle with an opening for the hand."""
+    """Draw a wide bottle with an opening for the hand."""
     jug = _container(draw, (draw.pixels(size, (1, 1), 10), draw.pixels(size, (0.5, 0.68), 6)), colour, clear)
     y, x = grid(jug.mask.shape)
     middle = draw.between(0.5, 0.6) * (1 if draw.chance(0.5) else -1)
@@ -76,7 +76,7 @@ def _jug(draw: Draw, size: float, colour: np.ndarray, clear: bool) -> SceneObjec
 
 
 def _container(draw: Draw, shape: tuple[int, int], colour: np.ndarray, clear: bool) -> SceneObject:
-    """A body of revolution lying on its side, with neck, shoulder, ribs, often a cap and a label."""
+    """Draw a body of revolution lying on its side, with neck, shoulder, ribs, often a cap and a label."""
     height, width = shape
     x = grid(shape)[1]
     down = ((np.arange(height, dtype=np.float32) + 0.5) / height)[:, None]  # 0 at the mouth, 1 at the bottom
@@ -87,7 +87,7 @@ def _container(draw: Draw, shape: tuple[int, int], colour: np.ndarray, clear: bo
     body = 0.5 + 0.55 * np.sqrt(1 - 0.95 * around**2)
     ribs = np.sin(down * (2 * math.pi * draw.between(5, 12))) * (down > shoulder)
     ribbed = 1 + draw.between(0, 0.16) * ribs
-    picture = shaded(colour, body * ribbed)
+    image = shaded(colour, body * ribbed)
     gloss, place = _gloss(draw), draw.between(-0.6, 0.6)
     highlight = gloss * bell(around - place, draw.between(0.06, 0.2)) * (0.6 + 0.4 * ribbed)
     highlight = highlight + 0.4 * gloss * bell(around + 0.8 * place, 0.08)
@@ -97,22 +97,22 @@ def _container(draw: Draw, shape: tuple[int, int], colour: np.ndarray, clear: bo
     if draw.chance(0.75):
         end = max(1, int(height * neck * draw.between(0.6, 0.95)))
         grip = 1 + 0.15 * np.sin(x * width * 0.9 / draw.detail)
-        picture[:end] = shaded(plastic_colour(draw), (body * grip)[:end])
+        image[:end] = shaded(plastic_colour(draw), (body * grip)[:end])
         if opacity is not None:
             opacity[:end] = 1
     if draw.chance(0.6):
         top, bottom = int(height * draw.between(0.45, 0.6)), int(height * draw.between(0.65, 0.85))
-        picture[top:bottom] = shaded(draw.colour((0, 1), (0, 0.9), (0.4, 1)), body[top:bottom])
+        image[top:bottom] = shaded(draw.colour((0, 1), (0, 0.9), (0.4, 1)), body[top:bottom])
         highlight[top:bottom] *= 0.5
         margins = int(0.1 * width), int(0.9 * width)
-        put_print(draw, picture, (top + 1, bottom - 1), margins, dark_or_light_ink(draw, 0.6), 0.8)
+        put_print(draw, image, (top + 1, bottom - 1), margins, dark_or_light_ink(draw, 0.6), 0.8)
         if opacity is not None:
             opacity[top:bottom] = 0.97
-    return _object(draw, picture, mask, highlight, opacity, warp=draw.between(0, 0.06))
+    return _object(draw, image, mask, highlight, opacity, warp=draw.between(0, 0.06))
 
 
 def _half_width(draw: Draw, down: np.ndarray, neck: float, shoulder: float) -> np.ndarray:
-    """Half the width (h, 1) of a bottle at each height, as a share of half the canvas."""
+    """Return half the width (h, 1) of a bottle at each height, as a share of half the canvas."""
     mouth, roundness = draw.between(0.28, 0.45), draw.between(0.8, 1.6)
     rising = np.sin(np.clip((down - neck) / (shoulder - neck), 0, 1) * (math.pi / 2)) ** roundness
     waist = 1 - draw.between(0, 0.15) * bell(down - draw.between(0.5, 0.8), 0.08)
@@ -121,7 +121,7 @@ def _half_width(draw: Draw, down: np.ndarray, neck: float, shoulder: float) -> n
 
 
 def _tub(draw: Draw, size: float, colour: np.ndarray, clear: bool) -> SceneObject:
-    """A tub or bowl from above: a bright rim, walls that go down, a floor."""
+    """Draw a tub or bowl from above: a bright rim, sloping walls, a floor."""
     shape = height, width = draw.pixels(size, (1, 1)), draw.pixels(size, (0.55, 1))
     y, x = grid(shape)
     radius = superellipse_radius(y, x, 2 if draw.chance(0.3) else draw.between(3, 7))
@@ -129,20 +129,20 @@ def _tub(draw: Draw, size: float, colour: np.ndarray, clear: bool) -> SceneObjec
     slope = math.cos(light) * x + math.sin(light) * y
     rim, floor = draw.between(0.84, 0.92), draw.between(0.5, 0.75)
     walls = np.where(radius > floor, 0.72 - 0.3 * slope, 0.88 + 0.12 * slope)
-    picture = shaded(colour, np.where(radius > rim, 1.08, walls))
+    image = shaded(colour, np.where(radius > rim, 1.08, walls))
     gloss = _gloss(draw)
     on_rim = gloss * bell(radius - (rim + 0.04), 0.035) * np.clip(0.2 - slope, 0, 1)
     on_floor = 0.5 * gloss * _spot(draw, y, x, light)
     opacity = np.where(radius > rim, 0.8, np.where(radius > floor, 0.5, 0.26)) if clear else None
     if size > 24 * draw.detail and draw.chance(0.35):
         rows, columns = (int(0.3 * height), int(0.65 * height)), (int(0.25 * width), int(0.75 * width))
-        put_print(draw, picture, rows, columns, dark_or_light_ink(draw, 0.5), 0.8)
+        put_print(draw, image, rows, columns, dark_or_light_ink(draw, 0.5), 0.8)
     mask = superellipse(shape, radius, 0.96)
-    return _object(draw, picture, mask, on_rim + on_floor, opacity, warp=draw.between(0, 0.06))
+    return _object(draw, image, mask, on_rim + on_floor, opacity, warp=draw.between(0, 0.06))
 
 
 def _lid(draw: Draw, size: float, colour: np.ndarray, clear: bool) -> SceneObject:
-    """A round lid: raised rings that shine at the side of the light."""
+    """Draw a round lid: raised rings that shine on the side of the light."""
     shape = (draw.pixels(size, (1, 1)),) * 2
     y, x = grid(shape)
     radius = superellipse_radius(y, x, 2)
@@ -157,13 +157,13 @@ def _lid(draw: Draw, size: float, colour: np.ndarray, clear: bool) -> SceneObjec
 
 
 def _spot(draw: Draw, y: np.ndarray, x: np.ndarray, light: float) -> np.ndarray:
-    """A round highlight towards the light."""
+    """Return a round highlight towards the light."""
     squared = (x - 0.4 * math.cos(light)) ** 2 + (y - 0.4 * math.sin(light)) ** 2
     return np.exp(-squared / draw.between(0.02, 0.12))
 
 
 def _cup(draw: Draw, size: float, colour: np.ndarray, clear: bool) -> SceneObject:
-    """A cup lying on its side: a cone with a thick brim."""
+    """Draw a cup lying on its side: a cone with a thick brim."""
     shape = height, width = draw.pixels(size, (1, 1)), draw.pixels(size, (0.6, 0.85), 7)
     y, x = grid(shape)
     half_width = 0.95 - draw.between(0.18, 0.34) * (y + 1) / 2
@@ -178,7 +178,7 @@ def _cup(draw: Draw, size: float, colour: np.ndarray, clear: bool) -> SceneObjec
 
 
 def _shard(draw: Draw, size: float, colour: np.ndarray, clear: bool) -> SceneObject:
-    """A flat broken piece with straight sides and one band of light."""
+    """Draw a flat broken piece with straight sides and one band of light."""
     shape = draw.pixels(size, (1, 1)), draw.pixels(size, (0.4, 0.9))
     y, x = grid(shape)
     light = draw.angle()

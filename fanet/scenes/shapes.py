@@ -1,4 +1,4 @@
-"""Outlines: where an object is, as masks (h, w) float32 that are 1 inside, 0 outside and between on the border."""
+"""Outlines of objects, as masks (h, w) float32: 1 inside, 0 outside, in between on the border."""
 
 import math
 
@@ -12,7 +12,7 @@ SUBPIXEL_BITS = 4  # OpenCV takes polygon corners as fixed-point numbers
 
 
 def grid(shape: Shape) -> tuple[np.ndarray, np.ndarray]:
-    """Coordinates y (h, 1) and x (1, w) of the pixel centres, each from -1 to 1 over the picture."""
+    """Return the coordinates y (h, 1) and x (1, w) of the pixel centres, each from -1 to 1 across the image."""
     height, width = shape
     y = (np.arange(height, dtype=np.float32)[:, None] + 0.5) * (2 / height) - 1
     x = (np.arange(width, dtype=np.float32)[None] + 0.5) * (2 / width) - 1
@@ -20,34 +20,34 @@ def grid(shape: Shape) -> tuple[np.ndarray, np.ndarray]:
 
 
 def inside(margin: np.ndarray) -> np.ndarray:
-    """Mask of where a signed distance in pixels is positive, with a border one pixel soft."""
+    """Return a mask of where a signed distance in pixels is positive, with a soft border of one pixel."""
     return np.clip(margin + 0.5, 0, 1).astype(np.float32)
 
 
 def superellipse_radius(y: np.ndarray, x: np.ndarray, power: float) -> np.ndarray:
-    """Distance from the middle, 1 on the border: a circle for power 2, rounder to squarer rectangles above."""
+    """Return the distance from the centre, 1 on the border: a circle for power 2, ever squarer rectangles above."""
     return (np.abs(x) ** power + np.abs(y) ** power) ** (1 / power)
 
 
 def superellipse(shape: Shape, radius: np.ndarray, border: float) -> np.ndarray:
-    """Mask of a superellipse out to the radius `border`, given its `superellipse_radius`."""
+    """Return the mask of a superellipse up to the radius `border`, given its `superellipse_radius`."""
     return inside((border - radius) * min(shape) / 2)
 
 
 def fixed_point(points: np.ndarray) -> np.ndarray:
-    """Points (n, 2) as x, y in pixels, in the fixed-point integers OpenCV draws subpixel lines with."""
+    """Convert points (n, 2), x and y in pixels, to the fixed-point integers of OpenCV's subpixel drawing."""
     return np.round(points * 2**SUBPIXEL_BITS).astype(np.int32)
 
 
 def polygon(shape: Shape, points: np.ndarray) -> np.ndarray:
-    """Mask of a polygon with corners (n, 2) as x, y in pixels."""
+    """Return the mask of a polygon with corners (n, 2), x and y in pixels."""
     canvas = np.zeros(shape, np.uint8)
     cv2.fillPoly(canvas, [fixed_point(points)], 255, cv2.LINE_AA, SUBPIXEL_BITS)
     return canvas.astype(np.float32) / 255
 
 
 def ragged_quadrilateral(draw: Draw, shape: Shape, skew: float, tear: float) -> np.ndarray:
-    """Mask of a rectangle with moved corners, some of whose sides are torn.
+    """Return the mask of a rectangle with displaced corners and some torn sides.
 
     `skew` is how far corners move, as a share of the sides; `tear` how deep tears are, as a share of the short side.
     """
@@ -64,7 +64,7 @@ def ragged_quadrilateral(draw: Draw, shape: Shape, skew: float, tear: float) -> 
         depth = draw.curve(count, max(4, count // 6))
         if torn:
             depth = depth + 0.45 * draw.curve(count, max(4, count // 2))
-        # An untorn side still waves by a hair: no cut is perfectly straight.
+        # An untorn side is slightly wavy: no cut is perfectly straight.
         depth *= 0.8 * min(shape) * (tear if torn else 0.008)
         normal = np.array([-along[1], along[0]], np.float32) / length
         steps = np.linspace(0, 1, count, endpoint=False, dtype=np.float32)[:, None]
@@ -73,7 +73,7 @@ def ragged_quadrilateral(draw: Draw, shape: Shape, skew: float, tear: float) -> 
 
 
 def blob(draw: Draw, shape: Shape, roughness: float) -> np.ndarray:
-    """Mask of a round-cornered lump whose outline bulges in and out; `roughness` 0 is smooth, 0.5 is ragged."""
+    """Return the mask of a rounded lump whose outline bulges in and out; `roughness` 0 is smooth, 0.5 is ragged."""
     height, width = shape
     angles = np.linspace(0, 2 * math.pi, 72, endpoint=False)
     waves = np.arange(2, 9)[:, None]

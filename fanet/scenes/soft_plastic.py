@@ -11,12 +11,12 @@ from fanet.scenes.objects import SceneObject, dark_or_light_ink, put_print, shad
 from fanet.scenes.shapes import blob, grid, ragged_quadrilateral, superellipse, superellipse_radius
 
 BLUISH = (0.48, 0.64)  # hues of most clear films against the light
-HIDING = 0.9  # films at least this opaque let no colour of what lies below through
+HIDING = 0.9  # films at least this opaque do not tint what is below
 
 
 @dataclass(frozen=True)
 class _Film:
-    """A film's colour (3,) and its opacity in 0..1 where it lies flat."""
+    """A film's colour (3,) and its opacity in 0..1 where it is flat."""
 
     colour: np.ndarray
     opacity: float
@@ -24,7 +24,7 @@ class _Film:
 
 @dataclass(frozen=True)
 class _Creases:
-    """How a film lies: two fields of facets and one of sharp folds, each (h, w) in 0..1."""
+    """The creases of a film: two fields of facets and one of sharp folds, each (h, w) in 0..1."""
 
     facets: np.ndarray
     finer: np.ndarray
@@ -32,7 +32,7 @@ class _Creases:
 
 
 def soft_plastic(draw: Draw, size: float) -> SceneObject:
-    """A thing of soft plastic about `size` pixels long."""
+    """Draw an object of soft plastic about `size` pixels long."""
     shape = draw.pixels(size, (0.7, 1), 9), draw.pixels(size, (0.4, 1), 9)
     film = _film(draw)
     mask = _outline(draw, shape)
@@ -66,9 +66,9 @@ def soft_plastic(draw: Draw, size: float) -> SceneObject:
 
 
 def _film(draw: Draw) -> _Film:
-    """Clear, tinted or white film, bin liner or printed wrapper.
+    """Choose a clear, tinted or white film, a bin liner or a printed wrapper.
 
-    Difficulty makes clear films thinner, lets go of the usual bluish hues and favours liners and wrappers.
+    Difficulty makes clear films thinner, allows other hues than the usual bluish ones and favours liners and wrappers.
     """
     hard = draw.difficulty
     usual = not draw.chance(hard)
@@ -92,7 +92,7 @@ def _film(draw: Draw) -> _Film:
 
 
 def _outline(draw: Draw, shape: tuple[int, int]) -> np.ndarray:
-    """Mask of a lump of film, a sheet or a carrier bag."""
+    """Return the mask of a lump of film, a sheet or a carrier bag."""
     kind = draw.one_of({"lump": 0.45, "bag": 0.25, "sheet": 0.3})
     if kind == "lump":
         return blob(draw, shape, draw.between(0.2, 0.5))
@@ -102,7 +102,7 @@ def _outline(draw: Draw, shape: tuple[int, int]) -> np.ndarray:
 
 
 def _bag(draw: Draw, shape: tuple[int, int]) -> np.ndarray:
-    """Mask of a carrier bag with two handles, which have holes unless they lie folded."""
+    """Return the mask of a carrier bag with two handles, which have holes unless they are folded."""
     y, x = grid(shape)
     mask = superellipse(shape, superellipse_radius(y, x, 5), 0.95)
     mask *= ~((np.abs(x) < draw.between(0.22, 0.36)) & (y < -0.55))
@@ -112,7 +112,7 @@ def _bag(draw: Draw, shape: tuple[int, int]) -> np.ndarray:
 
 
 def _opacity(draw: Draw, film: _Film, creases: _Creases, hem: np.ndarray) -> np.ndarray:
-    """How much the film hides (h, w): more where it is creased, at its hem and where it lies double."""
+    """Return the opacity (h, w) of the film: higher at creases, at its hem and where it is folded over."""
     folds = 0.3 * (1.7 - 0.7 * draw.difficulty) * creases.folds
     layers = 0.6 * np.abs(creases.facets - 0.5) * creases.finer + folds + 0.45 * hem
     opacity = film.opacity + (1 - film.opacity) * layers
@@ -125,7 +125,7 @@ def _opacity(draw: Draw, film: _Film, creases: _Creases, hem: np.ndarray) -> np.
 
 
 def _imprint(draw: Draw, colour: np.ndarray, opacity: np.ndarray, film: _Film, creases: _Creases) -> None:
-    """Prints words on the film, in place, often on a coloured field that hides more than the film does."""
+    """Print words on the film, in place, often on a coloured field that is more opaque than the film."""
     height, width = opacity.shape
     top, left = int(draw.between(0.1, 0.5) * height), int(draw.between(0.05, 0.4) * width)
     bottom, right = min(height, top + int(0.4 * height)), min(width, left + int(0.5 * width))

@@ -1,7 +1,7 @@
-"""Noise tiles the materials are made of, and windows of them.
+"""Tiles of noise that the materials are made of, and windows of them.
 
-Making good noise is slow, so every kind is made once in a process, from a fixed seed, and objects take random windows
-of the tiles. The tiles are read-only: what is cut from them may be a view.
+Good noise is slow to compute, so every kind is made once per process, from a fixed seed, and objects take random
+windows of the tiles. The tiles are read-only because windows may be views.
 """
 
 import math
@@ -12,17 +12,17 @@ import cv2
 import numpy as np
 
 TILE = 256  # side of a tile in pixels
-TILE_SEED = 61  # any number does; another one gives other scenes everywhere
+TILE_SEED = 61  # arbitrary, but another one changes all scenes
 
 
 def _stretch_to_unit(values: np.ndarray) -> np.ndarray:
-    """Scales values so that their 1st and 99th percentile become 0 and 1, and clips."""
+    """Scale values so that their 1st and 99th percentiles become 0 and 1, and clip them."""
     low, high = np.percentile(values, (1, 99))
     return np.clip((values - low) / (high - low), 0, 1).astype(np.float32)
 
 
 def cloud(rng: np.random.Generator, cells: int, octaves: int, persistence: float = 0.55) -> np.ndarray:
-    """Fractal noise in 0..1: octaves of smooth noise, the coarsest with `cells` cells across the tile."""
+    """Make fractal noise in 0..1: octaves of smooth noise, the coarsest with `cells` cells across the tile."""
     total = np.zeros((TILE, TILE), np.float32)
     for octave in range(octaves):
         knots = min(TILE, cells * 2**octave) + 3
@@ -32,18 +32,18 @@ def cloud(rng: np.random.Generator, cells: int, octaves: int, persistence: float
 
 
 def grain(rng: np.random.Generator, sigma: float) -> np.ndarray:
-    """Fine noise of mean 0 and standard deviation about 0.7, blurred with `sigma` pixels."""
+    """Make fine noise of mean 0 and standard deviation about 0.7, blurred with `sigma` pixels."""
     noise = cv2.GaussianBlur(rng.standard_normal((TILE, TILE), dtype=np.float32), (0, 0), sigma)
     return 0.7 * noise / noise.std()
 
 
 def ridge(rng: np.random.Generator, cells: int) -> np.ndarray:
-    """Thin bright branching lines on 0, as the folds of a film: where a cloud crosses its middle value."""
+    """Make thin bright branching lines on 0, like the folds of a film: where a cloud crosses its middle value."""
     return np.clip(1 - 2.2 * np.abs(2 * cloud(rng, cells, octaves=4, persistence=0.5) - 1), 0, 1) ** 3
 
 
 def crumple(rng: np.random.Generator, creases: int) -> np.ndarray:
-    """Light on a crumpled sheet in 0..1: flat facets that meet at sharp creases.
+    """Make the light on a crumpled sheet in 0..1: flat facets that meet at sharp creases.
 
     The height of the sheet is a sum of roofs |d|, each fading away from a point on its crease. A roof's slope is the
     sign of d, here softened to tanh, and the light is the slope of the sum in one direction.
@@ -62,7 +62,7 @@ def crumple(rng: np.random.Generator, creases: int) -> np.ndarray:
 
 
 def print_page(rng: np.random.Generator, pitch: int) -> np.ndarray:
-    """A printed page, 1 where it is blank and darker under the ink: words in lines `pitch` pixels apart, pictures."""
+    """Make a printed page, 1 where it is blank and darker under the ink: images, and lines `pitch` pixels apart."""
     page = np.ones((TILE, TILE), np.float32)
     middle = TILE // 2
     columns = [(0, TILE)] if rng.random() < 0.5 else [(0, middle - 4), (middle + 4, TILE)]
@@ -83,7 +83,7 @@ def print_page(rng: np.random.Generator, pitch: int) -> np.ndarray:
 
 
 def _print_line(rng: np.random.Generator, line: np.ndarray, pitch: int) -> None:
-    """Fills a line of a page, in place, with words that end somewhere, often at the margin."""
+    """Fill a line of a page, in place, with words that end somewhere, often at the margin."""
     length, start = line.shape[1], int(rng.integers(1, 8))
     while start < length - 3:
         end = start + max(1, int(rng.integers(2, 6) * pitch / 2))
@@ -94,12 +94,11 @@ def _print_line(rng: np.random.Generator, line: np.ndarray, pitch: int) -> None:
 
 
 def fibre(rng: np.random.Generator, length: int) -> np.ndarray:
-    """Horizontal streaks of mean 0 and standard deviation 1, about `length` pixels long."""
+    """Make horizontal streaks of mean 0 and standard deviation 1, about `length` pixels long."""
     return cv2.blur(rng.standard_normal((TILE, TILE), dtype=np.float32), (length, 1)) * math.sqrt(length)
 
 
-# What makes the tiles of a kind, and the setting of each of its tiles. A kind that lists a setting twice has it twice
-# as often.
+# The function that makes the tiles of a kind, and the setting of each tile; settings listed twice are twice as likely.
 _KINDS: dict[str, tuple[Callable[[np.random.Generator, float], np.ndarray], tuple[float, ...]]] = {
     "cloud": (lambda rng, cells: cloud(rng, int(cells), octaves=6), (2, 2, 2, 2, 2, 2)),
     "soft": (lambda rng, cells: cloud(rng, int(cells), octaves=2), (3, 3, 3, 3, 3, 3)),
@@ -113,9 +112,9 @@ _KINDS: dict[str, tuple[Callable[[np.random.Generator, float], np.ndarray], tupl
 
 @cache
 def tiles(kind: str) -> tuple[np.ndarray, ...]:
-    """The read-only tiles (256, 256) float32 of a kind, each kind from a seed of its own.
+    """Return the read-only tiles (256, 256) float32 of a kind; each kind has its own seed.
 
-    The kinds: `cloud`, `soft` (without fine parts), `crumple`, `ridge` and `print` in 0..1, `grain` and `fibre`
+    Kinds are `cloud`, `soft` (without fine structure), `crumple`, `ridge` and `print` in 0..1, `grain` and `fibre`
     around 0.
     """
     make, settings = _KINDS[kind]
@@ -127,9 +126,9 @@ def tiles(kind: str) -> tuple[np.ndarray, ...]:
 
 
 def window(rng: np.random.Generator, kind: str, shape: tuple[int, int], stretch: float = 1.0) -> np.ndarray:
-    """A random window (h, w) of a random tile of a kind, flipped at random, enlarged `stretch` times.
+    """Return a random window (h, w) of a random tile of a kind, flipped at random, enlarged `stretch` times.
 
-    Where the window is larger than a tile, the tile goes on as its mirror image.
+    A window larger than a tile is filled up with the mirror image of the tile.
     """
     choices = tiles(kind)
     tile = choices[int(rng.integers(len(choices)))]

@@ -1,4 +1,4 @@
-"""Prediction over batches of arrays, as Ray Data and other engines hand them to their workers."""
+"""Prediction over batches of arrays, as Ray Data and other engines pass them to their workers."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,11 +13,11 @@ from fanet.segmentation.processes import find_device
 
 
 class BatchPredictor:
-    """A callable that adds label maps to a batch of pictures; `ray.data.Dataset.map_batches` takes the class as it is.
+    """A callable that adds label maps to a batch of images; pass the class itself to `ray.data.Dataset.map_batches`.
 
-    {"image": N pictures, …} -> the same with "labels". Pictures are an (N, H, W, 3) uint8 array, or N of different
-    sizes in an object array; the labels are (N, H, W) uint8, or N of different sizes in an object array. Each picture
-    is predicted by itself, so that the labels do not depend on how pictures are batched.
+    {"image": N images, …} -> the same with "labels". Images are an (N, H, W, 3) uint8 array, or an object array of N
+    images of different sizes; labels are (N, H, W) uint8, or an object array of N label maps of different sizes. Each
+    image is predicted by itself, so the labels do not depend on the batching.
     """
 
     def __init__(
@@ -31,28 +31,28 @@ class BatchPredictor:
     ) -> None:
         """
         Args:
-            model: Folder, checkpoint file or Hub id; the trained model inside the package for None.
+            model: Folder, checkpoint file or Hub id; None for the trained model inside the package.
             window: Height and width of a sliding window, as in `UperNet.predict`.
-            overlap: Of neighbouring windows, 0..0.9.
-            image_column: Key of the pictures.
+            overlap: Minimum overlap of neighbouring windows, 0..0.9 of their side.
+            image_column: Key of the images.
             labels_column: Key of the labels.
-            device: `cpu`, `cuda`, `cuda:1`, `mps`, …; by default a GPU where the process has one.
+            device: `cpu`, `cuda`, `cuda:1`, `mps`, …; by default a GPU if the process has one.
 
         Raises:
-            UserError: there is no such model or device, or the window makes no sense.
+            UserError: There is no such model or device, or the window is invalid.
         """
         if window is not None:
             check_window(window, overlap)
-        place = find_device(device)  # both are checked before the model is loaded
-        self.predictor = load_model(model).to(place).predictor(window, overlap)
+        torch_device = find_device(device)  # both are checked before the model is loaded
+        self.predictor = load_model(model).to(torch_device).predictor(window, overlap)
         self.image_column = image_column
         self.labels_column = labels_column
 
     def __call__(self, batch: Mapping[str, Any]) -> dict[str, Any]:
-        """Predicts a batch.
+        """Predict a batch.
 
         Raises:
-            UserError: it has no pictures under their key, or one of them is no picture.
+            UserError: The batch lacks the image column, or holds something that is not an image.
         """
         if self.image_column not in batch:
             raise UserError(f"the batch has no {self.image_column!r}, only {', '.join(map(repr, batch))}")
@@ -61,7 +61,7 @@ class BatchPredictor:
 
 
 def _stacked(labels: list[np.ndarray]) -> np.ndarray:
-    """One array (N, H, W), or where sizes differ an object array (N,)."""
+    """Return one array (N, H, W), or an object array (N,) if sizes differ."""
     if len({map_.shape for map_ in labels}) == 1:
         return np.stack(labels)
     stacked = np.empty(len(labels), dtype=object)

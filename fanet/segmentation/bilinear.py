@@ -1,9 +1,9 @@
-"""Bilinear resizing: of maps as PyTorch does it, and of 8-bit images equal to OpenCV's `INTER_LINEAR` in every bit.
+"""Bilinear resizing: of feature maps as in PyTorch, and of 8-bit images bit for bit as OpenCV's `INTER_LINEAR`.
 
-MMSegmentation resizes with OpenCV, in training as in testing. OpenCV works with fixed-point weights and drops bits on
-the way, so it is up to one grey value away from exact arithmetic. That is enough to turn pixels whose best two classes
-are close. The arithmetic here is OpenCV's (modules/imgproc/src/resize.cpp, `HResizeLinear` and `VResizeLinear` for
-8-bit values), on whole numbers, and so the same on every device.
+MMSegmentation resizes with OpenCV, in training and in testing. OpenCV uses fixed-point weights and drops low bits, so
+its results differ from exact arithmetic by up to one grey level. That is enough to change the label of a pixel whose
+two best classes have similar scores. The integer arithmetic here is OpenCV's (modules/imgproc/src/resize.cpp,
+`HResizeLinear` and `VResizeLinear` for 8-bit values), so the result is the same on every device.
 """
 
 from collections.abc import Sequence
@@ -11,8 +11,8 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 
-# Two passes multiply by weights of 11 bits each, and 4 + 16 + 2 bits are cut off again: rows then fit into 15 bits,
-# their products with weights into 32.
+# Each of the two passes multiplies by 11-bit weights, and 4 + 16 + 2 bits are dropped again: rows then fit into
+# 15 bits, and their products with the weights into 32.
 WEIGHT_BITS = 11
 CUT_FROM_ROWS, CUT_FROM_PRODUCTS, CUT_FROM_SUM = 4, 16, 2
 
@@ -26,8 +26,8 @@ def resize_uint8(x: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     """(..., H, W) uint8 -> (..., h, w) uint8, without anti-aliasing
 
     Args:
-        x: picture, values 0..255.
-        size: h and w.
+        x: Image, values 0..255.
+        size: Target height and width.
     """
     height, width = x.shape[-2:]
     left, right, left_weight, right_weight = _taps(width, size[1], x.device)
@@ -48,9 +48,9 @@ def _weighted(values: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
 
 
 def _taps(old: int, new: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """For each of `new` places the two of `old` pixels between which it lies, and their weights, which add up to 2^11.
+    """Return, for each of `new` output pixels, the two of `old` input pixels around it and their weights (sum: 2^11).
 
-    Outside of the outermost centres both are the outermost pixel. Worked out on the CPU: Apple's GPUs lack float64.
+    Outside the outermost centres both are the outermost pixel. Computed on the CPU: Apple's GPUs lack float64.
     """
     place = torch.arange(new, dtype=torch.float64, device="cpu")
     centre = ((place + 0.5) * (old / new) - 0.5).float()

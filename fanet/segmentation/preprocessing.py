@@ -1,4 +1,4 @@
-"""From a picture to what the network takes: the part of a model's configuration that is not the network."""
+"""From an image to the network's input: the part of a model's configuration that is not the network."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -19,11 +19,11 @@ def _round_up(value: int, multiple: int) -> int:
 class Preprocessing:
     """Resizing and normalisation at test time.
 
-    `mean` and `std` are those of RGB values in 0..1. With `fit = (long, short)` the picture is resized, keeping its
-    aspect, to the largest size whose longer side is at most `long` and whose shorter side is at most `short`; None
+    `mean` and `std` are for RGB values in 0..1. With `fit = (long, short)` the image is resized, keeping its aspect
+    ratio, to the largest size whose longer side is at most `long` and whose shorter side is at most `short`; None
     keeps its size. Then each side is resized up to the next multiple of `multiple`. ZeroWaste-f's published protocol is
-    `fit=(2048, 512), multiple=32`: 1920x1080 becomes 928x512. Resizing is bilinear without anti-aliasing, bit by bit as
-    OpenCV does it.
+    `fit=(2048, 512), multiple=32`: 1920x1080 becomes 928x512. Resizing is bilinear without anti-aliasing, bit for bit
+    as in OpenCV.
     """
 
     mean: tuple[float, float, float] = IMAGENET_DEFAULT_MEAN
@@ -33,20 +33,20 @@ class Preprocessing:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Preprocessing":
-        """The inverse of `to_dict`; lists, as JSON has them, become tuples.
+        """Invert `to_dict`; lists, as JSON has them, become tuples.
 
         Raises:
-            TypeError: a key is unknown.
+            TypeError: There is an unknown key.
         """
         arguments: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
         return cls(**arguments)
 
     def to_dict(self) -> dict[str, Any]:
-        """A dictionary that JSON can hold."""
+        """Return a dictionary that can be written as JSON."""
         return asdict(self)
 
     def sizes(self, height: int, width: int) -> list[tuple[int, int]]:
-        """The sizes (height, width) that a picture is resized to, one after the other; none where it stays."""
+        """Return the sizes (height, width) to which an image is resized in turn; none if it keeps its size."""
         steps = []
         if self.fit is not None:
             long, short = self.fit
@@ -58,7 +58,7 @@ class Preprocessing:
         return [after for before, after in zip(sizes, sizes[1:], strict=False) if before != after]
 
     def scaled(self, scale: float, size: tuple[int, int]) -> "Preprocessing":
-        """The preprocessing that shows an image of this size, (height, width), larger by the factor `scale`."""
+        """Return the preprocessing that enlarges an image of this size, (height, width), by the factor `scale`."""
         if scale == 1:
             return self
         long, short = self.fit or (max(size), min(size))
@@ -69,16 +69,16 @@ class Preprocessing:
         return self.normalize(self.resized(image, device))
 
     def resized(self, image: np.ndarray, device: torch.device | str = "cpu") -> torch.Tensor:
-        """(H, W, 3) uint8 RGB -> (1, 3, h, w) uint8 on `device`, at most sharing memory with the image"""
-        # torch warns of arrays that it could write to but must not
+        """(H, W, 3) uint8 RGB -> (1, 3, h, w) uint8 on `device`; may share memory with the image"""
+        # torch warns about read-only arrays
         x = torch.from_numpy(np.require(image, requirements=("C", "W"))).to(device).permute(2, 0, 1)[None]
         for size in self.sizes(image.shape[0], image.shape[1]):
             x = resize_uint8(x, size)
         return x
 
     def normalize(self, x: torch.Tensor) -> torch.Tensor:
-        """(B, 3, H, W) of 0..255, any type -> the same, float32, contiguous, normalised"""
+        """(B, 3, H, W) of 0..255, any type -> the same shape, float32, contiguous, normalised"""
         mean = torch.tensor(self.mean, device=x.device).view(3, 1, 1)
         std = torch.tensor(self.std, device=x.device).view(3, 1, 1)
-        # channel by channel: pixels of three values each are too short for vector instructions
+        # contiguous, as channels-last pixels of three values are too short for vector instructions
         return (x.contiguous().float() / 255).sub_(mean).div_(std)

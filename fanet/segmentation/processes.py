@@ -1,4 +1,4 @@
-"""Where work is done: on which device, and in which of the processes that torchrun started together."""
+"""Where work is done: on which device, and in which of the processes that torchrun started."""
 
 import os
 from typing import TYPE_CHECKING
@@ -12,46 +12,46 @@ if TYPE_CHECKING:
 
 
 def process_count() -> int:
-    """Return how many processes torchrun or `accelerate launch` started together with this one, itself included."""
+    """Return how many processes torchrun or `accelerate launch` started, this one included."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def is_main_process() -> bool:
-    """Return whether this process is the one that reports: torchrun numbers them."""
+    """Return whether this process is the one that reports: torchrun's rank 0."""
     return os.environ.get("RANK", "0") == "0"
 
 
 def join_processes() -> "Accelerator":
-    """Return accelerate's view of the processes that work on one task together, and of the device of this one.
+    """Return accelerate's view of the processes that work on one task, and of this process's device.
 
     Raises:
-        UserError: accelerate is not installed.
+        UserError: Accelerate is not installed.
     """
     with needs_extra("seg", "accelerate"):
         from accelerate import Accelerator
-    # Several processes without an accelerator must be asked for, or each takes itself for the only one.
+    # Without cpu=True, each of several processes without an accelerator would run as if it were alone.
     on_cpus = process_count() > 1 and not torch.accelerator.is_available()
-    # Mixed precision is the trainer's own: accelerate would fix it for all runs of a Python process with the first.
+    # The trainer does mixed precision itself: accelerate's setting is fixed by the first run of a Python process.
     accelerator = Accelerator(mixed_precision="no", cpu=on_cpus)
-    accelerator.gradient_accumulation_steps = 1  # the trainer's own affair, whatever ACCELERATE_… says
+    accelerator.gradient_accumulation_steps = 1  # the trainer accumulates itself, whatever ACCELERATE_… says
     return accelerator
 
 
 def leave_processes() -> None:
-    """Close the connections to the other processes, where there are any."""
+    """Close the connections to the other processes, if there are any."""
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
 
 
 def find_device(name: str | None = None) -> torch.device:
-    """Return the device where this process computes.
+    """Return the device on which this process computes.
 
     Args:
         name: `cpu`, `cuda`, `cuda:1`, `mps`, …, for a process that works alone. By default the machine's accelerator
-            where it has one, else the CPU; of several processes each has an accelerator of its own.
+            if it has one, else the CPU; each of several processes has an accelerator of its own.
 
     Raises:
-        UserError: this machine has no such device, or one is named for several processes.
+        UserError: This machine has no such device, or a device is named for several processes.
     """
     if name is None:
         here = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else torch.device("cpu")
@@ -62,7 +62,7 @@ def find_device(name: str | None = None) -> torch.device:
         raise UserError(f"{process_count()} processes cannot share the device {name!r}: leave it out, each has its own")
     try:
         device = torch.device(name)
-        torch.zeros(1, device=device).item()  # a value comes back from no device that is not there
+        torch.zeros(1, device=device).item()  # fails unless the device exists and can compute
     except torch.OutOfMemoryError:
         raise
     except (RuntimeError, AssertionError, NotImplementedError) as error:

@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from fanet.weights.failures import WeightsError
-from fanet.weights.names import backbone_state_dict, unwrap
+from fanet.weights.names import backbone_state_dict, holds_backbone, unwrap
 
 STEM = "stem.weight"
 CLASSIFIER = ("head.fc.weight", "head.fc.bias")
@@ -58,7 +58,7 @@ def fit_published(
     Raises:
         WeightsError: it is another network, a segmentation model, or made for other classes or channels.
     """
-    if any(name.startswith("backbone.") for name in unwrap(checkpoint)):
+    if holds_backbone(unwrap(checkpoint)):
         raise WeightsError("it is a segmentation model, not a classifier")
     tensors = fit_backbone(checkpoint, model, warn=False)
     source = backbone_state_dict(checkpoint)

@@ -6,11 +6,14 @@ that commit is used without asking again. Whatever fails is told in one message 
 
 import hashlib
 import json
+import socket
 import time
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from huggingface_hub import HfApi, constants, hf_hub_download, try_to_load_from_cache
 from huggingface_hub.errors import FileMetadataError, OfflineModeIsEnabled
@@ -23,6 +26,7 @@ from fanet.weights.sources import CONFIG_NAME, WEIGHTS_NAME, checkpoint_names
 CARD_NAME = "README.md"
 RECORD_NAME = ".fanet.json"  # in the repository's folder of the cache, so that deleting that deletes it too
 RETRIED_STATUS = (429, 500, 502, 503, 504)
+REACH_TIMEOUT = 1.5  # seconds
 PAUSE = 1.0  # seconds before the listing is asked for again, the Hub client's own first pause
 SHA256_LENGTH = 64  # hexadecimal digits; git's SHA-1, of small files, has 40
 CHUNK = 1 << 20  # bytes
@@ -166,6 +170,7 @@ class Repository:
         """The Hub's answer; `patient` asks a second time where the server has a moment of weakness."""
         if self.local_files_only or constants.HF_HUB_OFFLINE:
             raise OfflineModeIsEnabled("no request is made")
+        _require_connection()
         api = HfApi(token=self.token, library_name="fanet")
         ask: Any = dict(revision=self.revision, files_metadata=True, timeout=constants.HF_HUB_ETAG_TIMEOUT)
         try:
@@ -269,6 +274,19 @@ def upload_folder(
     except Exception as error:  # the client's HTTP library has changed twice, and its exceptions with it
         raise hub_failure("push to", repo_id, error) from error
     return str(commit)
+
+
+def _require_connection() -> None:
+    """Try to reach the Hub, because its client tries for much longer before it gives up.
+
+    Raises:
+        OSError: it cannot be reached within `REACH_TIMEOUT`.
+    """
+    address = urlsplit(constants.ENDPOINT)
+    if any(getproxies().get(key) for key in (address.scheme, "all")) and not proxy_bypass(address.hostname or ""):
+        return  # the proxy knows the way
+    port = address.port or (443 if address.scheme == "https" else 80)
+    socket.create_connection((address.hostname or "", port), timeout=REACH_TIMEOUT).close()
 
 
 def _blob_digest(path: Path) -> str:

@@ -22,6 +22,12 @@ from fanet.weights.sources import Folder, find_checkpoint
 # timm asks the filter function for the tensors behind this: then the file need not be read before the network stands.
 _LATER = {"read by": "the filter function"}
 
+_WAYS_OUT = (
+    "or start without them: pretrained=False, in a recipe model.pretrained_backbone=false, for timm's scripts without "
+    "--pretrained; or from a file: pretrained_cfg_overlay=dict(file=PATH), model.backbone_weights=PATH, "
+    "--pretrained-path PATH"
+)
+
 ModelT = TypeVar("ModelT", bound=nn.Module)
 
 
@@ -52,13 +58,19 @@ def build_pretrained(
             f"{variant} has no published weights: pass pretrained=False, take fanet_base, which has those of "
             "ImageNet-1k, or for segmentation fanet.segmentation.load_model(), a trained model with fanet_pico inside"
         )
+    repository = _repository(cfg, variant, cache_dir) if _is_on_hub(cfg) else None
+    if repository is not None:
+        try:
+            repository.files  # noqa: B018  # without a connection this fails before a network is built
+        except WeightsError as error:
+            raise WeightsError(f"{error}; {_WAYS_OUT}") from error
     lacks_head = bool(kwargs.get("features_only")) or kwargs.get("num_classes") == 0
 
     def read(_: Mapping[str, Any], model: nn.Module) -> dict[str, Tensor]:
         described: Any = model.pretrained_cfg  # what timm shows of the model: where the weights come from, not how
         described.clear()
         described.update(replace(cfg, state_dict=None).to_dict())
-        return _read(cfg, variant, model, cache_dir, warn=not lacks_head)
+        return _read(cfg, variant, model, repository, cache_dir, warn=not lacks_head)
 
     try:
         return build(
@@ -75,8 +87,19 @@ def build_pretrained(
         ) from error
 
 
+def _is_on_hub(cfg: PretrainedCfg) -> bool:
+    return cfg.source == "hf-hub" or (
+        cfg.source != "local-dir" and not cfg.state_dict and not cfg.file and bool(cfg.hf_hub_id)
+    )
+
+
 def _read(
-    cfg: PretrainedCfg, variant: str, model: nn.Module, cache_dir: str | Path | None, warn: bool
+    cfg: PretrainedCfg,
+    variant: str,
+    model: nn.Module,
+    repository: Repository | None,
+    cache_dir: str | Path | None,
+    warn: bool,
 ) -> dict[str, Tensor]:
     """The tensors for a network, from the place that timm would take them from."""
 
@@ -88,10 +111,10 @@ def _read(
 
     if cfg.source == "local-dir":
         return find_checkpoint(Folder(str(cfg.file)), variant, fit)[1]
-    if cfg.source == "hf-hub":
-        return find_checkpoint(_repository(cfg, variant, cache_dir), variant, fit)[1]
-    if not (cfg.state_dict or cfg.file) and cfg.hf_hub_id:
-        return find_checkpoint(_repository(cfg, variant, cache_dir), f"{variant}.{cfg.tag or ''}", fit_exactly)[1]
+    if repository is not None and cfg.source == "hf-hub":
+        return find_checkpoint(repository, variant, fit)[1]
+    if repository is not None:
+        return find_checkpoint(repository, f"{variant}.{cfg.tag or ''}", fit_exactly)[1]
     try:
         if cfg.state_dict:
             return fit(cfg.state_dict)

@@ -1,4 +1,4 @@
-"""The benchmarks are scripts: their folder is where Python looks for modules when one of them runs."""
+"""Put the folder of the benchmarks on the module path, as Python does when one of these scripts runs."""
 
 import sys
 from pathlib import Path

@@ -23,12 +23,12 @@ def rows_of(model: str, network: str, size: tuple[int, int]) -> list[dict[str, s
 
 
 @pytest.mark.parametrize("network", ["classifier", "upernet"])
-def test_recorded_numbers_of_the_smallest_variant_are_those_of_today(network: str) -> None:
+def test_recorded_numbers_of_the_smallest_variant_are_current(network: str) -> None:
     assert rows_of("fanet_pico", network, (224, 224)) == [measure("fanet_pico", {}, network, (224, 224))]
 
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
-def test_recorded_costs_of_large_variants_are_those_of_today(size: tuple[int, int]) -> None:
+def test_recorded_costs_of_large_variants_are_current(size: tuple[int, int]) -> None:
     for name in ("fanet_base", "fanet_nano"):
         model = build(name, size, device="meta")
         (row,) = rows_of(name, "classifier", size)
@@ -37,7 +37,7 @@ def test_recorded_costs_of_large_variants_are_those_of_today(size: tuple[int, in
 
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
-def test_every_network_is_recorded_at_every_size_without_an_empty_number(size: tuple[int, int]) -> None:
+def test_every_network_is_recorded_at_every_size_with_all_numbers(size: tuple[int, int]) -> None:
     rows = recorded(size)
     assert len(rows) == 2 * len(NETWORKS)
     assert {name for name, _ in NETWORKS} >= set(timm.list_models("fanet_*"))
@@ -80,7 +80,7 @@ def test_operations_without_a_rule_are_listed_and_estimates_are_kept_apart() -> 
     assert counted.uncounted == {"gelu": 2, "sin": 1}
 
 
-def test_a_layer_that_one_counter_misses_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_layer_that_one_counter_misses_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("complexity.count_macs", lambda model, size: 1)
     with pytest.raises(RuntimeError, match="test_fanet .*fvcore counts .* torch 1"):
         measure("test_fanet", {}, "classifier", (32, 32))

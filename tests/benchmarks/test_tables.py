@@ -10,7 +10,7 @@ def test_pages_are_up_to_date(capsys: pytest.CaptureFixture[str]) -> None:
     assert status == 0, capsys.readouterr().out
 
 
-def test_stale_page_is_found_and_mended(
+def test_stale_page_is_found_and_updated(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     page = tmp_path / "README.md"
@@ -27,7 +27,7 @@ def test_stale_page_is_found_and_mended(
 
 
 def test_unknown_table_is_refused() -> None:
-    with pytest.raises(ValueError, match="no table 'zooo'"):
+    with pytest.raises(ValueError, match="unknown table 'zooo'"):
         update("<!-- table: zooo -->\n<!-- end table -->\n")
 
 
@@ -45,6 +45,6 @@ def test_table_of_times_takes_its_file_by_name(tmp_path: Path, monkeypatch: pyte
     assert "| `a` | 10.0 | 100.0 (90.0 to 110.0) | 1.00 (1.00 to 1.00) | 300 |" in text
 
 
-def test_numbers_are_flush_right_and_words_are_not() -> None:
+def test_numbers_are_aligned_right_and_words_are_not() -> None:
     table = markdown([["name", "x", "both"], ["a", "1.5", "1, 2"], ["b", "—", "2"]])
     assert table.splitlines()[1] == "| --- | ---: | --- |"

@@ -11,7 +11,7 @@ from throughput import COLUMNS, conditions, main, parse, summarise, time_in_turn
 from fanet.errors import UserError
 
 
-def test_plain_norm_computes_what_the_layer_norm_does() -> None:
+def test_plain_norm_computes_the_same_as_the_layer_norm() -> None:
     torch.manual_seed(0)
     model = build("test_fanet", (64, 64))
     plain = build("plain-norm:test_fanet", (64, 64))
@@ -30,12 +30,12 @@ def test_plain_norm_works_on_nchw_memory_as_the_original_does() -> None:
     assert all(map_.is_contiguous() for map_ in maps)
 
 
-def test_upernet_of_a_plain_norm_segments() -> None:
+def test_upernet_with_plain_norm_segments() -> None:
     with torch.no_grad():
         assert build("upernet:plain-norm:test_fanet", (64, 96))(torch.zeros(1, 3, 64, 96)).shape == (1, 5, 64, 96)
 
 
-def test_model_of_fixed_size_is_built_for_the_size_asked_for() -> None:
+def test_model_of_fixed_size_is_built_for_the_requested_size() -> None:
     model = build("upernet:swin_tiny_patch4_window7_224", (64, 96), device="meta")
     assert model(torch.zeros(1, 3, 64, 96, device="meta")).shape == (1, 5, 64, 96)
 
@@ -45,7 +45,7 @@ def test_unknown_model_is_named() -> None:
         build("upernet:nonesuch", (64, 64))
 
 
-def test_networks_take_turns_and_warm_up_is_thrown_away() -> None:
+def test_networks_take_turns_and_warm_up_is_discarded() -> None:
     order: list[int] = []
 
     class Fake:
@@ -76,7 +76,7 @@ def test_conditions_are_in_the_file_name(monkeypatch: pytest.MonkeyPatch) -> Non
     assert conditions(parse(["fanet_pico", "--batch-size", "8"])) == "cpu-224x224-batch8-2threads-fp32"
 
 
-def test_sizes_that_make_no_sense_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+def test_invalid_size_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         parse(["fanet_pico", "--img-size", "1", "2", "3"])
     assert "one or two numbers" in capsys.readouterr().err
@@ -103,8 +103,8 @@ def test_results_hold_a_row_for_each_network(tmp_path: Path, monkeypatch: pytest
     assert all(rows[0].values())
 
 
-def test_memory_is_that_of_a_process_of_its_own() -> None:
-    ballast = torch.ones(100_000_000)  # 400 MB that must not be charged to the network
+def test_memory_is_measured_in_a_new_process() -> None:
+    ballast = torch.ones(100_000_000)  # 400 MB that must not count for the network
     peak, base = throughput.peak_memory_in_new_process("test_fanet", ["--img-size", "32"])
     own = throughput._peak("cpu")
     assert base <= peak < own

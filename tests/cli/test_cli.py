@@ -24,10 +24,10 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture
 def image(tmp_path: Path) -> Path:
-    return _picture(tmp_path / "belt.png", (70, 45))
+    return _write_image(tmp_path / "belt.png", (70, 45))
 
 
-def _picture(path: Path, size: tuple[int, int] = (40, 32)) -> Path:
+def _write_image(path: Path, size: tuple[int, int] = (40, 32)) -> Path:
     path.parent.mkdir(exist_ok=True)
     pixels = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
     Image.fromarray(pixels).save(path)
@@ -35,7 +35,7 @@ def _picture(path: Path, size: tuple[int, int] = (40, 32)) -> Path:
 
 
 def _refused(capsys: pytest.CaptureFixture[str], argv: list[str]) -> str:
-    """The line on standard error of a command that must end with status 2 and say nothing else."""
+    """Return the one line on standard error of a command that must end with status 2 and print nothing else."""
     try:
         status = main(argv)
     except SystemExit as stop:
@@ -81,7 +81,7 @@ def test_help_and_version_load_no_optional_package() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_module_runs_as_the_command_does() -> None:
+def test_module_runs_like_the_command() -> None:
     done = subprocess.run([sys.executable, "-m", "fanet", "--version"], capture_output=True, text=True, check=True)
     assert done.stdout == f"fanet {fanet.__version__}\n"
 
@@ -104,7 +104,7 @@ def test_module_runs_as_the_command_does() -> None:
         ),
     ],
 )
-def test_mistyped_command_is_told_in_one_line(
+def test_mistyped_command_is_reported_in_one_line(
     argv: list[str], message: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -121,7 +121,7 @@ def test_interrupt_ends_with_130(monkeypatch: pytest.MonkeyPatch, capsys: pytest
     assert capsys.readouterr().err == "fanet: interrupted\n"
 
 
-def test_full_disk_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_full_disk_is_reported_in_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     def fill(*args: object) -> None:
         raise OSError(28, "No space left on device", "demo.png")
 
@@ -153,7 +153,7 @@ def test_predict_writes_labels_and_overlay(image: Path, model: str, capsys: pyte
 
 def test_predict_takes_folders_patterns_and_odd_names_once(tmp_path: Path, model: str) -> None:
     for name in ("a.png", "b.JPG", "c.tif", "[d].webp", ".hidden.png"):
-        _picture(tmp_path / "photos" / name)
+        _write_image(tmp_path / "photos" / name)
     (tmp_path / "photos" / "notes.txt").write_text("no image")
     inputs = [str(tmp_path / "photos" / "[d].webp"), str(tmp_path / "photos" / "*.JPG"), str(tmp_path / "photos")]
     assert main(["predict", *inputs, "--model", model, "-o", str(tmp_path / "out")]) == 0
@@ -162,7 +162,7 @@ def test_predict_takes_folders_patterns_and_odd_names_once(tmp_path: Path, model
 
 
 def _cut_off(path: Path) -> None:
-    data = _picture(path).read_bytes()
+    data = _write_image(path).read_bytes()
     path.write_bytes(data[: len(data) // 2])
 
 
@@ -171,13 +171,13 @@ def _cut_off(path: Path) -> None:
     [
         (lambda path: None, "there is no file"),
         (lambda path: path.touch(), "is empty"),
-        (_cut_off, "is cut off or damaged"),
+        (_cut_off, "is truncated or damaged"),
         (lambda path: path.write_text("no image"), "is not an image"),
-        (lambda path: path.mkdir(), "holds no images"),
+        (lambda path: path.mkdir(), "has no images"),
     ],
     ids=["missing", "empty", "cut off", "no image", "empty folder"],
 )
-def test_bad_input_is_told_and_nothing_written(
+def test_bad_input_is_reported_and_nothing_is_written(
     make, message: str, tmp_path: Path, model: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     make(tmp_path / "bad.png")
@@ -186,14 +186,12 @@ def test_bad_input_is_told_and_nothing_written(
     assert not (tmp_path / "out").exists()
 
 
-def test_pattern_that_matches_nothing_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_pattern_that_matches_nothing_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "no file matches" in _refused(capsys, ["predict", str(tmp_path / "*.jpg"), "-o", str(tmp_path / "out")])
 
 
-def test_bad_image_does_not_keep_the_others_back(
-    tmp_path: Path, model: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    good = [_picture(tmp_path / "in" / name) for name in ("a.png", "z.png")]
+def test_bad_image_does_not_stop_the_others(tmp_path: Path, model: str, capsys: pytest.CaptureFixture[str]) -> None:
+    good = [_write_image(tmp_path / "in" / name) for name in ("a.png", "z.png")]
     (tmp_path / "in" / "m.png").write_text("no image")
     line = _refused(capsys, ["predict", str(tmp_path / "in"), "--model", model, "-o", str(tmp_path / "out")])
     assert "1 of 3 files failed" in line and "m.png" in line
@@ -202,24 +200,24 @@ def test_bad_image_does_not_keep_the_others_back(
     }
 
 
-def test_results_of_one_name_are_refused_before_anything_is_written(
+def test_results_of_one_name_are_refused_and_nothing_is_written(
     tmp_path: Path, model: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    one, other = _picture(tmp_path / "a" / "belt.png"), _picture(tmp_path / "b" / "belt.jpg")
+    one, other = _write_image(tmp_path / "a" / "belt.png"), _write_image(tmp_path / "b" / "belt.jpg")
     line = _refused(capsys, ["predict", str(one), str(other), "--model", model, "-o", str(tmp_path / "out")])
     assert str(one) in line and str(other) in line
     assert not (tmp_path / "out").exists()
 
 
 def test_result_never_overwrites_an_input(tmp_path: Path, model: str, capsys: pytest.CaptureFixture[str]) -> None:
-    _picture(tmp_path / "belt.png")
+    _write_image(tmp_path / "belt.png")
     argv = ["predict", str(tmp_path), "--model", model, "-o", str(tmp_path)]
     assert main(argv) == 0
     capsys.readouterr()
     assert "would overwrite an input" in _refused(capsys, argv)
 
 
-def test_output_that_is_a_file_is_told(image: Path, model: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_output_that_is_a_file_is_refused(image: Path, model: str, capsys: pytest.CaptureFixture[str]) -> None:
     (image.parent / "out").touch()
     line = _refused(capsys, ["predict", str(image), "--model", model, "-o", str(image.parent / "out")])
     assert "a file of that name is in the way" in line
@@ -231,7 +229,9 @@ def _broken(model: str, folder: Path) -> Path:
     return folder
 
 
-def test_unusable_model_is_told(image: Path, model: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_unusable_model_is_reported_and_nothing_is_written(
+    image: Path, model: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     weights = (Path(model) / "model.safetensors").read_bytes()
     cut, text, missing = (_broken(model, image.parent / name) for name in ("cut", "text", "missing"))
     (cut / "model.safetensors").write_bytes(weights[: len(weights) // 2])
@@ -252,7 +252,7 @@ def test_data_clutter_writes_scenes(tmp_path: Path, capsys: pytest.CaptureFixtur
 
 
 @pytest.mark.parametrize("order", ["before", "after", "around"])
-def test_settings_may_stand_anywhere(order: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_settings_can_be_given_anywhere(order: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     seen = {}
 
     def record(recipe: dict, output: Path, resume: bool) -> dict:
@@ -274,13 +274,13 @@ def test_settings_may_stand_anywhere(order: str, monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        (["no_such_recipe"], "no recipe is called 'no_such_recipe'"),
+        (["no_such_recipe"], "there is no recipe 'no_such_recipe'"),
         (["missing.yaml"], "cannot read the recipe missing.yaml"),
         (["clutter", "train.iteration=1"], "did you mean"),
         (["clutter", "nonsense"], "write KEY=VALUE"),
     ],
 )
-def test_unfit_recipe_is_told_and_nothing_written(
+def test_invalid_recipe_is_reported_and_nothing_is_written(
     argv: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert message in _refused(capsys, ["train", *argv, "-o", str(tmp_path / "run")])
@@ -289,8 +289,8 @@ def test_unfit_recipe_is_told_and_nothing_written(
 
 def test_demo_draws_and_scores_the_scene(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["demo", "-o", str(tmp_path / "demo")]) == 0
-    picture = read_image(tmp_path / "demo" / "demo.png")
-    assert 1200 < picture.shape[1] <= 1700
+    panel = read_image(tmp_path / "demo" / "demo.png")
+    assert 1200 < panel.shape[1] <= 1700
     printed = capsys.readouterr().out
     for word in ("background", "soft_plastic", "mIoU", "pixel accuracy", str(tmp_path / "demo" / "demo.png")):
         assert word in printed

@@ -1,4 +1,4 @@
-"""`fanet data check` and `fanet evaluate`, as they are typed."""
+"""`fanet data check` and `fanet evaluate` on the command line."""
 
 import json
 import shutil
@@ -34,7 +34,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def place(tmp_path: Path, models: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder to work in: data sets sound and unsound, models, files that are in the way."""
+    """A working folder with valid and broken data sets, models, and files that are in the way."""
     monkeypatch.chdir(tmp_path)
     small(tmp_path / "good")
     (tmp_path / "empty").mkdir()
@@ -66,7 +66,7 @@ def small(root: Path) -> None:
             Image.fromarray(rng.integers(values, size=shape, dtype=np.uint8)).save(folder / f"{index}.PNG", "PNG")
 
 
-def test_check_says_something_else_than_what_is_there(belt, tmp_path, capsys):
+def test_check_reports_what_the_data_set_holds(belt, tmp_path, capsys):
     assert run(["data", "check", belt, "--dataset", "zerowaste", "--json", tmp_path / "report.json"]) == 0
     text = capsys.readouterr().out
     assert "train: 3 images (3 of 1920x1080)" in text and "test: 2 images (2 of 1920x1080)" in text
@@ -78,7 +78,7 @@ def test_check_says_something_else_than_what_is_there(belt, tmp_path, capsys):
         assert sum(split["class_shares"].values()) == pytest.approx(100)
 
 
-def test_evaluate_leaves_out_something(belt, models, tmp_path, capsys):
+def test_evaluate_prints_and_writes_every_score(belt, models, tmp_path, capsys):
     output = tmp_path / "new" / "out"
     model = str(models / "of_5")
     assert run(["evaluate", "--model", model, "--dataset", "zerowaste", "--data", belt, "-o", output]) == 0
@@ -92,7 +92,7 @@ def test_evaluate_leaves_out_something(belt, models, tmp_path, capsys):
     assert sorted(path.name for path in output.iterdir()) == ["confusion_matrix.png", "metrics.json"]
 
 
-def test_evaluate_needs_a_model_or_a_folder(tmp_path, capsys):
+def test_evaluate_runs_without_a_model_or_a_folder(tmp_path, capsys):
     argv = ["evaluate", "--dataset", "clutter", "--count", "1", "--size", "64", "96", "--difficulty", "0.5"]
     assert run([*argv, "--scales", "0.5", "1", "--flip", "-o", tmp_path]) == 0
     result = json.loads((tmp_path / "metrics.json").read_text())
@@ -110,17 +110,17 @@ BAD_INPUTS = [
     (["data", "check", "good", "--dataset", "coco"], "invalid choice: 'coco'"),
     (["data", "check", "nowhere", "--dataset", "zerowaste"], "there is no folder nowhere"),
     (["data", "check", "file", "--dataset", "zerowaste"], "file is neither a folder nor a zip archive"),
-    (["data", "check", "empty", "--dataset", "zerowaste"], "empty holds no splits_final_deblurred"),
-    (["data", "check", "broken.zip", "--dataset", "zerowaste"], "broken.zip is no complete zip archive"),
+    (["data", "check", "empty", "--dataset", "zerowaste"], "empty has no splits_final_deblurred"),
+    (["data", "check", "broken.zip", "--dataset", "zerowaste"], "broken.zip is not a complete zip archive"),
     (["data", "check", "nowhere.zip", "--dataset", "zerowaste"], "there is no file nowhere.zip: download .*data.root"),
-    (["data", "check", "good", "--dataset", "zerowaste", "--split", "dev"], "no split 'dev': there are test"),
+    (["data", "check", "good", "--dataset", "zerowaste", "--split", "dev"], "no split 'dev', only test"),
     (["data", "check", "no_yaml", "--dataset", "folder"], "there is no file no_yaml/dataset.yaml"),
     (["data", "check", "bad_yaml", "--dataset", "folder"], "bad_yaml/dataset.yaml is not valid YAML"),
     (["data", "check", "good", "--dataset", "zerowaste", "--json", "nowhere/r.json"], "nowhere does not exist"),
     (["data", "check", "good", "--dataset", "zerowaste", "--workers", "0"], "0 is not above 0"),
-    (["data", "check", "no_mask", "--dataset", "clutter"], "1 images without mask: test: .*1.PNG"),
+    (["data", "check", "no_mask", "--dataset", "clutter"], "1 images without a mask: test: .*1.PNG"),
     (["data", "check", "unknown", "--dataset", "clutter"], "1 masks with unknown labels: .*1.PNG (9)"),
-    (["data", "check", "cut", "--dataset", "clutter"], "1 files that cannot be read: .*0.PNG is cut off or damaged"),
+    (["data", "check", "cut", "--dataset", "clutter"], "1 files that cannot be read: .*0.PNG is truncated or damaged"),
     (["data", "check", "sizes", "--dataset", "clutter"], "another size than their mask: test: 0.PNG (48x40, mask 8x8)"),
     ([*EVALUATE], "required: --dataset"),
     ([*EVALUATE, "--dataset", "zerowaste"], "zerowaste needs its folder"),
@@ -128,7 +128,7 @@ BAD_INPUTS = [
     ([*EVALUATE, *ZEROWASTE_TEST, "good", "--split", "val"], "no split 'val'"),
     ([*EVALUATE, *ZEROWASTE_TEST, "no_mask"], "1 image has no mask"),
     ([*EVALUATE, *ZEROWASTE_TEST, "unknown"], "1.PNG holds the unknown label 9: known are 0 to 4, and 255"),
-    ([*EVALUATE, *ZEROWASTE_TEST, "cut"], "0.PNG is cut off or damaged"),
+    ([*EVALUATE, *ZEROWASTE_TEST, "cut"], "0.PNG is truncated or damaged"),
     ([*EVALUATE, *ZEROWASTE_TEST, "sizes"], "0.PNG has 48x40 pixels, but its mask has 8x8"),
     ([*EVALUATE, *ZEROWASTE_TEST, "good", "--model", "nowhere"], "nowhere"),
     ([*EVALUATE, *ZEROWASTE_TEST, "good", "--model", "models/of_3"], "knows 3 classes, the data set has 5"),
@@ -145,17 +145,17 @@ BAD_INPUTS = [
 
 
 @pytest.mark.parametrize(("argv", "message"), BAD_INPUTS, ids=[" ".join(argv) for argv, _ in BAD_INPUTS])
-def test_bad_input_is_not_refused_in_one_line(place, capsys, argv, message):
+def test_bad_input_is_refused_in_one_line(place, capsys, argv, message):
     before = sorted(path for path in place.rglob("*"))
     assert run(argv) == 2
     errors = [line for line in capsys.readouterr().err.splitlines() if "error: " in line]
     assert len(errors) == 1 and errors[0].startswith("fanet")
     head, _, tail = message.partition(".*")
     assert head in errors[0] and tail in errors[0], errors[0]
-    assert sorted(path for path in place.rglob("*")) == before, "something was left behind"
+    assert sorted(path for path in place.rglob("*")) == before, "no files are left"
 
 
-def test_another_archive_passes_for_the_published_one(place, capsys):
+def test_archive_other_than_the_published_one_needs_an_option(place, capsys):
     shutil.make_archive("repacked", "zip", "good")
     assert run(["data", "check", "repacked.zip", "--dataset", "zerowaste"]) == 2
     error = capsys.readouterr().err

@@ -26,7 +26,7 @@ def model(net: UperNet, tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(folder)
 
 
-def _picture(path: Path, size: tuple[int, int] = (80, 64)) -> None:
+def _write_image(path: Path, size: tuple[int, int] = (80, 64)) -> None:
     Image.fromarray(np.random.default_rng(0).integers(256, size=(*size[::-1], 3), dtype=np.uint8)).save(path)
 
 
@@ -45,16 +45,16 @@ def _maps(path: Path) -> list[np.ndarray]:
         return [frame.to_ndarray(format="gray") for frame in container.decode(video=0)]
 
 
-def test_window_of_the_command_line_is_not_that_of_the_function(net, model, tmp_path):
-    _picture(tmp_path / "a.png")
+def test_window_of_the_command_line_reaches_the_predictor(net, model, tmp_path):
+    _write_image(tmp_path / "a.png")
     argv = ["predict", str(tmp_path / "a.png"), "--model", model, "--window", "32", "48", "--overlap", "0.5"]
     assert main([*argv, "-o", str(tmp_path / "out")]) == 0
     expected = net.predict(tmp_path / "a.png", window=(32, 48), overlap=0.5)
     np.testing.assert_array_equal(read_labels(tmp_path / "out" / "a_labels.png"), expected)
 
 
-def test_model_is_not_moved_to_the_device(model, tmp_path, monkeypatch):
-    _picture(tmp_path / "a.png")
+def test_model_is_moved_to_the_device(model, tmp_path, monkeypatch):
+    _write_image(tmp_path / "a.png")
     moved = []
     to = SegmentationModel.to
     monkeypatch.setattr(SegmentationModel, "to", lambda net, device: moved.append(device) or to(net, "cpu"))
@@ -64,9 +64,9 @@ def test_model_is_not_moved_to_the_device(model, tmp_path, monkeypatch):
     assert moved == [torch.device("cuda"), torch.device("cpu")]
 
 
-def test_folder_of_images_and_videos_is_not_predicted_whole(net, model, tmp_path, capsys):
+def test_folder_of_images_and_videos_is_predicted(net, model, tmp_path, capsys):
     (tmp_path / "in").mkdir()
-    _picture(tmp_path / "in" / "a.png")
+    _write_image(tmp_path / "in" / "a.png")
     _clip(tmp_path / "in" / "belt.mp4")
     assert main(["predict", str(tmp_path / "in"), "--model", model, "-o", str(tmp_path / "out")]) == 0
     assert "1 image and 1 video segmented" in capsys.readouterr().out
@@ -80,9 +80,9 @@ def test_folder_of_images_and_videos_is_not_predicted_whole(net, model, tmp_path
 
 
 @pytest.mark.parametrize("name", ["a.png", "belt.mp4"])
-def test_interrupt_leaves_half_a_file(name, model, tmp_path, monkeypatch, capsys):
+def test_interrupt_leaves_no_partial_file(name, model, tmp_path, monkeypatch, capsys):
     _clip(tmp_path / "belt.mp4")
-    _picture(tmp_path / "a.png")
+    _write_image(tmp_path / "a.png")
     predict, calls = Predictor.labels, []
 
     def interrupted(*args):
@@ -96,18 +96,18 @@ def test_interrupt_leaves_half_a_file(name, model, tmp_path, monkeypatch, capsys
     assert not list((tmp_path / "out").glob("*")) and not list((tmp_path / "out").glob(".*"))
 
 
-def test_failure_to_write_is_swallowed(model, tmp_path, monkeypatch, capsys):
+def test_failure_to_write_is_reported(model, tmp_path, monkeypatch, capsys):
     def full(*args):
         raise OSError(28, "No space left on device")
 
-    _picture(tmp_path / "a.png")
+    _write_image(tmp_path / "a.png")
     monkeypatch.setattr("fanet.media.images.encode_png", full)
     assert main(["predict", str(tmp_path / "a.png"), "--model", model, "-o", str(tmp_path / "out")]) == 2
     assert "No space left" in capsys.readouterr().err
     assert not list((tmp_path / "out").iterdir())
 
 
-def test_bad_video_keeps_the_others_back(model, tmp_path, capsys):
+def test_bad_video_does_not_stop_the_others(model, tmp_path, capsys):
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "bad.mp4").write_text("no video")
     _clip(tmp_path / "in" / "good.mp4")
@@ -116,7 +116,7 @@ def test_bad_video_keeps_the_others_back(model, tmp_path, capsys):
     assert len(list((tmp_path / "out").iterdir())) == 2
 
 
-def test_missing_pyav_is_a_traceback(model, tmp_path, monkeypatch, capsys):
+def test_missing_pyav_is_reported_with_its_extra(model, tmp_path, monkeypatch, capsys):
     _clip(tmp_path / "a.mp4")
     monkeypatch.setitem(sys.modules, "av", None)
     assert main(["predict", str(tmp_path / "a.mp4"), "--model", model, "-o", str(tmp_path / "out")]) == 2
@@ -147,17 +147,17 @@ BAD = {
     "device that does not exist": (["a.png", "--device", "cuda:99"], None, "this machine has cpu"),
     "missing video": (["none.mp4"], None, "there is no file"),
     "empty video": (["bad.mp4"], lambda folder: (folder / "bad.mp4").touch(), "is empty"),
-    "text as video": (["bad.mkv"], lambda folder: (folder / "bad.mkv").write_text("text"), "cut off, damaged or no"),
-    "cut off video": (["bad.mp4"], _cut_off_video, "cut off, damaged or no video"),
+    "text as video": (["bad.mkv"], lambda folder: (folder / "bad.mkv").write_text("text"), "truncated, damaged or not"),
+    "cut off video": (["bad.mp4"], _cut_off_video, "truncated, damaged or not a video"),
     "videos of one name": (["belt.mp4", "belt.avi"], _one_name, "would both become"),
-    "folder of other files": (["texts"], lambda folder: (folder / "texts").mkdir(), "holds no images or videos"),
+    "folder of other files": (["texts"], lambda folder: (folder / "texts").mkdir(), "has no images or videos"),
 }
 
 
 @pytest.mark.parametrize(("argv", "make", "message"), BAD.values(), ids=BAD)
-def test_mistake_is_no_single_line_or_leaves_files(argv, make, message, model, tmp_path, monkeypatch, capsys):
+def test_mistake_is_reported_in_one_line_and_leaves_no_files(argv, make, message, model, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    _picture(tmp_path / "a.png")
+    _write_image(tmp_path / "a.png")
     if make is not None:
         make(tmp_path)
     try:
@@ -170,13 +170,13 @@ def test_mistake_is_no_single_line_or_leaves_files(argv, make, message, model, t
     assert not (tmp_path / "out").exists()
 
 
-def test_images_are_not_read_while_the_network_computes(net, model, tmp_path, monkeypatch):
+def test_at_most_one_image_is_read_ahead(net, model, tmp_path, monkeypatch):
     for name in "abc":
-        _picture(tmp_path / f"{name}.png")
+        _write_image(tmp_path / f"{name}.png")
     predicted: list[int] = []
     read: list[str] = []
     predict = Predictor.labels
-    from fanet.segmentation.prediction import files as module
+    from fanet.segmentation.prediction import predict_files as module
 
     monkeypatch.setattr(module, "read_image", lambda path: read.append(path.name) or read_image(path))
 

@@ -20,7 +20,7 @@ def test_object_is_tinted_with_its_colour_and_outlined_darker() -> None:
     np.testing.assert_array_equal(drawn[6, 8], np.rint(0.5 * GREY[0, 0] + 0.5 * np.array(ZEROWASTE.palette[2])))
     assert drawn[3, 4].sum() < drawn[6, 8].sum()
     np.testing.assert_array_equal(drawn[2], GREY[2])
-    assert (GREY == 100).all(), "the picture itself was changed"
+    assert (GREY == 100).all(), "the image itself stays the same"
 
 
 @pytest.mark.parametrize(("alpha", "expected"), [(0.0, (100, 100, 100)), (1.0, ZEROWASTE.palette[3])])
@@ -29,12 +29,12 @@ def test_alpha_is_the_share_of_the_class_colour(alpha: float, expected: tuple) -
     assert tuple(overlay(GREY, labels, ZEROWASTE, alpha)[5, 5]) == expected
 
 
-def test_class_0_is_tinted_where_it_is_no_background() -> None:
+def test_class_0_is_tinted_unless_it_is_the_background() -> None:
     classes = ClassScheme(("road", "sky"), ((0, 200, 0), (0, 0, 200)))
     assert tuple(overlay(GREY, np.zeros((12, 16), np.uint8), classes, 1.0)[0, 0]) == (0, 200, 0)
 
 
-def test_labels_that_do_not_belong_to_the_picture_are_refused() -> None:
+def test_labels_of_another_size_or_without_a_class_are_refused() -> None:
     with pytest.raises(ValueError, match="do not fit"):
         overlay(GREY, np.zeros((12, 15), np.uint8), ZEROWASTE)
     with pytest.raises(ValueError, match="label 5 has no class: there are 5"):
@@ -46,18 +46,18 @@ def test_enlarged_labels_hold_no_new_values() -> None:
 
 
 @pytest.mark.parametrize("side", [1, 32, 256, 3000])
-def test_panel_has_its_width_and_shows_the_pictures_whole(side: int) -> None:
+def test_panel_has_its_width_and_shows_whole_images(side: int) -> None:
     red = np.full((side, side, 3), (250, 0, 0), np.uint8)
     drawn = panel(
         [("Image", red), ("Truth", red), ("Prediction", red)], legend_of(ZEROWASTE, ["IoU 71.2 %"] * 5), "note"
     )
     assert drawn.dtype == np.uint8 and drawn.ndim == 3
     assert 800 < drawn.shape[1] <= 1600
-    pictures = (drawn == (250, 0, 0)).all(axis=2)
-    assert pictures.any(axis=0).sum() >= 3 * (256 if side <= 256 else 490)
+    shown = (drawn == (250, 0, 0)).all(axis=2)
+    assert shown.any(axis=0).sum() >= 3 * (256 if side <= 256 else 490)
 
 
-def test_every_class_stands_in_the_legend_with_its_colour() -> None:
+def test_legend_shows_every_class_with_its_colour() -> None:
     classes = ClassScheme.numbered(30)
     drawn = panel([("Image", np.full((4, 64, 3), 255, np.uint8))], legend_of(classes, [""] * 30))
     for colour in classes.palette:
@@ -71,7 +71,7 @@ def test_legend_leaves_the_box_of_the_untinted_background_empty() -> None:
     ]
 
 
-def test_panel_of_unlike_pictures_is_refused() -> None:
+def test_panel_of_images_of_different_sizes_is_refused() -> None:
     with pytest.raises(ValueError, match="one size"):
         panel([("a", GREY), ("b", GREY[:-1])])
     with pytest.raises(ValueError, match="one size"):

@@ -37,7 +37,7 @@ def _sixteen(dtype: str = "<u2") -> Image.Image:
     return Image.fromarray(np.array([[0, 128, 129, 65535]], dtype=dtype))
 
 
-# name of the case, picture, suffix of the file, expected row of pixels
+# name of the case, image, suffix of the file, expected row of pixels
 MODES: list[tuple[str, Image.Image, str, list[tuple[int, int, int]]]] = [
     ("rgb", _row("RGB", RED, BLUE), ".png", [RED, BLUE]),
     ("rgb tiff", _row("RGB", RED, BLUE), ".tiff", [RED, BLUE]),
@@ -75,7 +75,7 @@ def test_lossy_formats_keep_their_colour(tmp_path: Path, mode: str, suffix: str,
     assert np.abs(read_image(path).astype(int) - (200, 60, 20)).max() <= 3
 
 
-def test_threads_that_read_leave_warnings_silenced(tmp_path: Path) -> None:
+def test_reading_in_threads_leaves_the_warning_filters_alone(tmp_path: Path) -> None:
     write_png(tmp_path / "image.png", np.zeros((300, 400, 3), np.uint8))
     before = list(warnings.filters)
     with ThreadPoolExecutor(4) as executor:
@@ -83,18 +83,18 @@ def test_threads_that_read_leave_warnings_silenced(tmp_path: Path) -> None:
     assert warnings.filters == before
 
 
-def test_a_picture_without_pixels_is_read() -> None:
+def test_image_without_pixels_is_refused() -> None:
     with pytest.raises(UserError, match="the image is empty: 0x5 pixels"):
         read_image(Image.new("RGB", (0, 5)))
 
 
-def test_transparent_colour_of_an_rgb_png_shows_the_backdrop(tmp_path: Path) -> None:
+def test_transparent_colour_of_an_rgb_png_becomes_white(tmp_path: Path) -> None:
     _row("RGB", RED, BLUE).save(tmp_path / "key.png", transparency=BLUE)
     assert [tuple(pixel) for pixel in read_image(tmp_path / "key.png")[0]] == [RED, WHITE]
 
 
 def _png(side: tuple[int, int], bits: int, colour_type: int, data: bytes) -> bytes:
-    """A PNG as Pillow cannot write it: `side` is (width, height)."""
+    """Return a PNG of a kind that Pillow cannot write; `side` is (width, height)."""
 
     def chunk(kind: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
@@ -159,7 +159,7 @@ def test_first_of_several_frames_is_read(tmp_path: Path, suffix: str) -> None:
     assert read_image(path).min() > 250
 
 
-def test_picture_of_8k_passes_without_a_warning(tmp_path: Path) -> None:
+def test_image_of_8k_is_read_without_a_warning(tmp_path: Path) -> None:
     path = tmp_path / "8k.png"
     Image.new("1", (7680, 4320), 1).save(path)
     assert read_image(path).shape == (4320, 7680, 3)
@@ -209,19 +209,19 @@ FAULTS: list[tuple[str, Callable[[Path], object], str]] = [
     ("folder", lambda path: path.mkdir(), "is a folder"),
     ("empty", lambda path: path.touch(), "is empty"),
     ("text", lambda path: path.write_text("not an image\n" * 20), "is not an image"),
-    ("cut-off jpeg", lambda path: path.write_bytes(_jpeg()[:-900]), "is cut off or damaged"),
-    ("cut-off png", lambda path: path.write_bytes(_encoded("PNG")[:-900]), "is cut off or damaged"),
-    ("cut-off tiff", lambda path: path.write_bytes(_encoded("TIFF")[:-900]), "is cut off or damaged|is not an image"),
-    ("cut-off webp", lambda path: path.write_bytes(_encoded("WEBP")[:-900]), "is cut off or damaged|is not an image"),
-    ("header only", lambda path: path.write_bytes(_jpeg()[:20]), "is cut off or damaged|is not an image"),
+    ("cut-off jpeg", lambda path: path.write_bytes(_jpeg()[:-900]), "is truncated or damaged"),
+    ("cut-off png", lambda path: path.write_bytes(_encoded("PNG")[:-900]), "is truncated or damaged"),
+    ("cut-off tiff", lambda path: path.write_bytes(_encoded("TIFF")[:-900]), "is truncated or damaged|is not an image"),
+    ("cut-off webp", lambda path: path.write_bytes(_encoded("WEBP")[:-900]), "is truncated or damaged|is not an image"),
+    ("header only", lambda path: path.write_bytes(_jpeg()[:20]), "is truncated or damaged|is not an image"),
     ("huge", lambda path: path.write_bytes(_png((60000, 60000), 8, 2, b"")), "more than 178 million pixels"),
     ("float", lambda path: Image.new("F", (4, 4)).save(path, "TIFF"), "floating-point"),
-    ("beyond 16 bits", lambda path: Image.new("I", (4, 4), 70000).save(path, "TIFF"), "outside 0..65535"),
+    ("more than 16 bits", lambda path: Image.new("I", (4, 4), 70000).save(path, "TIFF"), "outside 0..65535"),
 ]
 
 
 @pytest.mark.parametrize(("make", "message"), [case[1:] for case in FAULTS], ids=[case[0] for case in FAULTS])
-def test_bad_file_is_told_in_one_line_with_its_name(tmp_path: Path, make: Callable, message: str) -> None:
+def test_bad_file_is_reported_in_one_line_with_its_name(tmp_path: Path, make: Callable, message: str) -> None:
     path = tmp_path / "bad.img"
     make(path)
     with pytest.raises(UserError, match=message) as caught:
@@ -229,7 +229,7 @@ def test_bad_file_is_told_in_one_line_with_its_name(tmp_path: Path, make: Callab
     assert str(path) in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_file_without_permission_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_file_without_permission_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Image.new("L", (4, 4)).save(tmp_path / "private.png")
 
     def refuse(*args: object) -> None:  # root may read anything
@@ -249,14 +249,14 @@ def test_labels_survive_the_file(tmp_path: Path, palette: list | None) -> None:
         assert image.mode == ("L" if palette is None else "P")
 
 
-def test_colour_picture_survives_the_file(tmp_path: Path) -> None:
+def test_colour_image_survives_the_file(tmp_path: Path) -> None:
     image = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
     write_png(tmp_path / "image.png", image)
     np.testing.assert_array_equal(read_image(tmp_path / "image.png"), image)
 
 
 @pytest.mark.parametrize("array", [np.zeros((2, 2), np.int64), np.zeros((2, 2, 4), np.uint8), np.zeros(4, np.uint8)])
-def test_array_that_is_no_png_is_refused(tmp_path: Path, array: np.ndarray) -> None:
+def test_array_that_png_cannot_hold_is_refused(tmp_path: Path, array: np.ndarray) -> None:
     with pytest.raises(ValueError, match="expected uint8"):
         write_png(tmp_path / "x.png", array)
     assert not list(tmp_path.iterdir())
@@ -265,10 +265,10 @@ def test_array_that_is_no_png_is_refused(tmp_path: Path, array: np.ndarray) -> N
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda path: Image.new("RGB", (4, 4)).save(path, "PNG"), "no label map"),
-        (lambda path: Image.new("I;16", (4, 4)).save(path, "PNG"), "no label map"),
-        (lambda path: Image.new("1", (4, 4)).save(path, "PNG"), "no label map"),
-        (lambda path: path.write_bytes(_png((4, 1), 4, 0, b"\0\x01\x23")), "no label map"),
+        (lambda path: Image.new("RGB", (4, 4)).save(path, "PNG"), "not a label map"),
+        (lambda path: Image.new("I;16", (4, 4)).save(path, "PNG"), "not a label map"),
+        (lambda path: Image.new("1", (4, 4)).save(path, "PNG"), "not a label map"),
+        (lambda path: path.write_bytes(_png((4, 1), 4, 0, b"\0\x01\x23")), "not a label map"),
         (lambda path: Image.new("L", (4, 4)).save(path, "JPEG"), "JPEG, which changes class indices"),
         (lambda path: path.touch(), "is empty"),
     ],

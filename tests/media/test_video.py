@@ -14,7 +14,7 @@ COLOURS = ((200, 30, 30), (20, 180, 40), (30, 40, 220), (128, 128, 128))
 def write_clip(
     path: Path, size: tuple[int, int] = (64, 96), codec: str = "libx264", rate: int = 10
 ) -> list[np.ndarray]:
-    """A video of one colour after the other; returns what it holds."""
+    """Write a video with a frame of each colour and return the frames."""
     frames = [np.full((*size, 3), colour, np.uint8) for colour in COLOURS]
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=rate)
@@ -41,9 +41,9 @@ def write_clip(
         ("a.wmv", "wmv2"),
     ],
 )
-def test_frames_are_lost_or_have_other_colours(name, codec, tmp_path):
+def test_frames_keep_their_times_and_colours(name, codec, tmp_path):
     assert Path(name).suffix.lower() in VIDEO_SUFFIXES
-    rate = 25 if codec.startswith("mpeg") and name.endswith("g") else 10  # MPEG-1 and 2 know some rates only
+    rate = 25 if codec.startswith("mpeg") and name.endswith("g") else 10  # MPEG-1 and 2 support few rates
     frames = write_clip(tmp_path / name, codec=codec, rate=rate)
     with open_video(tmp_path / name) as clip:
         read = list(clip.frames())
@@ -55,7 +55,7 @@ def test_frames_are_lost_or_have_other_colours(name, codec, tmp_path):
 
 
 @pytest.mark.parametrize("size", [(64, 96), (45, 71)])
-def test_labels_change_in_their_video(size, tmp_path):
+def test_labels_survive_their_video(size, tmp_path):
     write_clip(tmp_path / "a.mp4")
     maps = np.random.default_rng(0).integers(256, size=(4, *size), dtype=np.uint8)
     with open_video(tmp_path / "a.mp4") as clip, write_labels_video(tmp_path / "labels.mkv", clip, size) as writer:
@@ -67,7 +67,7 @@ def test_labels_change_in_their_video(size, tmp_path):
     assert [time for time, _ in read] == pytest.approx([0, 0.1, 0.2, 0.3], abs=0.002)
 
 
-def test_overlay_video_has_other_colours_or_cannot_have_odd_sides(tmp_path):
+def test_overlay_video_keeps_colours_and_takes_odd_sides(tmp_path):
     write_clip(tmp_path / "a.mp4")
     with open_video(tmp_path / "a.mp4") as clip, write_overlay_video(tmp_path / "b.mp4", clip, (45, 71)) as writer:
         for colour, frame in zip(COLOURS, clip.frames(), strict=True):
@@ -78,7 +78,7 @@ def test_overlay_video_has_other_colours_or_cannot_have_odd_sides(tmp_path):
             assert np.abs(frame.pixels.astype(int) - colour).max() < 12
 
 
-def test_failure_leaves_half_a_video(tmp_path):
+def test_failure_leaves_no_partial_video(tmp_path):
     write_clip(tmp_path / "a.mp4")
     (tmp_path / "out").mkdir()
     with pytest.raises(KeyboardInterrupt), open_video(tmp_path / "a.mp4") as clip:
@@ -88,7 +88,7 @@ def test_failure_leaves_half_a_video(tmp_path):
     assert not list((tmp_path / "out").iterdir())
 
 
-def test_upright_turns_the_wrong_way():
+def test_frames_are_turned_upright():
     pixels = np.arange(6, dtype=np.uint8).reshape(2, 3, 1)
     assert _upright(pixels, 0).tolist() == pixels.tolist()
     assert _upright(pixels, 90)[..., 0].tolist() == [[2, 5], [1, 4], [0, 3]]
@@ -109,12 +109,12 @@ def _sound(path: Path) -> None:
     [
         (lambda path: None, "there is no file"),
         (lambda path: path.touch(), "is empty"),
-        (lambda path: path.write_bytes(bytes(range(256)) * 8), "cut off, damaged or no video"),
+        (lambda path: path.write_bytes(bytes(range(256)) * 8), "truncated, damaged or not a video"),
         (_sound, "holds no video"),
     ],
     ids=["missing", "empty", "no video", "sound"],
 )
-def test_bad_video_is_not_told(make, message, tmp_path):
+def test_bad_video_is_reported_with_its_name(make, message, tmp_path):
     make(tmp_path / "bad.mkv")
     with pytest.raises(UserError, match=message) as error, open_video(tmp_path / "bad.mkv") as clip:
         list(clip.frames())

@@ -17,7 +17,7 @@ def digest(*arguments, **options) -> str:
 
 
 def colour_only_error(difficulty: float, scenes: int = 24) -> float:
-    """Share of pixels whose class the most frequent class of their colour, in 8^3 bins, gets wrong."""
+    """Return the error rate of predicting the most frequent class of each pixel's colour, in 8^3 bins."""
     counts = np.zeros((8**3, len(ZEROWASTE)))
     for index in range(scenes):
         image, labels = scene(5, index, 96, difficulty)
@@ -26,10 +26,6 @@ def colour_only_error(difficulty: float, scenes: int = 24) -> float:
     # Each class counts the same, so that difficulty's effect on the shares of the classes does not matter.
     counts /= counts.sum(axis=0)
     return 1 - counts.max(axis=1).sum() / counts.sum()
-
-
-def test_same_arguments_give_the_same_bytes():
-    assert digest(3, 4, 64) == digest(3, 4, 64)
 
 
 def test_scenes_do_not_depend_on_those_drawn_before():
@@ -46,7 +42,7 @@ def test_scenes_do_not_depend_on_when_textures_were_made():
 
 
 def test_another_process_draws_the_same_bytes():
-    # The stand-in for the package spares the new process the import of the models, which takes seconds.
+    # A stand-in for the package saves the import of the models, which takes seconds.
     code = (
         "import hashlib, sys, types; package = types.ModuleType('fanet'); package.__path__ = [sys.argv[1]];"
         "sys.modules['fanet'] = package; from fanet.scenes import scene; image, labels = scene(1, 7, (48, 80), 0.5);"
@@ -84,7 +80,7 @@ def test_any_size_gives_an_image_and_labels_of_that_size(size):
     assert image.std() > 5
 
 
-def test_every_class_occurs_and_none_takes_over():
+def test_every_class_occurs_and_none_dominates():
     counts = sum(np.bincount(scene(1, index, 96)[1].ravel(), minlength=len(ZEROWASTE)) for index in range(40))
     shares = counts / counts.sum()
     assert len(shares) == len(ZEROWASTE)
@@ -93,7 +89,7 @@ def test_every_class_occurs_and_none_takes_over():
 
 
 @pytest.mark.parametrize("difficulty", [0, 1])
-def test_both_ends_of_difficulty_draw(difficulty):
+def test_both_ends_of_difficulty_draw_objects(difficulty):
     assert all(scene(1, index, 64, difficulty)[1].any() for index in range(10))
 
 
@@ -114,7 +110,7 @@ def test_numbers_out_of_range_are_refused(arguments, message):
         scene(*arguments)
 
 
-def test_difficulty_makes_colour_tell_less_about_the_class():
+def test_colour_predicts_the_class_less_well_at_high_difficulty():
     assert colour_only_error(0.0) + 0.03 < colour_only_error(1.0)
 
 

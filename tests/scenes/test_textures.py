@@ -18,6 +18,6 @@ def test_tiles_are_finite_read_only_and_in_their_range(kind):
 
 @pytest.mark.parametrize("shape", [(1, 1), (5, 300), (700, 20)])
 @pytest.mark.parametrize("stretch", [0.4, 1, 3.7])
-def test_windows_have_the_shape_asked_for_whatever_the_size_of_a_tile(shape, stretch):
+def test_windows_have_the_requested_shape(shape, stretch):
     cut = textures.window(np.random.default_rng(0), "cloud", shape, stretch)
     assert cut.shape == shape and cut.dtype == np.float32

@@ -14,9 +14,9 @@ from fanet.segmentation.processes import find_device
 
 DOCUMENT = Path(__file__).parents[2] / "README.md"
 MARK = "<!-- the test of BatchPredictor runs this -->\n```python\n"
-# Ray reports home by default.
+# Ray sends usage statistics by default.
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DATA_DISABLE_PROGRESS_BARS": "1", "OMP_NUM_THREADS": "1"}
-# One processor for each of the two actors, one for what reads and writes.
+# One processor for each of the two actors, one for reading and writing.
 LOCAL = """
 import ray
 ray.init(num_cpus=3, include_dashboard=False, log_to_driver=False, object_store_memory=10**8)
@@ -47,7 +47,7 @@ def _frames(count: int, size: tuple[int, int] = (40, 56)) -> np.ndarray:
     return np.random.default_rng(count).integers(256, size=(count, *size, 3), dtype=np.uint8)
 
 
-def test_batch_gets_other_labels_than_single_pictures(net, model):
+def test_batch_gets_the_labels_of_single_images(net, model):
     frames = _frames(3)
     frames.flags.writeable = False  # as Ray hands them out
     names = np.array(["a", "b", "c"])
@@ -57,7 +57,7 @@ def test_batch_gets_other_labels_than_single_pictures(net, model):
     np.testing.assert_array_equal(batch["labels"], np.stack([net.predict(frame) for frame in frames]))
 
 
-def test_pictures_of_different_sizes_are_refused(net, model):
+def test_images_of_different_sizes_are_labelled(net, model):
     frames = np.empty(2, dtype=object)
     frames[:] = [_frames(1)[0], _frames(1, (64, 33))[0]]
     labels = BatchPredictor(model, image_column="frame", labels_column="map")({"frame": frames})["map"]
@@ -66,32 +66,32 @@ def test_pictures_of_different_sizes_are_refused(net, model):
         np.testing.assert_array_equal(map_, net.predict(frame))
 
 
-def test_window_is_ignored(net, model):
+def test_window_reaches_the_predictor(net, model):
     frame = _frames(1, (64, 96))[0]
     labels = BatchPredictor(model, window=(32, 48), overlap=0.5)({"image": frame[None]})["labels"][0]
     np.testing.assert_array_equal(labels, net.predict(frame, (32, 48), 0.5))
 
 
-def test_missing_column_or_senseless_window_is_not_told(model):
-    with pytest.raises(UserError, match="no 'image', only 'picture'"):
-        BatchPredictor(model)({"picture": _frames(1)})
+def test_missing_column_or_invalid_window_is_refused(model):
+    with pytest.raises(UserError, match="no 'image', only 'frame'"):
+        BatchPredictor(model)({"frame": _frames(1)})
     with pytest.raises(UserError, match="at least 32"):
         BatchPredictor(model, window=(8, 8))
 
 
 @pytest.mark.parametrize("name", ["cuda:99", "gpu", "meta", ""])
-def test_missing_device_ends_in_a_traceback(name, model):
+def test_missing_device_is_refused_in_one_line(name, model):
     with pytest.raises(UserError, match=f"there is no device '{name}' .*: this machine has cpu") as caught:
         BatchPredictor(model, device=name)
     assert "\n" not in str(caught.value)
 
 
-def test_first_gpu_is_left_idle(monkeypatch):
+def test_gpu_is_used_by_default(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert find_device() == torch.device("cuda") and find_device("cpu") == torch.device("cpu")
 
 
-def test_documented_example_on_two_ray_actors_labels_otherwise_than_one_process(net, model):
+def test_documented_example_on_two_ray_actors_labels_like_one_process(net, model):
     work = model.parent
     (work / "frames").mkdir()
     frames = _frames(6)

@@ -20,7 +20,7 @@ RANDOM = [tuple(int(side) for side in sides) for sides in np.random.default_rng(
         *RANDOM,
     ],
 )
-def test_a_picture_differs_from_that_of_opencv(height, width, new_height, new_width):
+def test_resized_image_equals_that_of_opencv(height, width, new_height, new_width):
     image = np.random.default_rng(0).integers(256, size=(height, width, 3), dtype=np.uint8)
     expected = cv2.resize(image, (new_width, new_height), interpolation=cv2.INTER_LINEAR)
     actual = resize_uint8(torch.from_numpy(image).permute(2, 0, 1), (new_height, new_width))
@@ -28,7 +28,7 @@ def test_a_picture_differs_from_that_of_opencv(height, width, new_height, new_wi
     assert np.array_equal(actual.permute(1, 2, 0).numpy(), expected)
 
 
-def test_a_device_without_float64_is_asked_for_it(monkeypatch):
+def test_device_needs_no_float64(monkeypatch):
     arange = torch.arange
 
     def checked(*args, device=None, **kwargs):
@@ -40,7 +40,7 @@ def test_a_device_without_float64_is_asked_for_it(monkeypatch):
     assert resized.device.type == "meta" and resized.shape == (3, 20, 50)
 
 
-def test_a_batch_is_resized_as_one_picture():
+def test_batch_is_resized_like_single_images():
     batch = torch.randint(0, 256, (2, 3, 30, 40), dtype=torch.uint8)
     resized = resize_uint8(batch, (20, 50))
     assert resized.shape == (2, 3, 20, 50)

@@ -19,11 +19,11 @@ PUBLISHED = Preprocessing(fit=(2048, 512), multiple=32)
         (Preprocessing(multiple=32), (97, 131), [(128, 160)]),
     ],
 )
-def test_a_picture_is_resized_to_another_size(preprocessing, size, expected):
+def test_image_is_resized_to_the_expected_sizes(preprocessing, size, expected):
     assert preprocessing.sizes(*size) == expected
 
 
-def test_a_prepared_frame_differs_from_that_of_opencv():
+def test_prepared_frame_equals_that_of_opencv():
     image = np.random.default_rng(0).integers(256, size=(1080, 1920, 3), dtype=np.uint8)
     expected = cv2.resize(cv2.resize(image, (910, 512)), (928, 512))
     assert np.array_equal(PUBLISHED.resized(image)[0].permute(1, 2, 0).numpy(), expected)
@@ -31,11 +31,11 @@ def test_a_prepared_frame_differs_from_that_of_opencv():
     np.testing.assert_allclose(PUBLISHED(image)[0].permute(1, 2, 0).numpy(), normalised, rtol=0, atol=1e-6)
 
 
-def test_normalisation_is_not_that_of_imagenet():
+def test_default_normalisation_is_that_of_imagenet():
     image = np.full((1, 1, 3), 255, np.uint8)
     expected = [(1 - 0.485) / 0.229, (1 - 0.456) / 0.224, (1 - 0.406) / 0.225]
     torch.testing.assert_close(Preprocessing()(image).flatten(), torch.tensor(expected))
 
 
-def test_a_dictionary_does_not_survive_json():
+def test_preprocessing_is_restored_from_its_json_dictionary():
     assert Preprocessing.from_dict({**PUBLISHED.to_dict(), "mean": list(PUBLISHED.mean)}) == PUBLISHED

@@ -1,4 +1,4 @@
-"""Data sets: where images and labels come from."""
+"""Data sets of images and labels."""
 
 import inspect
 from pathlib import Path
@@ -6,68 +6,73 @@ from typing import Any
 
 from fanet.errors import UserError
 from fanet.segmentation.data.clutter import ClutterScenes
-from fanet.segmentation.data.dataset import Sample, SegmentationDataset, UnknownLabelError
-from fanet.segmentation.data.folder import Folder
+from fanet.segmentation.data.dataset import KINDS, Sample, SegmentationDataset, UnknownLabelError
+from fanet.segmentation.data.folder import FolderDataset
 from fanet.segmentation.data.zerowaste import ZeroWaste
-
-KINDS = ("zerowaste", "clutter", "folder")
 
 __all__ = [
     "KINDS",
     "ClutterScenes",
-    "Folder",
+    "FolderDataset",
     "Sample",
     "SegmentationDataset",
     "UnknownLabelError",
     "ZeroWaste",
     "list_splits",
     "open_dataset",
+    "takes_option",
 ]
 
 
 def open_dataset(kind: str, root: str | Path | None, split: str, **options: Any) -> SegmentationDataset:
-    """Opens one split of a data set; pictures are read when they are asked for.
+    """Open one split of a data set; images are read on access.
 
     Args:
         kind: `zerowaste`, the published data set as a folder or as its zip archive; `clutter`, generated scenes, from
             a folder that `fanet data clutter` wrote or, without `root`, drawn on the fly; `folder`, a folder with a
             `dataset.yaml`.
-        root: where it lies.
-        split: its part: train, val or test, and whatever a `dataset.yaml` names.
-        options: `verify` (zerowaste: refuse another archive than the published one), `strict` (refuse images without a
-            mask); `count`, `seed`, `size`, `difficulty` of scenes drawn on the fly.
+        root: Its folder or archive.
+        split: `train`, `val` or `test`, or any split that a `dataset.yaml` names.
+        options: `verify` (zerowaste: refuse an archive that is not the published one), `strict` (refuse images without
+            a mask); `count`, `seed`, `size`, `difficulty` of scenes drawn on the fly.
 
     Raises:
-        UserError: there is no such kind, data set or split, or the kind has no such option.
+        UserError: There is no such kind, data set or split, or the kind has no such option.
     """
-    cls, arguments = _resolve(kind, root)
-    known = inspect.signature(cls).parameters
+    cls, arguments = _located(kind, root)
     for option in options:
-        if option not in known or option in ("root", "split"):
-            where = "drawn on the fly" if cls is ClutterScenes else "from files"
+        if not takes_option(kind, root, option):
+            where = "drawn on the fly" if root is None else "from files"
             raise UserError(f"the data set {kind} {where} has no option {option!r}")
     return cls(**arguments | options, split=split)
 
 
 def list_splits(kind: str, root: str | Path | None, **options: Any) -> list[str]:
-    """The names of the splits that a data set has.
+    """Return the names of a data set's splits.
 
     Raises:
-        UserError: there is no such kind or data set.
+        UserError: There is no such kind or data set.
     """
-    cls, arguments = _resolve(kind, root)
+    cls, arguments = _located(kind, root)
     return cls.splits(**arguments | options)
 
 
-def _resolve(kind: str, root: str | Path | None) -> tuple[Any, dict[str, Any]]:
-    """The class of a data set, and the arguments that say where its files are."""
+def takes_option(kind: str, root: str | Path | None, option: str) -> bool:
+    """Return whether `open_dataset` takes an option for a data set.
+
+    Raises:
+        UserError: There is no such kind or data set.
+    """
+    return option in inspect.signature(_located(kind, root)[0]).parameters and option not in ("root", "split")
+
+
+def _located(kind: str, root: str | Path | None) -> tuple[Any, dict[str, Any]]:
+    """Return the class of a data set, and the arguments that say where its files are."""
     if kind not in KINDS:
-        raise UserError(f"there is no kind of data set {kind!r}: there are {', '.join(KINDS)}")
-    if root is None:
-        if kind != "clutter":
-            raise UserError(f"the data set {kind} needs its folder: say where it lies (--data, in training data.root)")
-        return ClutterScenes, {}
-    if kind == "folder":
-        return Folder, {"root": root}
-    # Scenes come in ZeroWaste-f's layout, but no archive of them was published that could be verified.
-    return ZeroWaste, {"root": root} if kind == "zerowaste" else {"root": root, "verify": False}
+        raise UserError(f"unknown kind of data set {kind!r}: choose one of {', '.join(KINDS)}")
+    cls = KINDS[kind].located(root)
+    if root is not None:
+        return cls, {"root": root}
+    if "root" in inspect.signature(cls).parameters:
+        raise UserError(f"the data set {kind} needs its folder: say where it is (--data, in training data.root)")
+    return cls, {}

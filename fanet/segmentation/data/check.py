@@ -1,4 +1,4 @@
-"""A whole data set read once: what is in it, and what is wrong with it."""
+"""Check a whole data set: what is in it, and what is wrong with it."""
 
 import hashlib
 from collections import Counter
@@ -11,18 +11,17 @@ from typing import Any
 import numpy as np
 
 from fanet.errors import UserError
-from fanet.segmentation.data import list_splits, open_dataset
+from fanet.segmentation.data import list_splits, open_dataset, takes_option
 from fanet.segmentation.data.dataset import SegmentationDataset, UnknownLabelError, shortened
 from fanet.segmentation.data.parallel import parallel_map
-from fanet.segmentation.data.zerowaste import COUNTS, ZeroWaste
 
-_FEWEST_PER_WORKER = 32  # images: below it, starting a process takes longer than reading them
+_FEWEST_PER_WORKER = 32  # images: for fewer, starting a process takes longer than reading them
 _DIGEST_BYTES = 16
 
 
 @dataclass(frozen=True)
 class _Finding:
-    """What reading one sample showed. `broken`, `unknown` and `mismatch` are set where something is wrong."""
+    """What reading one sample showed. `broken`, `unknown` and `mismatch` are set if something is wrong."""
 
     size: tuple[int, int] | None = None  # width, height
     pixels: tuple[int, ...] = ()  # of each class, then of the ignored label
@@ -30,7 +29,7 @@ class _Finding:
     broken: str = ""
     unknown: tuple[str, tuple[str, ...]] | None = None
     mismatch: str = ""
-    turned: str = ""  # the file of an image that its EXIF orientation turns; no fault by itself
+    turned: str = ""  # the file of an image that its EXIF orientation rotates; not an error by itself
 
 
 @dataclass
@@ -38,17 +37,17 @@ class SplitReport:
     """One split.
 
     Attributes:
-        images: number of images that have a mask.
-        sizes: number of images by `WIDTHxHEIGHT`.
-        class_shares: share of the counted pixels by class, in %.
-        images_with_class: number of images in which a class occurs.
-        ignored_share: share of all pixels that do not count, in %.
-        missing_masks: images without mask.
-        missing_images: masks without image.
-        broken: what is wrong with files that cannot be read.
-        unknown_labels: values that are no class, by file.
-        size_mismatches: images of another size than their masks.
-        turned_images: images that their EXIF orientation turns; masks are never turned.
+        images: Number of images that have a mask.
+        sizes: Number of images by `WIDTHxHEIGHT`.
+        class_shares: Share of the counted pixels by class, in %.
+        images_with_class: Number of images in which a class occurs.
+        ignored_share: Share of all pixels that do not count, in %.
+        missing_masks: Images without a mask.
+        missing_images: Masks without an image.
+        broken: What is wrong with files that cannot be read.
+        unknown_labels: Values that are not a class, by file.
+        size_mismatches: Images whose size differs from their mask's.
+        turned_images: Images that their EXIF orientation rotates; masks are never rotated.
     """
 
     images: int = 0
@@ -69,13 +68,13 @@ class CheckReport:
     """A data set.
 
     Attributes:
-        dataset, root: what was checked.
-        classes: their names.
-        splits: by name.
-        repeated_names: samples whose name is in several splits, as `name`, `splits` and `same_pixels`.
-        repeated_images: equal images, wherever they are, as lists of `SPLIT/NAME`.
-        errors: a line for each kind of problem that makes the data set unusable.
-        warnings: a line for each that does not.
+        dataset, root: What was checked.
+        classes: Class names.
+        splits: Reports by split.
+        repeated_names: Samples whose name is in several splits, as `name`, `splits` and `same_pixels`.
+        repeated_images: Groups of identical images, as lists of `SPLIT/NAME`.
+        errors: A line for each kind of problem that makes the data set unusable.
+        warnings: A line for each problem that does not.
     """
 
     dataset: str
@@ -88,7 +87,7 @@ class CheckReport:
     warnings: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
-        """The report for JSON."""
+        """Return the report as a dictionary that can be written as JSON."""
         return asdict(self)
 
 
@@ -99,27 +98,29 @@ def check_dataset(
     workers: int | None = None,
     **options: Any,
 ) -> CheckReport:
-    """Reads every image and mask of a data set, in parallel.
+    """Read every image and mask of a data set, in parallel.
 
-    Unusable is a set with images that lack a mask or differ from it in size, files that cannot be read, or labels
-    without a class. Masks without image, images with an EXIF orientation, names and images that stand in several
-    splits, classes that never occur, and counts other than the published ones are told as warnings.
+    Errors, which make the data set unusable, are images without a mask or with another size than their mask, files
+    that cannot be read, and unknown labels. Warnings are masks without an image, images with an EXIF orientation,
+    names or images that occur more than once, classes that never occur, and counts other than the published ones.
 
     Args:
-        kind: as for `open_dataset`.
-        root: as for `open_dataset`.
-        splits: their names; all by default.
-        workers: processes; None takes one a core, and 1 reads in this one.
-        options: as for `open_dataset`.
+        kind: As for `open_dataset`.
+        root: As for `open_dataset`.
+        splits: Names of the splits; all by default.
+        workers: Number of processes; by default one per core, and 1 reads in this process.
+        options: As for `open_dataset`.
 
     Raises:
-        UserError: there is no such data set or split.
+        UserError: There is no such data set or split.
     """
     verify = {key: value for key, value in options.items() if key == "verify"}
     names = list(splits or list_splits(kind, root, **verify))
     if not names:
         raise UserError(f"{root} has no splits")
-    datasets = {split: open_dataset(kind, root, split, **_lenient(root), **options) for split in names}
+    if takes_option(kind, root, "strict"):
+        options["strict"] = False  # images without a mask are reported
+    datasets = {split: open_dataset(kind, root, split, **options) for split in names}
     findings = _read(datasets, workers)
     classes = next(iter(datasets.values())).classes.names
     report = CheckReport(
@@ -137,11 +138,6 @@ def check_dataset(
     report.errors = _errors(report)
     report.warnings = _warnings(report, datasets)
     return report
-
-
-def _lenient(root: str | Path | None) -> dict[str, bool]:
-    """Images without mask shall be reported; scenes drawn on the fly have none."""
-    return {} if root is None else {"strict": False}
 
 
 def _read(datasets: Mapping[str, SegmentationDataset], workers: int | None) -> dict[str, list[_Finding]]:
@@ -217,7 +213,7 @@ def _repeated_names(digests: dict[str, dict[str, str]]) -> list[dict[str, Any]]:
 
 
 def _is_one(digests: set[str]) -> bool:
-    """Whether these are digests of one image, and not of files that nobody could read."""
+    """Return whether these are digests of a single image, none of them of a file that cannot be read."""
     return len(digests) == 1 and "" not in digests
 
 
@@ -240,7 +236,7 @@ def _errors(report: CheckReport) -> list[str]:
         for file, values in part.unknown_labels.items()
     ]
     kinds = [
-        ("images without mask", lines("missing_masks")),
+        ("images without a mask", lines("missing_masks")),
         ("files that cannot be read", lines("broken")),
         ("masks with unknown labels", unknown),
         ("images of another size than their mask", lines("size_mismatches")),
@@ -253,40 +249,23 @@ def _warnings(report: CheckReport, datasets: dict[str, SegmentationDataset]) -> 
     found = []
     for split, part in report.splits.items():
         if part.missing_images:
-            found.append(f"{split}: {len(part.missing_images)} masks without image: {shortened(part.missing_images)}")
+            found.append(
+                f"{split}: {len(part.missing_images)} masks without an image: {shortened(part.missing_images)}"
+            )
         if part.turned_images:
             found.append(
-                f"{split}: {len(part.turned_images)} images are turned by their EXIF orientation, their masks are not: "
-                f"{shortened(part.turned_images)}"
+                f"{split}: {len(part.turned_images)} images are rotated by their EXIF orientation, "
+                f"their masks are not: {shortened(part.turned_images)}"
             )
         absent = [name for name, count in part.images_with_class.items() if not count]
         if absent:
             found.append(f"{split}: no pixel is {' or '.join(absent)}")
-        if report.dataset == "zerowaste" and part.images != COUNTS.get(split):
-            found.append(f"{split}: {part.images} images, ZeroWaste-f has {COUNTS.get(split, 'no such split')}")
-        found += _listing_warnings(split, datasets[split])
+        found += [f"{split}: {oddity}" for oddity in datasets[split].oddities(split)]
     for same, what in ((False, "different"), (True, "the same")):
         names = [entry["name"] for entry in report.repeated_names if entry["same_pixels"] == same]
         if names:
             found.append(f"{len(names)} names in several splits with {what} pixels: {shortened(names)}")
     if report.repeated_images:
         groups = [" = ".join(places) for places in report.repeated_images]
-        found.append(f"{len(groups)} images stand more than once: {shortened(groups)}")
+        found.append(f"{len(groups)} images occur more than once: {shortened(groups)}")
     return found
-
-
-def _listing_warnings(split: str, dataset: SegmentationDataset) -> list[str]:
-    """Whether the list of images beside the split is that of its files."""
-    if not isinstance(dataset, ZeroWaste):
-        return []
-    try:
-        listed = dataset.listed_images()
-    except UserError as error:
-        return [f"{split}: {error}"]
-    if listed is None:
-        return [f"{split}: there is no labels.json"]
-    missing, unlisted = sorted(set(listed) - set(dataset.names)), sorted(set(dataset.names) - set(listed))
-    found = [f"{split}: {len(missing)} images of labels.json have no file: {shortened(missing)}"] if missing else []
-    return found + (
-        [f"{split}: {len(unlisted)} images are not in labels.json: {shortened(unlisted)}"] if unlisted else []
-    )

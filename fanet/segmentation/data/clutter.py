@@ -1,7 +1,7 @@
 """Generated scenes of cluttered waste: drawn on the fly, and as files in ZeroWaste-f's folder layout.
 
-A scene is a pure function of (seed, index, size, difficulty), see `fanet.scenes`; so is everything here, whatever the
-number of processes that draw it.
+A scene is a pure function of (seed, index, size, difficulty), see `fanet.scenes`; so is everything here, with any
+number of processes.
 """
 
 import json
@@ -22,15 +22,15 @@ from fanet.files import make_folder
 from fanet.media.images import write_png
 from fanet.segmentation.data.dataset import Sample, SegmentationDataset, require_split
 from fanet.segmentation.data.parallel import parallel_map
-from fanet.segmentation.data.zerowaste import DESCRIPTION, IMAGES, LAYOUT, MASKS, SPLITS
+from fanet.segmentation.data.zerowaste import DESCRIPTION, IMAGES, LAYOUT, MASKS, SPLITS, ZeroWaste
 
 Difficulty = float | Sequence[float]
 Result = TypeVar("Result")
 
-SMALLEST_SIDE = 32  # pixels: below it a scene has no room for objects
-DIFFICULTY_STREAM = 1  # sets the draw of a scene's difficulty apart from the draws inside the scene
-FEWEST_PER_WORKER = 64  # scenes: below it, starting a process takes longer than drawing them
-# The series of each split where nobody asks for another: no scene is in two of them.
+SMALLEST_SIDE = 32  # pixels: a smaller scene has no room for objects
+DIFFICULTY_STREAM = 1  # separates the draw of a scene's difficulty from the draws inside the scene
+FEWEST_PER_WORKER = 64  # scenes: for fewer, starting a process takes longer than drawing them
+# The default seed of each split: the splits share no scene.
 SPLIT_SEEDS = {"train": 1, "val": 1000003, "test": 2000003}
 
 
@@ -39,12 +39,12 @@ class SceneSource:
     """Draws scene `index` of a series.
 
     Attributes:
-        seed: the series.
+        seed: Seed of the series.
         size: (height, width) in pixels.
-        difficulty: 0..1 for all scenes, or (low, high), from which every index draws its own.
+        difficulty: 0..1 for all scenes, or (low, high), from which each scene draws its own.
 
     Raises:
-        UserError: a value out of range.
+        UserError: A value is out of range.
     """
 
     seed: int
@@ -56,7 +56,7 @@ class SceneSource:
             raise UserError(f"the seed of the scenes must not be negative, got {self.seed}")
         if len(self.size) != 2 or min(self.size) < SMALLEST_SIDE:
             raise UserError(
-                f"the size of the scenes must be height and width of at least {SMALLEST_SIDE} pixels, got {self.size}"
+                f"the scene size must be a height and a width of at least {SMALLEST_SIDE} pixels, got {self.size}"
             )
         bounds = self.difficulty if isinstance(self.difficulty, tuple) else (self.difficulty, self.difficulty)
         if len(bounds) != 2 or not 0 <= bounds[0] <= bounds[1] <= 1:
@@ -64,25 +64,25 @@ class SceneSource:
 
     @classmethod
     def of(cls, seed: int, size: int | Sequence[int], difficulty: Difficulty) -> "SceneSource":
-        """From values as people write them: one side for a square, lists instead of tuples."""
+        """Build it from values as people write them: one side for a square, lists instead of tuples."""
         sides = (size, size) if isinstance(size, int) else tuple(size)
         level = tuple(difficulty) if isinstance(difficulty, Sequence) else float(difficulty)
         return cls(seed, sides, level)  # type: ignore[arg-type]
 
     def difficulty_of(self, index: int) -> float:
-        """The difficulty of scene `index`."""
+        """Return the difficulty of scene `index`."""
         if not isinstance(self.difficulty, tuple):
             return self.difficulty
         return float(np.random.default_rng([self.seed, index, DIFFICULTY_STREAM]).uniform(*self.difficulty))
 
     def __call__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """Image (H, W, 3) uint8 RGB and labels (H, W) uint8 of scene `index`."""
+        """Draw scene `index`: image (H, W, 3) uint8 RGB and labels (H, W) uint8."""
         scene = _load_generator()
         return scene(self.seed, index, size=self.size, difficulty=self.difficulty_of(index))
 
 
-class ClutterScenes(SegmentationDataset):
-    """Scenes 0..count-1 of a series, drawn anew whenever one is asked for: nothing is stored."""
+class ClutterScenes(SegmentationDataset, kind="clutter"):
+    """Scenes 0..count-1 of a series, drawn on every access: nothing is stored."""
 
     classes = ZEROWASTE
 
@@ -96,14 +96,14 @@ class ClutterScenes(SegmentationDataset):
     ) -> None:
         """
         Args:
-            split: train, val or test; each has a seed of its own.
-            count: number of scenes.
-            seed: the series, instead of the split's.
-            size: side in pixels, or (height, width).
-            difficulty: 0..1, or [low, high]: then every scene draws its own.
+            split: `train`, `val` or `test`; each has its own seed.
+            count: Number of scenes.
+            seed: Seed of the series, instead of the split's.
+            size: Side in pixels, or (height, width).
+            difficulty: 0..1, or [low, high]: then each scene draws its own.
 
         Raises:
-            UserError: a value out of range, or OpenCV is missing.
+            UserError: A value is out of range, or OpenCV is missing.
         """
         require_split(split, list(SPLIT_SEEDS), "generated scenes have")
         _check_count(count)
@@ -111,9 +111,13 @@ class ClutterScenes(SegmentationDataset):
         self.source = SceneSource.of(SPLIT_SEEDS[split] if seed is None else seed, size, difficulty)
         self.names = [_scene_name(index) for index in range(count)]
 
+    @classmethod
+    def located(cls, root: str | Path | None) -> type[SegmentationDataset]:
+        return cls if root is None else WrittenScenes
+
     @staticmethod
     def splits() -> list[str]:
-        """The names of the splits."""
+        """Return the names of the splits."""
         return list(SPLITS)
 
     def __getitem__(self, index: int) -> Sample:
@@ -131,6 +135,21 @@ class ClutterScenes(SegmentationDataset):
         return self.source(index)[1]
 
 
+class WrittenScenes(ZeroWaste):
+    """Scenes that `write_clutter` wrote, in ZeroWaste-f's layout."""
+
+    def __init__(self, root: str | Path, split: str, strict: bool = True) -> None:
+        """Take the arguments of `ZeroWaste` except `verify`: no archive of scenes was published."""
+        super().__init__(root, split, verify=False, strict=strict)
+
+    @staticmethod
+    def splits(root: str | Path, verify: bool = False) -> list[str]:
+        return ZeroWaste.splits(root, verify)
+
+    def oddities(self, split: str) -> list[str]:
+        return self.listing_oddities()
+
+
 def write_clutter(
     root: str | Path,
     count: int,
@@ -140,31 +159,31 @@ def write_clutter(
     split: str = "test",
     workers: int | None = None,
 ) -> Path:
-    """Writes `count` scenes as `root/splits_final_deblurred/{split}/{data,sem_seg}/scene_000000.PNG`.
+    """Write `count` scenes as `root/splits_final_deblurred/{split}/{data,sem_seg}/scene_000000.PNG`.
 
-    Images are 8-bit RGB, masks 8-bit with one channel of class indices. `labels.json` beside them names the classes,
-    lists the images and says how they were generated. The split appears under its name once it is complete.
+    Images are 8-bit RGB, masks 8-bit with one channel of class indices. `labels.json` next to them names the classes,
+    lists the images and says how they were generated. The split gets its name once it is complete.
 
     Args:
-        root: the data set's folder; made if missing.
-        count: number of scenes.
-        seed: the series; two splits of different seeds share no scene.
-        size: side in pixels, or (height, width).
-        difficulty: 0..1, or [low, high]: then every scene draws its own.
-        split: one folder name, in ZeroWaste-f train, val or test.
-        workers: processes; None takes one a core, and 1 draws in this one.
+        root: The data set's folder, created if missing.
+        count: Number of scenes.
+        seed: Seed of the series; splits with different seeds share no scene.
+        size: Side in pixels, or (height, width).
+        difficulty: 0..1, or [low, high]: then each scene draws its own.
+        split: A plain folder name, in ZeroWaste-f `train`, `val` or `test`.
+        workers: Number of processes; by default one per core, and 1 draws in this process.
 
     Returns:
         The folder of the split.
 
     Raises:
-        UserError: a value out of range, OpenCV is missing, or the split exists.
+        UserError: A value is out of range, OpenCV is missing, or the split exists.
     """
     source = SceneSource.of(seed, size, difficulty)
     _check_count(count)
-    _load_generator()  # or its absence would show in folders that are already made
+    _load_generator()  # a missing OpenCV should show before any folder is made
     if not split or Path(split).name != split or split.startswith("."):
-        raise UserError(f"a split needs a plain folder name such as test, got {split!r}")
+        raise UserError(f"a split must be a plain folder name such as test, got {split!r}")
     folder = Path(root) / LAYOUT / split
     if folder.exists():
         raise UserError(f"{folder} exists: choose another folder or split, or remove it first")
@@ -224,5 +243,5 @@ def _load_generator() -> Callable:
 def _scenes(
     function: Callable[[int], Result], count: int, workers: int | None, title: str
 ) -> AbstractContextManager[Iterator[Result]]:
-    _load_generator()  # a missing OpenCV is better told here than by a worker
+    _load_generator()  # a missing OpenCV should show here, not in a worker
     return parallel_map(function, count, title, "scene", workers, FEWEST_PER_WORKER)

@@ -17,20 +17,20 @@ _BACKGROUND = "background"
 class CocoMasks:
     """The label maps that an annotation file describes.
 
-    Categories become the classes of the same name. Objects are drawn in the order of the file, so a later one covers
-    an earlier one; pixels of no object are `background` where there is a class of that name, and ignored otherwise.
-    Objects are lists of polygons, or uncompressed run lengths (`counts` as a list of numbers).
+    Categories become the classes of the same name. Objects are drawn in the order of the file, so later ones cover
+    earlier ones; pixels of no object are `background` if there is such a class, and ignored otherwise. Objects are
+    lists of polygons, or uncompressed run lengths (`counts` as a list of numbers).
 
     Attributes:
-        names: the files of the images, as the file lists them.
+        names: The file names of the images, as the annotation file lists them.
     """
 
     def __init__(self, path: str | Path, classes: ClassScheme) -> None:
-        """Reads the file.
+        """Read the file.
 
         Raises:
-            UserError: it is missing or not COCO's format.
-            UnknownLabelError: objects are of a category that is no class.
+            UserError: The file is missing or not in COCO's format.
+            UnknownLabelError: An object's category is not a class.
         """
         self.path, self.classes = str(path), classes
         try:
@@ -44,7 +44,7 @@ class CocoMasks:
             for annotation in content["annotations"]:
                 index = indices[annotation["category_id"]]
                 if not annotation.get("segmentation"):
-                    raise UserError(f"{path}, annotation {annotation.get('id')}: it has no outline (`segmentation`)")
+                    raise UserError(f"{path}, annotation {annotation.get('id')}: it has no `segmentation`")
                 self._objects[annotation["image_id"]].append((index, annotation["segmentation"]))
         except OSError as error:
             raise UserError(f"cannot read {path}: {error.strerror}") from error
@@ -59,10 +59,10 @@ class CocoMasks:
         self.names = list(self._images)
 
     def labels(self, name: str) -> np.ndarray:
-        """The label map of an image, (H, W) uint8.
+        """Return the label map of an image, (H, W) uint8.
 
         Raises:
-            UserError: its size or the outline of one of its objects is not as COCO has it.
+            UserError: The size of the image or the outline of an object is not in COCO's format.
         """
         image = self._images[name]
         try:
@@ -88,11 +88,11 @@ class CocoMasks:
 
 
 def _draw(labels: np.ndarray, outline: Any, index: int) -> None:
-    """Gives the pixels of one object their class, in place."""
+    """Draw one object into a label map, in place."""
     height, width = labels.shape
     if isinstance(outline, Mapping):
         if not isinstance(outline["counts"], Sequence) or isinstance(outline["counts"], str):
-            raise UserError("compressed run lengths cannot be read: decode them with pycocotools, or keep masks as PNG")
+            raise UserError("compressed run lengths cannot be read: decode them with pycocotools, or use PNG masks")
         labels[_runs(outline["counts"], outline["size"], height, width)] = index
         return
     for polygon in outline:
@@ -101,7 +101,7 @@ def _draw(labels: np.ndarray, outline: Any, index: int) -> None:
 
 
 def _runs(counts: Sequence[int], size: Sequence[int], height: int, width: int) -> np.ndarray:
-    """Lengths of runs down the columns, the first one outside of the object."""
+    """Decode lengths of runs down the columns, the first run outside the object, to an (H, W) bool mask."""
     if tuple(size) != (height, width) or sum(counts) != height * width:
         raise UserError(f"run lengths for {sum(counts)} pixels in an image of {width}x{height}")
     values = np.arange(len(counts)) % 2 == 1
@@ -109,20 +109,20 @@ def _runs(counts: Sequence[int], size: Sequence[int], height: int, width: int) -
 
 
 def polygon_mask(polygon: Sequence[float], height: int, width: int) -> tuple[slice, slice, np.ndarray]:
-    """The pixels whose centres lie inside a polygon, by the even-odd rule.
+    """Find the pixels whose centres are inside a polygon, by the even-odd rule.
 
     Args:
-        polygon: x and y of its corners in turn, in pixels from the upper left corner of the picture, so the centre of
-            the first pixel is (0.5, 0.5). It may reach beyond the picture.
-        height: of the picture.
-        width: of the picture.
+        polygon: Coordinates x, y of its corners in turn, in pixels from the upper left corner of the image, so the
+            centre of the first pixel is (0.5, 0.5). Corners may be outside the image.
+        height: Height of the image.
+        width: Width of the image.
 
     Returns:
-        The rows and the columns of the part of the picture that the polygon can reach, h and w of them, and for its
-        pixels, (h, w) bool, whether they are inside.
+        The rows and the columns of the polygon's bounding box in the image, and for the pixels of that box, (h, w)
+        bool, whether they are inside the polygon.
 
     Raises:
-        UserError: it has fewer than three corners, or no even number of coordinates.
+        UserError: The polygon has fewer than three corners or an odd number of coordinates.
     """
     corners = np.asarray(polygon, dtype=np.float64)
     if corners.ndim != 1 or corners.size < 6 or corners.size % 2 or not np.isfinite(corners).all():
@@ -132,7 +132,7 @@ def polygon_mask(polygon: Sequence[float], height: int, width: int) -> tuple[sli
     top, bottom = _reach(y, height)
     left, right = _reach(x, width)
     centres = np.arange(top, bottom)[:, None] + 0.5
-    # Every edge that a row's line of centres crosses flips inside and outside for all pixels right of the crossing.
+    # Every edge that crosses the line through a row's centres flips inside and outside right of the crossing.
     rows, edges = np.nonzero((y <= centres) != (next_y <= centres))
     slope = (next_x - x)[edges] / (next_y - y)[edges]
     crossings = x[edges] + slope * (centres[rows, 0] - y[edges])
@@ -143,5 +143,5 @@ def polygon_mask(polygon: Sequence[float], height: int, width: int) -> tuple[sli
 
 
 def _reach(corners: np.ndarray, side: int) -> tuple[int, int]:
-    """First pixel along a side that a polygon can cover, and the one behind the last."""
+    """Return the first pixel along a side that a polygon can cover, and the one after the last."""
     return int(np.clip(np.floor(corners.min()), 0, side)), int(np.clip(np.ceil(corners.max()), 0, side))

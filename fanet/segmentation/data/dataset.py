@@ -1,8 +1,10 @@
-"""What every data set offers: samples by index, read when they are asked for."""
+"""The base class of data sets: samples by index, read on access."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -10,12 +12,12 @@ import torch
 from fanet.classes import ClassScheme
 from fanet.errors import UserError
 
-# So many values or names are told in one line; more would hide what the line says.
+# The number of values or names in an error; more would hide what it says.
 _SHOWN = 3
 
 
 class UnknownLabelError(UserError):
-    """A mask holds values or colours that are no class; `values` are all of them, as text."""
+    """A mask holds values or colours that are not a class; `values` are all of them, as text."""
 
     def __init__(self, file: str, values: Sequence[str], known: str) -> None:
         self.file, self.values = file, tuple(values)
@@ -23,7 +25,7 @@ class UnknownLabelError(UserError):
         super().__init__(f"{file} holds the unknown {noun} {shortened(values)}: known are {known}")
 
     def __reduce__(self) -> tuple:
-        # Exceptions are pickled with their text alone, which is not what the constructor takes.
+        # By default an exception is pickled with its text only, which is not what the constructor takes.
         return _restored_unknown_label, (str(self), self.file, self.values)
 
 
@@ -33,11 +35,13 @@ def _restored_unknown_label(text: str, file: str, values: tuple[str, ...]) -> Un
     return error
 
 
+#: The kinds of data sets, by the name that recipes and commands use; a subclass registers with `kind="NAME"`.
+KINDS: dict[str, type["SegmentationDataset"]] = {}
+
+
 @dataclass(frozen=True)
 class Sample:
-    """A picture with its truth: `image` (H, W, 3) uint8 RGB, `labels` (H, W) uint8 class indices, or None where nobody
-    knows them.
-    """
+    """An image (H, W, 3) uint8 RGB, and its labels (H, W) uint8, class indices, or None if they are unknown."""
 
     name: str
     image: np.ndarray
@@ -47,20 +51,40 @@ class Sample:
 class SegmentationDataset(torch.utils.data.Dataset, ABC):
     """One split of a data set.
 
-    Nothing is read before it is asked for, and a data set can be pickled, so it works in the workers of a
-    `torch.utils.data.DataLoader` whichever way they are started.
+    Files are read on access, and a data set can be pickled, so it works in the workers of a
+    `torch.utils.data.DataLoader` with any start method.
 
     Attributes:
-        classes: what the labels mean.
-        names: of the samples, each once; a path with forward slashes where the images lie in folders.
-        missing_masks: images that were left out because they have no mask.
-        missing_images: masks that were left out because they have no image.
+        classes: What the labels mean.
+        names: Unique names of the samples; paths with forward slashes if the images are in folders.
+        missing_masks: Images that were left out because they have no mask.
+        missing_images: Masks that were left out because they have no image.
     """
 
     classes: ClassScheme
     names: Sequence[str]
     missing_masks: Sequence[str] = ()
     missing_images: Sequence[str] = ()
+    #: Static method that returns the names of the splits, given the constructor's arguments that locate the data set.
+    splits: ClassVar[Callable[..., list[str]]]
+
+    def __init_subclass__(cls, kind: str | None = None, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if kind is not None:
+            KINDS[kind] = cls
+
+    @classmethod
+    def located(cls, root: str | Path | None) -> type["SegmentationDataset"]:
+        """Return the class that reads this kind of data set from `root`, or without files if it is None."""
+        return cls
+
+    def oddities(self, split: str) -> list[str]:
+        """Return a line for each oddity that is specific to this kind of data set, for the check's warnings.
+
+        Args:
+            split: Name of the split.
+        """
+        return []
 
     def __len__(self) -> int:
         return len(self.names)
@@ -69,11 +93,11 @@ class SegmentationDataset(torch.utils.data.Dataset, ABC):
         return (self[index] for index in range(len(self)))
 
     def __getitem__(self, index: int) -> Sample:
-        """Reads sample `index`.
+        """Read sample `index`.
 
         Raises:
-            IndexError: there is no such sample.
-            UserError: a file cannot be read, image and mask differ in size, or the mask holds an unknown label.
+            IndexError: There is no such sample.
+            UserError: A file cannot be read, image and mask differ in size, or the mask holds an unknown label.
         """
         if not 0 <= index < len(self):
             raise IndexError(index)
@@ -86,45 +110,44 @@ class SegmentationDataset(torch.utils.data.Dataset, ABC):
         return Sample(self.names[index], image, labels)
 
     def load(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """Image (H, W, 3) uint8 RGB and labels (h, w) uint8 of sample `index`, which may differ in size.
+        """Read image (H, W, 3) uint8 RGB and labels (h, w) uint8 of sample `index`, which may differ in size.
 
         Raises:
-            UserError: a file cannot be read, or the mask holds an unknown label.
+            UserError: A file cannot be read, or the mask holds an unknown label.
         """
         return self.load_image(index), self.load_labels(index)
 
     def turned_image(self, index: int) -> str | None:
-        """What errors call the file of image `index`, if its EXIF orientation turns the image, which leaves the labels
-        as they are.
+        """Return the file of image `index`, for messages, if its EXIF orientation rotates it, but not the labels.
 
         Raises:
-            UserError: it cannot be read.
+            UserError: The file cannot be read.
         """
         return None
 
     @abstractmethod
     def load_image(self, index: int) -> np.ndarray:
-        """The image of sample `index`, (H, W, 3) uint8 RGB.
+        """Read the image of sample `index`, (H, W, 3) uint8 RGB.
 
         Raises:
-            UserError: it cannot be read.
+            UserError: The image cannot be read.
         """
 
     @abstractmethod
     def load_labels(self, index: int) -> np.ndarray:
-        """The labels of sample `index`, (H, W) uint8.
+        """Read the labels of sample `index`, (H, W) uint8.
 
         Raises:
-            UserError: they cannot be read.
-            UnknownLabelError: a value is neither a class nor the ignored label.
+            UserError: The labels cannot be read.
+            UnknownLabelError: A value is neither a class nor the ignored label.
         """
 
 
 def check_labels(labels: np.ndarray, classes: ClassScheme, file: str) -> np.ndarray:
-    """The labels, if all of them are classes or the ignored label.
+    """Return the labels if all of them are classes or the ignored label.
 
     Raises:
-        UnknownLabelError: some are not.
+        UnknownLabelError: Some are neither.
     """
     is_unknown = np.ones(256, dtype=bool)
     is_unknown[: len(classes)] = False
@@ -138,10 +161,10 @@ def check_labels(labels: np.ndarray, classes: ClassScheme, file: str) -> np.ndar
 def pair_files(
     images: Mapping[str, str], masks: Mapping[str, str]
 ) -> tuple[list[tuple[str, str, str]], list[str], list[str]]:
-    """Brings images and masks of one key together.
+    """Pair images and masks that have the same key.
 
     Returns:
-        (key, image, mask) in the order of the keys; images without mask; masks without image.
+        (key, image, mask) in the order of the keys; images without a mask; masks without an image.
     """
     pairs = [(key, images[key], masks[key]) for key in sorted(images.keys() & masks.keys())]
     return (
@@ -152,33 +175,33 @@ def pair_files(
 
 
 def require_pairs(dataset: SegmentationDataset, where: str, strict: bool) -> None:
-    """Refuses a split without samples, and with `strict` one in which images lack their masks.
+    """Check that a split has samples, and with `strict` that no image lacks its mask.
 
     Raises:
-        UserError: as said.
+        UserError: It does not.
     """
     missing = dataset.missing_masks
     if strict and missing:
         count = f"{len(missing)} images have" if len(missing) > 1 else "1 image has"
         raise UserError(f"{where}: {count} no mask: {shortened(missing)}")
     if not len(dataset) and not missing:
-        raise UserError(f"{where} holds no images: is the data set unpacked completely?")
+        raise UserError(f"{where} has no images: is the data set unpacked completely?")
 
 
 def require_split(split: str, splits: Sequence[str], where: str) -> None:
-    """Refuses a split that is not there.
+    """Check that a split exists.
 
     Raises:
-        UserError: as said.
+        UserError: It does not.
     """
     if split not in splits:
         raise UserError(
-            f"{where} no split {split!r}: there are {', '.join(splits)} (chosen by --split, in training by "
-            "data.train_split and data.val_split)"
+            f"{where} no split {split!r}, only {', '.join(splits)}: choose one by --split, in training by "
+            "data.train_split and data.val_split"
         )
 
 
 def shortened(items: Sequence[str]) -> str:
-    """The first items, and how many more there are."""
+    """Return the first items and the number of further ones, as text."""
     more = len(items) - _SHOWN
     return ", ".join(items[:_SHOWN]) + (f" and {more} more" if more > 0 else "")

@@ -1,4 +1,4 @@
-"""Data sets of one's own: a folder with images, masks, and a file `dataset.yaml` that says how they belong together."""
+"""Your own data: a folder with images, masks, and a file `dataset.yaml` that describes them."""
 
 import glob
 from collections.abc import Mapping, Sequence
@@ -23,42 +23,42 @@ from fanet.segmentation.data.dataset import (
 )
 
 CONFIG = "dataset.yaml"
-KINDS = ("index", "colour", "coco")
+MASK_KINDS = ("index", "colour", "coco")
 _KEYS = ("classes", "palette", "ignore_index", "ignore_colour", "mask_kind", "splits")
 _NAME = "{name}"
 
 
-class Folder(SegmentationDataset):
+class FolderDataset(SegmentationDataset, kind="folder"):
     """One split of a data set that a `dataset.yaml` describes.
 
         classes: [background, bottle, can]
-        palette: [[0, 0, 0], [230, 5, 5], [4, 200, 3]]    # RGB; may be left out, but not for masks in colours
-        ignore_index: 255                                 # may be left out
-        mask_kind: index                                  # or colour, or coco; index where left out
+        palette: [[0, 0, 0], [230, 5, 5], [4, 200, 3]]    # RGB; optional, except for masks in colours
+        ignore_index: 255                                 # optional
+        mask_kind: index                                  # or colour, or coco; index by default
         splits:
           train: {images: images/train, masks: masks/train}
           val: {images: images/val, masks: masks/val}         # scored during training
           test: {images: "scans/**/*.tif", masks: "truth/{name}.png"}
 
-    `images` is a folder or a glob pattern. A sample is named by the path of its image below that folder (or below the
-    fixed part of the pattern), without suffix. `masks` is a folder with a file of that name in it, of any suffix, or a
-    pattern in which `{name}` stands for it. With `mask_kind: coco` a split has `annotations` instead, the JSON file.
-    Masks in colours may show one more colour than the palette has, `ignore_colour`, for pixels that do not count.
+    `images` is a folder or a glob pattern. A sample is named after the path of its image below that folder (or below
+    the fixed part of the pattern), without suffix. `masks` is a folder with files of these names, with any suffix, or a
+    pattern in which `{name}` stands for the name. With `mask_kind: coco` a split has `annotations` instead, a JSON
+    file. Masks in colours may have one more colour, `ignore_colour`, for pixels that do not count.
     """
 
     def __init__(self, root: str | Path, split: str, strict: bool = True) -> None:
         """
         Args:
-            root: the folder with `dataset.yaml`.
-            split: one of those in it.
-            strict: refuse images without a mask instead of leaving them out.
+            root: The folder with `dataset.yaml`.
+            split: One of the splits in that file.
+            strict: Refuse images without a mask instead of leaving them out.
 
         Raises:
-            UserError: the file is missing or not as described, there is no such split, or a mask is missing.
+            UserError: The file is missing or invalid, there is no such split, or a mask is missing.
         """
         self.root = Path(root)
         config = _read_config(self.root / CONFIG)
-        self.classes, self.kind = _classes(config, self.root / CONFIG), config.get("mask_kind", KINDS[0])
+        self.classes, self.kind = _classes(config, self.root / CONFIG), config.get("mask_kind", MASK_KINDS[0])
         self.ignore_colour = config.get("ignore_colour")
         require_split(split, list(config["splits"]), f"{self.root / CONFIG} has")
         paths = config["splits"][split]
@@ -75,10 +75,10 @@ class Folder(SegmentationDataset):
 
     @staticmethod
     def splits(root: str | Path) -> list[str]:
-        """The splits that `dataset.yaml` names, in its order.
+        """Return the splits that `dataset.yaml` names, in its order.
 
         Raises:
-            UserError: the file is missing or not as described.
+            UserError: The file is missing or invalid.
         """
         return list(_read_config(Path(root) / CONFIG)["splits"])
 
@@ -99,11 +99,11 @@ class Folder(SegmentationDataset):
 
 
 def _read_config(path: Path) -> dict[str, Any]:
-    """The contents of `dataset.yaml`, its form checked, its values not."""
+    """Read `dataset.yaml` and check its keys, but not the classes and paths."""
     try:
         config = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UserError(f"there is no file {path}, which says where images and masks are") from None
+        raise UserError(f"there is no file {path}: write one that says where images and masks are") from None
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -113,9 +113,9 @@ def _read_config(path: Path) -> dict[str, Any]:
     unknown = [str(key) for key in config if key not in _KEYS]
     if unknown:
         raise UserError(f"{path} has the unknown key {unknown[0]!r}: known are {', '.join(_KEYS)}")
-    kind = config.get("mask_kind", KINDS[0])
-    if kind not in KINDS:
-        raise UserError(f"{path}: mask_kind is {kind!r}, but must be one of {', '.join(KINDS)}")
+    kind = config.get("mask_kind", MASK_KINDS[0])
+    if kind not in MASK_KINDS:
+        raise UserError(f"{path}: mask_kind is {kind!r}, but must be one of {', '.join(MASK_KINDS)}")
     config["splits"] = {str(split): paths for split, paths in config["splits"].items()}
     needed = {"images", "annotations" if kind == "coco" else "masks"}
     for split, paths in config["splits"].items():
@@ -150,13 +150,13 @@ def _is_colour(value: Any) -> bool:
 
 
 def _images(root: Path, pattern: str) -> dict[str, str]:
-    """Path of every image, by its name."""
+    """Return the path of every image, by its name."""
     base, paths = _matches(root, pattern)
     return _named(base, [path for path in paths if path.suffix.lower() in IMAGE_SUFFIXES])
 
 
 def _masks(root: Path, pattern: str, images: Mapping[str, str]) -> dict[str, str]:
-    """Path of every mask, by the name of its image."""
+    """Return the path of every mask, by the name of its image."""
     if _NAME not in pattern:
         base, paths = _matches(root, pattern)
         return _named(base, [path for path in paths if path.suffix.lower() in IMAGE_SUFFIXES])
@@ -165,7 +165,7 @@ def _masks(root: Path, pattern: str, images: Mapping[str, str]) -> dict[str, str
 
 
 def _matches(root: Path, pattern: str) -> tuple[Path, list[Path]]:
-    """The folder that names start from, and the visible files below it."""
+    """Return the folder that names are relative to, and the visible files in it that match."""
     parts = Path(pattern).parts
     fixed = list(takewhile(lambda part: not glob.has_magic(part), parts))
     base = root.joinpath(*fixed)

@@ -23,15 +23,15 @@ def parallel_map(
     workers: int | None = None,
     fewest_per_worker: int = 64,
 ) -> Iterator[Iterator[Result]]:
-    """`function(0)` … `function(count - 1)` in order, computed while the block consumes them.
+    """Give the block an iterator over `function(0)` … `function(count - 1)`, in order, computed ahead.
 
     Args:
-        function: of an index; it can be pickled.
-        count: number of calls.
-        title: of the progress bar.
-        unit: what the bar counts.
-        workers: processes; None takes one a core, and 1 computes in this one.
-        fewest_per_worker: with `workers=None`, calls that are worth the start of a process.
+        function: A picklable function of an index.
+        count: Number of calls.
+        title: Title of the progress bar.
+        unit: What the bar counts.
+        workers: Number of processes; by default one per core, and 1 computes in this process.
+        fewest_per_worker: With `workers=None`, the fewest calls that are worth a process.
     """
     if workers is None:
         workers = min(os.cpu_count() or 1, count // fewest_per_worker)
@@ -40,7 +40,7 @@ def parallel_map(
         yield iter(progress(map(function, range(count))))
         return
     # Spawned, not forked: forking a process in which torch has started threads can hang.
-    # Ctrl-C is this process's business: it waits for the calls at hand and cancels the others.
+    # Workers ignore Ctrl-C: this process handles it, waits for the running calls and cancels the rest.
     executor = ProcessPoolExecutor(
         workers,
         multiprocessing.get_context("spawn"),
@@ -53,7 +53,7 @@ def parallel_map(
         executor.shutdown(cancel_futures=True)
 
 
-# The function of a worker process. It is sent once, not with every call: it may hold the names of a whole data set.
+# A worker's function. It is sent once and not with every call, as it may hold the names of a whole data set.
 _function: Callable[[int], Any] | None = None
 
 

@@ -1,10 +1,11 @@
-"""Where the files of a data set lie: in a folder, or in a zip archive that is never unpacked."""
+"""The files of a data set: in a folder, or in a zip archive that is never unpacked."""
 
 import json
 import os
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from contextlib import suppress
 from hashlib import md5 as new_md5
 from pathlib import Path
@@ -15,14 +16,14 @@ from tqdm import tqdm
 from fanet.errors import UserError
 from fanet.files import atomic_path
 
-# Archives that this process has verified, for folders in which no note can be left.
+# Archives that this process has verified, for read-only folders.
 _verified: set[tuple[Path, int, int]] = set()
-# Not only a download gone wrong is another archive.
+# It may be an incomplete download, or an archive that the user packed.
 _IF_OTHER = (
-    "download it again, or take one that you packed yourself by --any-archive, in training by "
+    "download it again, or allow one that you packed yourself by --any-archive, in training by "
     "data.train_kwargs.verify=false data.val_kwargs.verify=false"
 )
-_BLOCK = 1 << 22  # bytes hashed at a time: large enough for the disk, small enough for a smooth bar
+_BLOCK = 1 << 22  # bytes hashed at a time: large enough for the disk, small enough for a smooth progress bar
 
 
 class Storage(ABC):
@@ -30,23 +31,23 @@ class Storage(ABC):
 
     @abstractmethod
     def subfolders(self, folder: str) -> list[str]:
-        """Names within `folder` (the root is the empty text) of the folders directly in it, sorted."""
+        """Return the names of the folders directly in `folder` (the root is an empty string), sorted."""
 
     @abstractmethod
     def files(self, folder: str) -> list[str]:
-        """Names within `folder` of the files directly in it, sorted; hidden files are left out."""
+        """Return the names of the files directly in `folder`, sorted; hidden files are left out."""
 
     @abstractmethod
     def read(self, name: str) -> bytes:
-        """Contents of a file.
+        """Return the contents of a file.
 
         Raises:
-            UserError: it is missing, unreadable or damaged.
+            UserError: The file is missing, unreadable or damaged.
         """
 
     @abstractmethod
     def describe(self, name: str) -> str:
-        """What errors call a file."""
+        """Return a file's name for error messages."""
 
 
 class FolderStorage(Storage):
@@ -56,18 +57,17 @@ class FolderStorage(Storage):
         self.root = Path(root)
 
     def subfolders(self, folder: str) -> list[str]:
-        path = self.root / folder
-        if not path.is_dir():
-            return []
-        with os.scandir(path) as entries:
-            return sorted(entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir())
+        return self._names(folder, os.DirEntry.is_dir)
 
     def files(self, folder: str) -> list[str]:
-        path = self.root / folder
-        if not path.is_dir():
+        return self._names(folder, os.DirEntry.is_file)
+
+    def _names(self, folder: str, wanted: Callable[[os.DirEntry], bool]) -> list[str]:
+        """Return the visible entries of a folder for which `wanted` is true; none if there is no such folder."""
+        if not (self.root / folder).is_dir():
             return []
-        with os.scandir(path) as entries:
-            return sorted(entry.name for entry in entries if not entry.name.startswith(".") and entry.is_file())
+        with os.scandir(self.root / folder) as entries:
+            return sorted(entry.name for entry in entries if not entry.name.startswith(".") and wanted(entry))
 
     def read(self, name: str) -> bytes:
         try:
@@ -82,10 +82,10 @@ class FolderStorage(Storage):
 
 
 class ZipStorage(Storage):
-    """Files in a zip archive. Every process opens the archive for itself: a shared handle would share its position.
+    """Files in a zip archive. Every process opens it itself: a shared handle would have a shared position.
 
     Raises:
-        UserError: it is missing or no zip archive.
+        UserError: The archive is missing or not a zip archive.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -129,16 +129,16 @@ class ZipStorage(Storage):
             except FileNotFoundError:
                 raise UserError(f"there is no file {self.path}") from None
             except zipfile.BadZipFile as error:
-                raise UserError(f"{self.path} is no complete zip archive ({error}): download it again") from error
+                raise UserError(f"{self.path} is not a complete zip archive ({error}): download it again") from error
             self._owner = os.getpid()
         return self._handle
 
 
 def open_storage(path: str | Path) -> Storage:
-    """A folder, or a zip archive told by its suffix.
+    """Open a folder, or a zip archive, recognised by its suffix.
 
     Raises:
-        UserError: there is no such folder or archive.
+        UserError: There is no such folder or archive.
     """
     path = Path(path)
     if path.is_dir():
@@ -151,18 +151,18 @@ def open_storage(path: str | Path) -> Storage:
 
 
 def verify_archive(path: str | Path, size: int, md5: str) -> None:
-    """Makes sure that an archive is the published one.
+    """Check that an archive is the published one.
 
-    Reading all of it takes a while, so the result is kept beside the archive, in `<name>.verified.json`, and holds as
-    long as size and time of change stay what they were. Where that file cannot be written, nothing is kept.
+    Reading all of it takes a while, so the result is stored next to the archive, in `<name>.verified.json`, and holds
+    as long as size and modification time do not change. If that file cannot be written, nothing is stored.
 
     Args:
-        path: the archive.
-        size: in bytes.
-        md5: the digest, hexadecimal.
+        path: The archive.
+        size: Its size in bytes.
+        md5: Its MD5 digest, hexadecimal.
 
     Raises:
-        UserError: it is missing, or size or digest differ.
+        UserError: The archive is missing, or size or digest differ.
     """
     path = Path(path)
     try:
@@ -179,7 +179,7 @@ def verify_archive(path: str | Path, size: int, md5: str) -> None:
     if digest != md5:
         raise UserError(f"{path} has the md5 {digest}, the published archive {md5}: {_IF_OTHER}")
     _verified.add((path.resolve(), size, status.st_mtime_ns))
-    # In a read-only folder the archive is read anew by the next process.
+    # In a read-only folder the next process verifies the archive again.
     with suppress(UserError, OSError), atomic_path(note) as temporary:
         temporary.write_text(json.dumps(seen) + "\n", encoding="utf-8")
 

@@ -1,4 +1,4 @@
-"""The order of training: an endless, repeatable stream of transformed samples."""
+"""The stream of training samples: endless, repeatable, in random order, transformed."""
 
 import signal
 from collections.abc import Iterator
@@ -15,11 +15,11 @@ Item = tuple[torch.Tensor, torch.Tensor]
 
 
 class TrainSamples(Dataset):
-    """Sample `n` of the stream: a pure function of (seed, n), so that a run resumed anywhere sees what it would have.
+    """A stream of samples: number `n` is a pure function of (seed, n), so a resumed run sees the same samples.
 
-    Every epoch shows every sample once, in an order of its own. An item is an image (3, h, w) float32 and its labels
-    (h, w) int64, or the UserError that says why it cannot be read: raised in a worker process, it would reach the main
-    one as another exception, with a traceback in its text.
+    Every epoch shows every sample once, in its own order. An item is an image (3, h, w) float32 and its labels (h, w)
+    int64, or the UserError that says why it cannot be read: raised in a worker process, it would reach the main
+    process as another exception, with a traceback in its text.
     """
 
     def __init__(self, dataset: SegmentationDataset, transform: TrainTransform, seed: int) -> None:
@@ -38,11 +38,11 @@ class TrainSamples(Dataset):
 
 
 class MicroBatches:
-    """Which samples make the micro-batches of one process, from an iteration on.
+    """The numbers of the samples in the micro-batches of one process, from iteration `start` to `stop`.
 
     Iteration `i` consists of samples `i * batch_size` … `(i + 1) * batch_size - 1`, dealt in turn to `parts`
-    micro-batches. Process `rank` of `processes` works on micro-batches `rank`, `rank + processes`, …, so the micro-
-    batches are the same for one process that accumulates and for several that share.
+    micro-batches. Process `rank` of `processes` works on micro-batches `rank`, `rank + processes`, …, so they are the
+    same for one process that accumulates gradients and for several processes.
     """
 
     def __init__(
@@ -63,16 +63,16 @@ class MicroBatches:
 
 
 def train_batches(samples: TrainSamples, batches: MicroBatches, workers: int, pin_memory: bool) -> Iterator[Item]:
-    """Micro-batches in their order: images (B, 3, h, w) float32, channels-last, and labels (B, h, w) int64.
+    """Yield micro-batches in order: images (B, 3, h, w) float32, channels-last, and labels (B, h, w) int64.
 
     Args:
-        samples: the stream.
-        batches: its division.
-        workers: processes that read and transform ahead; 0 does it between the steps.
-        pin_memory: for faster copies to a GPU.
+        samples: The stream.
+        batches: Its division into micro-batches.
+        workers: Number of processes that read and transform ahead; 0 does it between the steps.
+        pin_memory: Use pinned memory, for faster copies to a GPU.
 
     Raises:
-        UserError: a sample cannot be read.
+        UserError: A sample cannot be read.
     """
     loader = DataLoader(
         samples,
@@ -82,7 +82,7 @@ def train_batches(samples: TrainSamples, batches: MicroBatches, workers: int, pi
         collate_fn=_collate,
         worker_init_fn=_ignore_interrupts,
         persistent_workers=workers > 0,
-        # Without a generator of its own the loader would draw from torch's, which dropout draws from.
+        # Without its own generator the loader would draw from torch's global one, which dropout uses.
         generator=torch.Generator().manual_seed(0),
     )
     for batch in loader:
@@ -92,7 +92,7 @@ def train_batches(samples: TrainSamples, batches: MicroBatches, workers: int, pi
 
 
 def _ignore_interrupts(worker: int) -> None:
-    """Ctrl-C reaches all processes of a terminal. The main one decides; it still needs batches until it has saved."""
+    """Ignore Ctrl-C, which reaches all processes: the main one still needs batches until it has saved."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 

@@ -1,15 +1,15 @@
-"""What happens to a picture and its labels before training, as in the published ZeroWaste-f pipeline.
+"""Augmentation of an image and its labels for training, as in the published ZeroWaste-f pipeline.
 
-Resizing, cropping, flipping, rotating hues and padding are torchvision's. Two things are not, because torchvision's
-namesakes compute something else than the pipeline that the published weights were trained with:
+Resizing, cropping, flipping, hue shifts and padding are torchvision's. Two steps are not, because torchvision's
+versions differ from the pipeline that the published weights were trained with:
 
-- `v2.RandomPhotometricDistort` follows the same scheme of random steps, but scales brightness where the pipeline adds
-  an offset (its 0.875..1.125 are 1 -+ 32/255), blends contrast with the mean grey where the pipeline multiplies, blends
-  saturation with the grey of each pixel where the pipeline scales the S of HSV, and turns hues by at most +-0.05 of
-  the circle where +-18 in OpenCV's unit of 2 degrees are +-0.1.
-- `v2.RandomCrop` knows nothing of classes.
+- `v2.RandomPhotometricDistort` has the same random steps, but scales brightness where the pipeline adds an offset (its
+  0.875..1.125 are 1 -+ 32/255), blends contrast with the mean grey where the pipeline multiplies, blends saturation
+  with the grey of each pixel where the pipeline scales the S of HSV, and shifts hues by at most +-0.05 of the circle,
+  while +-18 in OpenCV's unit of 2 degrees are +-0.1.
+- `v2.RandomCrop` does not look at classes.
 
-Everything random about a sample comes from one generator, so a sample is repeated by repeating its seed.
+All randomness of a sample comes from one generator, so the same seed gives the same sample.
 """
 
 from dataclasses import asdict, dataclass
@@ -30,7 +30,7 @@ HUES = 180  # OpenCV counts hues in steps of 2 degrees
 
 
 def sample_rng(*numbers: int) -> torch.Generator:
-    """A generator for one sample, from whatever numbers name it: (seed, epoch, index) or (seed, iteration, place)."""
+    """Build the random generator of one sample from the numbers that identify it, such as (seed, number)."""
     words = np.random.SeedSequence(numbers).generate_state(1, np.uint64)
     return torch.Generator().manual_seed(int(words[0]))
 
@@ -61,26 +61,25 @@ class AugmentationSettings:
 
 @dataclass(frozen=True)
 class TrainTransform:
-    """A sample -> image (3, h, w) float32, normalised, and labels (h, w) int64, of the size of the crop.
+    """Turns a sample into an image (3, h, w) float32, normalised, and labels (h, w) int64, both of the crop's size.
 
-    The defaults are the published ones. In this order:
+    The defaults are the published values. Steps are applied in the order of the attributes.
 
     Attributes:
-        fit: (long, short): the image is resized, keeping its aspect, to the largest size whose longer and shorter side
-            are at most these times a random ratio; None takes the image's own sides.
-        ratios: the range of that ratio.
-        crop: height and width of the random window; a smaller image is taken whole.
-        class_limit: no class may fill more of the counted pixels of the window; windows are drawn until one complies,
-            `tries` times at most. 1 takes any window.
-        tries: see above.
-        balanced: probability that the window is drawn for a class instead: a class that occurs in the image, each
-            equally likely, then one of its pixels, then a window with that pixel in it. Rare classes are seen more.
-        flip: probability of mirroring left and right.
-        turns: whether windows are turned by a random number of quarters of a circle, or of halves where the crop is not
-            square.
-        photometric: whether `Distortion.draw` changes the colours.
-        mean, std: of RGB values in 0..1, for normalising.
-        ignore_index: the label of pixels that do not count. Images smaller than the crop are padded at the right and
+        fit: (long, short): the image is resized, keeping its aspect ratio, to the largest size whose longer and shorter
+            side are at most these times a random ratio; None stands for the image's own sides.
+        ratios: The range of that ratio.
+        crop: Height and width of a random crop; smaller images are kept whole.
+        class_limit: Maximum share of one class among the counted pixels of the crop; crops are drawn until one meets
+            it, at most `tries` times. 1 accepts any crop.
+        tries: Maximum number of crops drawn.
+        balanced: Probability that the crop is drawn for a class instead: a random class of the image, each equally
+            likely, then one of its pixels, then a crop that contains that pixel. Rare classes are seen more often.
+        flip: Probability of a horizontal flip.
+        turns: Whether to rotate crops by a random multiple of 90 degrees, or of 180 degrees if they are not square.
+        photometric: Whether to change the colours by `Distortion.draw`.
+        mean, std: Mean and standard deviation for normalising, of RGB values in 0..1.
+        ignore_index: The label of pixels that do not count. Images smaller than the crop are padded at the right and
             at the bottom, after normalising, with 0, and their labels with this.
     """
 
@@ -98,9 +97,10 @@ class TrainTransform:
     ignore_index: int = 255
 
     def __call__(self, sample: Sample, rng: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-        """
+        """Transform a sample, with random numbers from `rng`.
+
         Raises:
-            ValueError: the sample has no labels.
+            ValueError: The sample has no labels.
         """
         if sample.labels is None:
             raise ValueError(f"{sample.name} has no labels to train on")
@@ -120,17 +120,17 @@ class TrainTransform:
         if self.photometric:
             pixels = Distortion.draw(rng)(pixels)
         pixels = Preprocessing(self.mean, self.std).normalize(pixels)
-        height, width = labels.shape[-2:]  # a turn may have swapped them
+        height, width = labels.shape[-2:]  # a rotation may have swapped them
         padding = [0, 0, self.crop[1] - width, self.crop[0] - height]
         pixels = F.pad(pixels, padding, fill=0)
         return pixels.contiguous(), F.pad(labels, padding, fill=self.ignore_index)[0].as_subclass(torch.Tensor).long()
 
     def _resize(self, image: torch.Tensor, labels: torch.Tensor, ratio: float) -> tuple[torch.Tensor, torch.Tensor]:
-        """Image and labels at their new size, without anti-aliasing.
+        """Resize image and labels, without anti-aliasing.
 
-        Bilinear differs from OpenCV's INTER_LINEAR, whose weights have 11 bits, by one grey value at most. Nearest
-        takes the pixels of INTER_NEAREST, floor(x * old / new), but with the quotient in 32 bits: one column or row in
-        some 2000, where the product is a whole number, is the neighbour of OpenCV's.
+        Bilinear differs from OpenCV's INTER_LINEAR, whose weights have 11 bits, by at most one grey level. Nearest
+        takes the pixels of INTER_NEAREST, floor(x * old / new), but with the quotient in 32 bits: about one column or
+        row in 2000, where the product is a whole number, is the neighbour of OpenCV's.
         """
         height, width = image.shape[-2:]
         long, short = self.fit or (max(height, width), min(height, width))
@@ -141,7 +141,7 @@ class TrainTransform:
         return image, labels
 
     def _window(self, labels: torch.Tensor, rng: torch.Generator) -> tuple[int, int]:
-        """Top and left of the crop. A window of a single class never complies; after the last try any is taken."""
+        """Draw top and left of the crop. A crop of a single class never meets the limit; after `tries` any is taken."""
         rooms = [max(of - side, 0) for side, of in zip(self.crop, labels.shape[-2:], strict=True)]
         if self.balanced and _chance(rng, self.balanced):
             return self._window_of_a_class(labels[0], rooms, rng)
@@ -153,7 +153,7 @@ class TrainTransform:
         return _integer(rng, rooms[0] + 1), _integer(rng, rooms[1] + 1)
 
     def _window_of_a_class(self, labels: torch.Tensor, rooms: list[int], rng: torch.Generator) -> tuple[int, int]:
-        """Top and left of a window around a random pixel of a random class; any window where nothing counts."""
+        """Draw top and left of a crop around a random pixel of a random class; any crop if no pixel counts."""
         present = torch.unique(labels[labels != self.ignore_index])
         if not len(present):
             return _integer(rng, rooms[0] + 1), _integer(rng, rooms[1] + 1)
@@ -166,11 +166,11 @@ class TrainTransform:
 
 
 def largest_share(labels: torch.Tensor, ignore_index: int = 255) -> float:
-    """The share, 0..1, of the most frequent class among the pixels that count; 1 where none does.
+    """Return the share, 0..1, of the most frequent class among the pixels that count; 1 if none does.
 
     Args:
-        labels: uint8, of any shape.
-        ignore_index: the label that does not count.
+        labels: Labels, uint8, of any shape.
+        ignore_index: The label that does not count.
     """
     counts = torch.bincount(labels.flatten(), minlength=256)
     counts[ignore_index] = 0
@@ -180,14 +180,14 @@ def largest_share(labels: torch.Tensor, ignore_index: int = 255) -> float:
 
 @dataclass(frozen=True)
 class Distortion:
-    """A change of colours: (3, H, W) uint8 -> the same. Each step rounds to whole values in 0..255; None skips it.
+    """Photometric distortion, (3, H, W) uint8 -> the same. Steps round to whole values in 0..255; None skips a step.
 
     Attributes:
-        brightness: added to the values, -32..32.
-        contrast: factor on the values, 0.5..1.5, before the next two steps or after them.
-        contrast_first: which of it.
-        saturation: factor on the S of HSV, 0.5..1.5.
-        hue: turns the H of HSV, in OpenCV's steps of 2 degrees, -18..17.
+        brightness: Offset on the values, -32..32.
+        contrast: Factor on the values, 0.5..1.5.
+        contrast_first: Whether contrast comes before saturation and hue, or after them.
+        saturation: Factor on the S of HSV, 0.5..1.5.
+        hue: Shift of the H of HSV, in OpenCV's steps of 2 degrees, -18..17.
     """
 
     brightness: float | None = None
@@ -198,8 +198,8 @@ class Distortion:
 
     @classmethod
     def draw(cls, rng: torch.Generator) -> "Distortion":
-        """Each of the four steps with probability 1/2, uniform within its range."""
-        # All numbers are drawn, used or not, so that every sample takes the same amount from the generator.
+        """Draw each of the four steps with probability 1/2, uniformly from its range."""
+        # All numbers are drawn, used or not, so that every sample takes as many from the generator.
         used = [_chance(rng, 0.5) for _ in range(4)]
         values = (_uniform(rng, -32, 32), _uniform(rng, 0.5, 1.5), _uniform(rng, 0.5, 1.5), _integer(rng, 36) - 18)
         brightness, contrast, saturation, hue = (
@@ -223,7 +223,7 @@ class Distortion:
 
 
 def _saturate(x: torch.Tensor, factor: float) -> torch.Tensor:
-    """Scales the S of HSV, which stops at 1. H and V, the largest of the three values, stay what they are."""
+    """Scale the S of HSV, limited to 1. H and V, the largest of the three values, stay the same."""
     value, lowest = x.amax(0), x.amin(0)
     # With S = (value - lowest) / value, S * factor <= 1 until the lowest channel reaches 0.
     factors = (value / (value - lowest).clamp(min=1)).clamp(max=factor)
@@ -239,7 +239,7 @@ def _uniform(rng: torch.Generator, low: float, high: float) -> float:
 
 
 def _integer(rng: torch.Generator, count: int) -> int:
-    """One of 0 … count - 1."""
+    """Draw one of 0 … count - 1."""
     return int(torch.randint(count, (), generator=rng))
 
 

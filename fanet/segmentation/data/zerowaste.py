@@ -1,7 +1,7 @@
 """ZeroWaste-f (Bashkirova et al., CVPR 2022) in its published layout, as a folder or straight from the archive.
 
-The archive is `zerowaste-f-final.zip` of Zenodo record 6412647. A file name says nothing across splits: three names
-occur in two of them with different pixels.
+The archive is `zerowaste-f-final.zip` of Zenodo record 6412647. File names are unique only within a split: three names
+occur in two splits with different pixels.
 """
 
 import json
@@ -19,13 +19,14 @@ from fanet.segmentation.data.dataset import (
     pair_files,
     require_pairs,
     require_split,
+    shortened,
 )
 from fanet.segmentation.data.storage import Storage, ZipStorage, open_storage, verify_archive
 
 LAYOUT = "splits_final_deblurred"  # the folder that holds the splits
 SPLITS = ("train", "val", "test")
 COUNTS = {"train": 3002, "val": 572, "test": 929}
-# As two independent audits of the archive report them.
+# As reported by two independent audits of the archive.
 ARCHIVE = "zerowaste-f-final.zip"
 ARCHIVE_BYTES = 7_518_242_799
 ARCHIVE_MD5 = "e26e31a58080bca6782dca0e56074c5d"
@@ -33,7 +34,7 @@ ARCHIVE_MD5 = "e26e31a58080bca6782dca0e56074c5d"
 IMAGES, MASKS, DESCRIPTION = "data", "sem_seg", "labels.json"
 
 
-class ZeroWaste(SegmentationDataset):
+class ZeroWaste(SegmentationDataset, kind="zerowaste"):
     """One split of ZeroWaste-f, or of any data set with its layout and classes.
 
     The layout is `splits_final_deblurred/{train,val,test}/{data,sem_seg}/*.PNG`; image and mask share their name, and
@@ -45,29 +46,28 @@ class ZeroWaste(SegmentationDataset):
     def __init__(self, root: str | Path, split: str, verify: bool = True, strict: bool = True) -> None:
         """
         Args:
-            root: the folder that holds `splits_final_deblurred`, that folder itself, or the zip archive.
-            split: train, val or test.
-            verify: have an archive be the published one, by size and md5.
-            strict: refuse images without a mask instead of leaving them out.
+            root: The folder that holds `splits_final_deblurred`, that folder itself, or the zip archive.
+            split: `train`, `val` or `test`.
+            verify: Check that an archive is the published one, by size and md5.
+            strict: Refuse images without a mask instead of leaving them out.
 
         Raises:
-            UserError: there is no such data set or split, the archive is another one, or a mask is missing.
+            UserError: There is no such data set or split, the archive is not the published one, or a mask is missing.
         """
         self.storage, top = _open(root, verify)
         self.folder = f"{top}/{split}" if top else split
         require_split(split, _splits(self.storage, top), f"{root} has")
-        images = {name: f"{self.folder}/{IMAGES}/{name}" for name in _pictures(self.storage, f"{self.folder}/{IMAGES}")}
-        masks = {name: f"{self.folder}/{MASKS}/{name}" for name in _pictures(self.storage, f"{self.folder}/{MASKS}")}
+        images, masks = (_png_files(self.storage, f"{self.folder}/{part}") for part in (IMAGES, MASKS))
         self._pairs, self.missing_masks, self.missing_images = pair_files(images, masks)
         self.names = [name for name, _, _ in self._pairs]
         require_pairs(self, self.storage.describe(self.folder), strict)
 
     @staticmethod
     def splits(root: str | Path, verify: bool = True) -> list[str]:
-        """The splits that are there, train before val before test.
+        """Return the splits that exist, train before val before test.
 
         Raises:
-            UserError: there is no such data set, or the archive is another one.
+            UserError: There is no such data set, or the archive is not the published one.
         """
         return _splits(*_open(root, verify))
 
@@ -85,11 +85,29 @@ class ZeroWaste(SegmentationDataset):
         called = self.storage.describe(name)
         return check_labels(read_labels(self.storage.read(name), called), self.classes, called)
 
+    def oddities(self, split: str) -> list[str]:
+        found = self.listing_oddities()
+        if len(self) != COUNTS.get(split):
+            found.insert(0, f"{len(self)} images, but ZeroWaste-f has {COUNTS.get(split, 'no such split')}")
+        return found
+
+    def listing_oddities(self) -> list[str]:
+        """Return a line for each difference between `labels.json` and the files."""
+        try:
+            listed = self.listed_images()
+        except UserError as error:
+            return [str(error)]
+        if listed is None:
+            return ["there is no labels.json"]
+        missing, unlisted = sorted(set(listed) - set(self.names)), sorted(set(self.names) - set(listed))
+        found = [f"{len(missing)} images of labels.json have no file: {shortened(missing)}"] if missing else []
+        return found + ([f"{len(unlisted)} images are not in labels.json: {shortened(unlisted)}"] if unlisted else [])
+
     def listed_images(self) -> list[str] | None:
-        """The names of the images that `labels.json` of this split lists; None without that file.
+        """Return the names of the images that `labels.json` of this split lists; None without that file.
 
         Raises:
-            UserError: it is no such list.
+            UserError: The file does not list images.
         """
         if DESCRIPTION not in self.storage.files(self.folder):
             return None
@@ -102,22 +120,22 @@ class ZeroWaste(SegmentationDataset):
 
 
 def _open(root: str | Path, verify: bool) -> tuple[Storage, str]:
-    """The files of a data set, and the folder in them that holds the splits."""
+    """Open the files of a data set, and find the folder that holds the splits."""
     if not Path(root).exists():
         what = "file" if Path(root).suffix.lower() == ".zip" else "folder"
         source = f"download {ARCHIVE} from zenodo.org/records/6412647, or " if verify else ""
-        raise UserError(f"there is no {what} {root}: {source}say where the data lies (--data, in training data.root)")
+        raise UserError(f"there is no {what} {root}: {source}say where the data is (--data, in training data.root)")
     storage = open_storage(root)
     if verify and isinstance(storage, ZipStorage):
         verify_archive(root, ARCHIVE_BYTES, ARCHIVE_MD5)
-    # The root is the layout's folder, holds it, or holds the one folder that the archive unpacks to.
+    # The root is the layout's folder, its parent, or the parent of a folder that an archive was unpacked to.
     tops = ["", LAYOUT, *(f"{name}/{LAYOUT}" for name in storage.subfolders(""))]
     for top in tops[Path(root).name != LAYOUT :]:
         if _splits(storage, top):
             return storage, top
     archives = sorted(Path(root).glob("*.zip")) if Path(root).is_dir() else []
     hint = f"name {archives[0]} itself" if archives else "name the folder or the archive that holds it"
-    raise UserError(f"{root} holds no {LAYOUT}/SPLIT/{{{IMAGES},{MASKS}}}: {hint}")
+    raise UserError(f"{root} has no {LAYOUT}/SPLIT/{{{IMAGES},{MASKS}}}: {hint}")
 
 
 def _splits(storage: Storage, top: str) -> list[str]:
@@ -125,5 +143,6 @@ def _splits(storage: Storage, top: str) -> list[str]:
     return sorted(found, key=lambda split: (SPLITS.index(split) if split in SPLITS else len(SPLITS), split))
 
 
-def _pictures(storage: Storage, folder: str) -> list[str]:
-    return [name for name in storage.files(folder) if name.lower().endswith(".png")]
+def _png_files(storage: Storage, folder: str) -> dict[str, str]:
+    """Return the path of every PNG file in a folder, by its name."""
+    return {name: f"{folder}/{name}" for name in storage.files(folder) if name.lower().endswith(".png")}

@@ -33,28 +33,29 @@ def evaluate_split(
     workers: int = 2,
     description: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Evaluate a way of predicting and write `metrics.json` and `confusion_matrix.png`.
+    """Evaluate a predictor and write `metrics.json` and `confusion_matrix.png`.
 
     Under torchrun every process takes its share of the images; the counts are summed, and the first process writes.
 
     Args:
-        predictor: What is evaluated. Its classes must be the data set's, by name and in order, unless they are but
+        predictor: What is evaluated. Its classes must be the data set's, by name and in order, unless they are only
             numbered.
         dataset: The split.
-        output: The folder for the results; made where missing, once there are results.
-        resamples: Of the bootstrap, see `bootstrap_miou`; 0 leaves the interval out.
-        workers: Threads that read images ahead.
-        description: What else `metrics.json` shall hold, for instance the names of model and data set.
+        output: The folder for the results, created once there are results.
+        resamples: Number of bootstrap resamples, see `bootstrap_miou`; 0 leaves the interval out.
+        workers: Number of threads that read images ahead.
+        description: Further entries of `metrics.json`, for instance the names of model and data set.
 
     Returns:
-        The contents of `metrics.json`: scores in %, `confusion_matrix` (rows truth), `miou_low` and `miou_high`
-        (None where there is no interval), `bootstrap`, `images`, `scales`, `flip`, `window` and `overlap` where images
-        are seen in windows, and the description.
+        The contents of `metrics.json`: scores in %, `confusion_matrix` (rows are true classes), `miou_low` and
+        `miou_high` (None without an interval), `bootstrap`, `images`, `scales`, `flip`, `window` and `overlap` if
+        windows are used, and the description.
 
     Raises:
-        UserError: model and data set differ in their classes, a sample cannot be read, or the folder cannot be made.
+        UserError: Model and data set differ in their classes, a sample cannot be read, or the folder cannot be made.
     """
-    from fanet.segmentation.evaluation.plots import plot_confusion_matrix  # needs an extra, better known beforehand
+    # Imported first: a missing extra should show before the work starts.
+    from fanet.segmentation.evaluation.plots import plot_confusion_matrix
 
     _check_classes(predictor.classes, dataset.classes)
     folder = _writable(output)
@@ -87,23 +88,23 @@ def image_matrices(
     accelerator: "Accelerator | None" = None,
     workers: int = 2,
 ) -> np.ndarray:
-    """Compute the confusion matrix of every image, (N, num_classes, num_classes) int64, rows truth.
+    """Compute the confusion matrix of every image, (N, num_classes, num_classes) int64, rows are true classes.
 
     Args:
         predictor: What is evaluated.
         dataset: N labelled images.
         accelerator: The processes that share the images; by default this process takes all of them.
-        workers: Threads that read images ahead.
+        workers: Number of threads that read images ahead.
 
     Raises:
-        UserError: a sample cannot be read, has no labels, or has a size that the model's backbone is not built for.
+        UserError: A sample cannot be read, has no labels, or has a size that the model's backbone does not take.
     """
     rank, count = (accelerator.process_index, accelerator.num_processes) if accelerator else (0, 1)
     num_classes, ignore_index = len(dataset.classes), dataset.classes.ignore_index
     matrices = torch.zeros(len(dataset), num_classes, num_classes, dtype=torch.int64)
     indices = range(rank, len(dataset), count)
     samples = map_ahead(dataset.__getitem__, indices, workers)
-    # `None` shows the bar on a terminal only
+    # None: only on a terminal
     bar = tqdm(samples, desc="evaluate", total=len(indices), unit="image", disable=None if rank == 0 else True)
     for index, sample in zip(indices, bar, strict=True):
         if sample.labels is None:
@@ -112,16 +113,16 @@ def image_matrices(
         confusion.update(predictor.labels(sample.image), sample.labels)
         matrices[index] = torch.from_numpy(confusion.matrix)
     if accelerator is not None and count > 1:
-        # NCCL, which serves GPUs, takes nothing from other memory
+        # NCCL reduces only tensors in GPU memory
         matrices = accelerator.reduce(matrices.to(accelerator.device), "sum").cpu()
     return matrices.numpy()
 
 
 def _check_classes(known: ClassScheme, wanted: ClassScheme) -> None:
-    """Refuses to compare classes with others of the same number; those that nobody named are taken for any.
+    """Check that a model's classes are those of the data set; classes that are only numbered match any names.
 
     Raises:
-        UserError: the model's classes are not those of the data set.
+        UserError: They are not.
     """
     if len(known) != len(wanted):
         raise UserError(
@@ -139,10 +140,10 @@ def _check_classes(known: ClassScheme, wanted: ClassScheme) -> None:
 
 
 def _writable(folder: str | Path) -> Path:
-    """The folder, if it can be made or written to, without making it yet.
+    """Return the folder if it can be made or written to, without making it yet.
 
     Raises:
-        UserError: it cannot.
+        UserError: It cannot be made or written to.
     """
     folder = Path(folder)
     existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())

@@ -1,4 +1,4 @@
-"""The confusion matrix of a whole data set, and the scores read off it."""
+"""The confusion matrix of a whole data set, and the scores computed from it."""
 
 from collections.abc import Sequence
 
@@ -7,18 +7,18 @@ import torch
 
 
 class ConfusionMatrix:
-    """Counts, over all images together, how often a pixel of each true class was given each class.
+    """Counts, over all images together, of pixels by true class and predicted class.
 
-    `matrix` has shape (num_classes, num_classes), dtype int64, rows truth, columns prediction. With
+    `matrix` has shape (num_classes, num_classes) and dtype int64; rows are true classes, columns predictions. With
     `row = matrix.sum(axis=1)`, `column = matrix.sum(axis=0)` and `hit = matrix.diagonal()` the scores are
 
     - IoU of a class: `hit / (row + column - hit)`;
     - accuracy of a class: `hit / row`;
     - pixel accuracy: `hit.sum() / matrix.sum()`.
 
-    A class found in neither truth nor prediction has no IoU (nan) and does not enter the mean; one that is predicted
-    but never true has IoU 0 and does, though it has no accuracy of its own. Pixels whose truth is `ignore_index` are
-    left out of everything, whatever was predicted there. A score with nothing to average is nan.
+    A class that occurs neither in the ground truth nor in the prediction has no IoU (nan) and is left out of the mean;
+    one that is predicted but never true has IoU 0, which counts in the mean, but no accuracy. Pixels labelled
+    `ignore_index` never count, whatever was predicted there. A score with nothing to average is nan.
     """
 
     def __init__(self, num_classes: int, ignore_index: int = 255) -> None:
@@ -28,20 +28,20 @@ class ConfusionMatrix:
 
     @classmethod
     def of(cls, matrix: np.ndarray, ignore_index: int = 255) -> "ConfusionMatrix":
-        """From counts (num_classes, num_classes), rows truth."""
+        """Build it from counts (num_classes, num_classes), rows are true classes."""
         confusion = cls(len(matrix), ignore_index)
         confusion.matrix += matrix
         return confusion
 
     def update(self, prediction: np.ndarray | torch.Tensor, target: np.ndarray | torch.Tensor) -> None:
-        """Counts the pixels of one or more images.
+        """Add the pixels of one or more images.
 
         Args:
-            prediction: class indices, integers of any shape.
-            target: true class indices or `ignore_index`, of the same shape.
+            prediction: Class indices, integers of any shape.
+            target: True class indices or `ignore_index`, of the same shape.
 
         Raises:
-            ValueError: the shapes differ, the values are no integers, or a class index is out of range.
+            ValueError: The shapes differ, the values are not integers, or a class index is out of range.
         """
         prediction, target = _as_array(prediction, "prediction"), _as_array(target, "target")
         if prediction.shape != target.shape:
@@ -57,29 +57,13 @@ class ConfusionMatrix:
         pairs = np.bincount(target * self.num_classes + prediction, minlength=self.num_classes**2)
         self.matrix += pairs.reshape(self.matrix.shape)
 
-    def merge(self, other: "ConfusionMatrix") -> None:
-        """Adds the counts of another matrix, for instance of another process, to this one.
-
-        Raises:
-            ValueError: the matrices differ in their number of classes.
-        """
-        if self.num_classes != other.num_classes:
-            raise ValueError(f"cannot merge counts of {self.num_classes} and {other.num_classes} classes")
-        self.matrix += other.matrix
-
-    def __add__(self, other: "ConfusionMatrix") -> "ConfusionMatrix":
-        total = ConfusionMatrix(self.num_classes, self.ignore_index)
-        total.merge(self)
-        total.merge(other)
-        return total
-
     def iou(self) -> np.ndarray:
-        """Intersection over union of every class: (num_classes,) in 0..1, nan for a class that occurs nowhere."""
+        """Return the intersection over union of every class: (num_classes,) in 0..1, nan for a class never seen."""
         hit = self.matrix.diagonal()
         return _ratio(hit, self.matrix.sum(axis=1) + self.matrix.sum(axis=0) - hit)
 
     def accuracy(self) -> np.ndarray:
-        """Share of every class's true pixels that was found: (num_classes,) in 0..1, nan for a class never true."""
+        """Return the share of each class's true pixels that was found: (num_classes,) in 0..1, nan if it has none."""
         return _ratio(self.matrix.diagonal(), self.matrix.sum(axis=1))
 
     @property
@@ -89,27 +73,27 @@ class ConfusionMatrix:
 
     @property
     def miou_no_background(self) -> float:
-        """Mean IoU of the classes that occur, class 0 left out, in 0..1."""
+        """Mean IoU of the classes that occur, without class 0, in 0..1."""
         return _mean(self.iou()[1:])
 
     @property
     def mean_accuracy(self) -> float:
-        """Mean accuracy of the classes that occur in the truth, in 0..1."""
+        """Mean accuracy of the classes that occur in the ground truth, in 0..1."""
         return _mean(self.accuracy())
 
     @property
     def pixel_accuracy(self) -> float:
-        """Share of all counted pixels that were given their true class, in 0..1."""
+        """Share of the counted pixels whose class was predicted correctly, in 0..1."""
         return float(_ratio(np.trace(self.matrix), self.matrix.sum()))
 
     def to_dict(self, names: Sequence[str]) -> dict:
-        """The scores in %, ready for JSON: None stands for a score that does not exist.
+        """Return the scores in %, ready for JSON: None for a score that does not exist.
 
         Args:
-            names: what the classes are called, in the order of their indices.
+            names: Class names, in the order of their indices.
 
         Raises:
-            ValueError: not one name a class.
+            ValueError: There is not one name for each class.
         """
         if len(names) != self.num_classes:
             raise ValueError(f"{len(names)} names for {self.num_classes} classes")
@@ -124,27 +108,25 @@ class ConfusionMatrix:
 
 
 def bootstrap_miou(matrices: np.ndarray, resamples: int = 1000, seed: int = 0) -> tuple[float, float] | None:
-    """The interval in which the mIoU lies in 95 of 100 data sets like this one, by the bootstrap over images.
+    """Compute a 95 % interval of the mIoU by the bootstrap over images.
 
-    Each resample draws as many images as there are, with replacement, and adds up their counts; the interval reaches
-    from the 2.5th to the 97.5th percentile of the mIoU of the resamples. It tells what another choice of images from
-    the same source would do to the figure, not what another training would; frames of one video are more alike than
-    it assumes, so for them it is too narrow.
+    Each resample draws as many images as there are, with replacement, and adds up their counts; the interval is from
+    the 2.5th to the 97.5th percentile of the resamples' mIoU. It covers another choice of images from the same source,
+    not another training run. Frames of one video are more alike than it assumes, so for them it is too narrow.
 
     Args:
-        matrices: the confusion matrix of every image, (N, num_classes, num_classes), rows truth.
-        resamples: how often to draw.
-        seed: of the draws.
+        matrices: The confusion matrix of every image, (N, num_classes, num_classes), rows are true classes.
+        resamples: Number of resamples.
+        seed: Seed of the draws.
 
     Returns:
-        Lower and upper end in 0..1, or None for fewer than two images, no resamples or a mIoU that does not exist.
+        Lower and upper end in 0..1, or None for fewer than two images, no resamples or an undefined mIoU.
     """
     if len(matrices) < 2 or resamples < 1:
         return None
     rng = np.random.default_rng(seed)
     weights = rng.multinomial(len(matrices), np.full(len(matrices), 1 / len(matrices)), size=resamples)
-    # Hits, row sums and column sums, of which the IoU is made, are 3 * num_classes counts an image: they are resampled
-    # in place of its num_classes**2.
+    # IoU needs only hits, row sums and column sums: 3 * num_classes counts an image instead of num_classes**2.
     counts = np.concatenate((matrices.diagonal(axis1=1, axis2=2), matrices.sum(axis=2), matrices.sum(axis=1)), axis=1)
     hit, row, column = np.split(weights @ counts, 3, axis=1)
     iou = _ratio(hit, row + column - hit)

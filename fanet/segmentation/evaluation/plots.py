@@ -1,4 +1,4 @@
-"""Diagrams of results."""
+"""Plots of results."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,24 +9,24 @@ from fanet.errors import needs_extra
 from fanet.files import atomic_path
 
 with needs_extra("seg", "matplotlib"):
-    # Without pyplot: no window system is asked for, and no settings of the calling program change.
+    # Not pyplot, which may look for a display and keeps global state in the calling program.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
 _LARGEST_SIDE = 12.0  # inches
-_MOST_ANNOTATED = 20  # classes: beyond, the figures would not fit into their cells
+_MOST_ANNOTATED = 20  # classes: with more, the numbers would not fit into their cells
 
 
 def plot_confusion_matrix(matrix: np.ndarray, names: Sequence[str], path: str | Path) -> None:
-    """Draws a confusion matrix as a PNG, whole or not at all: each row, a true class, in shares of its pixels.
+    """Plot a confusion matrix to a PNG: each row, a true class, in % of its pixels. The file appears complete.
 
     Args:
-        matrix: counts (num_classes, num_classes), rows truth. Rows of classes that never occur stay empty.
-        names: of the classes.
-        path: the file.
+        matrix: Counts (num_classes, num_classes), rows are true classes. Rows of classes that never occur stay empty.
+        names: Class names.
+        path: The file to write.
 
     Raises:
-        UserError: the file's folder does not exist or cannot be written to.
+        UserError: The file's folder does not exist or cannot be written to.
     """
     totals = matrix.sum(axis=1, keepdims=True)
     shares = np.divide(100 * matrix, totals, out=np.full(matrix.shape, np.nan), where=totals > 0)

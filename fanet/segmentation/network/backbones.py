@@ -1,4 +1,4 @@
-"""Any timm backbone as a source of feature maps: build it for images of any size, and read what its maps are."""
+"""Any timm backbone as a source of feature maps: build it for images of any size, and describe its maps."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -8,35 +8,36 @@ from typing import Any
 
 import timm
 import torch
+from timm.models import group_parameters
 from torch import nn
 
 from fanet.errors import UserError, one_line
 
 LEVELS = 4  # decoders take the last four maps of a backbone, [1/4, 1/8, 1/16, 1/32] for most
 
-# How models that timm builds for one size are made to take others: its Swins, its vision transformers. In this order,
-# because older Swins swallow the second argument and stay as they are.
+# Arguments that let models which timm builds for one size, Swins and vision transformers, take others. In this order,
+# because older Swins accept the second argument without effect.
 _ANY_SIZE: tuple[dict[str, Any], ...] = ({"strict_img_size": False}, {"dynamic_img_size": True})
 
-# The constructor's own arguments say where weights come from; a config.json must not be able to.
+# Only the model's own arguments may say where weights come from, never a config.json.
 _RESERVED = ("pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "features_only")
 
-# What `timm.create_model` takes with `features_only=True` alone.
+# What `timm.create_model` takes only with `features_only=True`.
 _OF_FEATURES = ("out_indices", "feature_cls")
 
-# Words by which errors about the size of an image are told from others.
+# Words that tell errors about the size of an image from others.
 _OF_SIZES = ("size", "shape", "dimension", "height", "width")
 
 
 def kwargs_for_any_size(name: str, kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """Complete the arguments of a backbone that timm builds for one size such that it takes images of any size.
+    """Complete the arguments of a backbone that timm builds for one size, so that it takes images of any size.
 
     Raises:
-        UserError: timm does not know the backbone, or the arguments are not the caller's to give.
+        UserError: The backbone is unknown to timm, or an argument is reserved.
     """
     architecture = name.split(".")[0]
     if not timm.is_model(architecture):
-        raise UserError(f"unknown backbone {name!r}; `timm.list_models()` names those that exist")
+        raise UserError(f"unknown backbone {name!r}: choose one of `timm.list_models()`")
     if reserved := [key for key in _RESERVED if key in kwargs]:
         raise UserError(
             f"backbone_kwargs must not hold {', '.join(reserved)}: use pretrained_backbone or backbone_weights instead"
@@ -44,30 +45,51 @@ def kwargs_for_any_size(name: str, kwargs: Mapping[str, Any]) -> dict[str, Any]:
     if getattr(timm.get_pretrained_cfg(architecture), "fixed_input_size", False):
         for flexible in _ANY_SIZE:
             if not flexible.keys() & kwargs.keys():
-                with suppress(TypeError):  # timm's answer to an argument that the backbone does not have
+                with suppress(TypeError):  # raised for an argument that the backbone does not have
                     _build(name, {**kwargs, **flexible, "features_only": True, "device": "meta"})
                     return {**kwargs, **flexible}
     return dict(kwargs)
 
 
 def create_backbone(name: str, kwargs: Mapping[str, Any], pretrained: bool, weights: str | Path | None) -> nn.Module:
-    """Build a timm model for its last four feature maps; fewer where it has fewer.
+    """Build a timm model for its last four feature maps, or for all if it has fewer.
 
     Args:
-        name: Of the model in timm.
+        name: Name of the model in timm.
         kwargs: Further arguments of `timm.create_model`.
         pretrained: Load the published weights.
         weights: Load the weights in this file instead.
 
     Raises:
-        UserError: the model offers no feature maps, or its weights cannot be had.
+        UserError: The model has no feature maps, or its weights are not available.
     """
     overlay = {"pretrained_cfg_overlay": {"file": str(weights)}} if weights is not None else {}
     options = {"features_only": True, "pretrained": pretrained or weights is not None} | overlay | dict(kwargs)
     if "out_indices" not in options:
         levels = len(channels(_build(name, {**kwargs, "features_only": True, "device": "meta"})))
         options["out_indices"] = tuple(range(max(0, levels - LEVELS), levels))
-    return _build(name, options)
+    backbone = _build(name, options)
+    if not options["pretrained"]:
+        _start_on_constant_regions(backbone)
+    return backbone
+
+
+@torch.no_grad()
+def _start_on_constant_regions(backbone: nn.Module) -> None:
+    """Draw the bias of the first convolution as PyTorch does if a network sets it to 0, as ConvNeXt and others do.
+
+    From there a constant region of an image (padding is 0 after normalisation) is 0 in every channel, and the gradient
+    of a layer norm over channels without variance grows by 1 / sqrt(eps), layer after layer, until it is infinite.
+    """
+    cfg: Any = getattr(backbone, "pretrained_cfg", {})
+    first = [cfg.get("first_conv")] if isinstance(cfg.get("first_conv"), str) else cfg.get("first_conv") or []
+    wanted = {name.replace(".", "_") for name in first}
+    for name, module in backbone.named_modules():
+        flat = name.removeprefix("model.").replace(".", "_")
+        if flat in wanted and isinstance(module, nn.Conv2d) and module.bias is not None and not module.bias.is_meta:
+            if not module.bias.any():
+                bound = module.weight[0].numel() ** -0.5
+                nn.init.uniform_(module.bias, -bound, bound)
 
 
 def channels(backbone: nn.Module) -> list[int]:
@@ -77,15 +99,47 @@ def channels(backbone: nn.Module) -> list[int]:
 
 
 def reductions(backbone: nn.Module) -> list[int]:
-    """Return how many pixels of the image one place of each map spans to a side, finest first."""
+    """Return the stride of each map in pixels of the image, finest first."""
     info: Any = backbone.feature_info
     return info.reduction()
 
 
-def size_multiple(backbone: nn.Module) -> int:
-    """Return what the sides of an image must be multiples of: 1 but for networks that timm builds for one size."""
+def size_multiple(backbone: nn.Module, name: str, kwargs: Mapping[str, Any]) -> int:
+    """Return what the sides of an image must be multiples of for a backbone: 1 for those that take any size.
+
+    Networks that timm builds for one size need what their coarsest map divides, even if they take other sizes. Of the
+    rest, some add up maps that fit only if every halving is even (HRNet, DLA): a trial on the meta device, where
+    nothing is computed, shows it.
+
+    Args:
+        backbone: As `create_backbone` built it.
+        name: Of the model in timm.
+        kwargs: The arguments that it was built with.
+    """
+    coarsest = max(reductions(backbone))
     cfg: Any = getattr(backbone, "pretrained_cfg", {})
-    return max(reductions(backbone)) if cfg.get("fixed_input_size") else 1
+    if cfg.get("fixed_input_size"):
+        return coarsest
+    twin = create_backbone(name, {**kwargs, "device": "meta"}, False, None).eval()
+    candidates = (1, *(coarsest * factor for factor in (1, 2, 4)))
+    return next((multiple for multiple in candidates if _takes(twin, multiple, in_chans(kwargs))), 1)
+
+
+def _takes(twin: nn.Module, multiple: int, in_chans: int) -> bool:
+    """Whether a backbone on the meta device takes images whose sides are multiples of a number."""
+    sides = [(97, 131), (134, 163)] if multiple == 1 else [(5 * multiple, 3 * multiple)]
+    try:
+        with torch.no_grad():
+            for height, width in sides:
+                twin(torch.zeros(1, in_chans, height, width, device="meta"))
+    except (AssertionError, RuntimeError, NotImplementedError):  # the last: an operation without a meta kernel
+        return False
+    return True
+
+
+def in_chans(kwargs: Mapping[str, Any]) -> int:
+    """Return the number of channels of the images that a backbone with these arguments takes."""
+    return kwargs.get("in_chans", 3)
 
 
 def feature_maps(backbone: nn.Module, x: torch.Tensor) -> list[torch.Tensor]:
@@ -96,58 +150,69 @@ def feature_maps(backbone: nn.Module, x: torch.Tensor) -> list[torch.Tensor]:
     return features
 
 
-def layer_patterns(backbone: nn.Module, prefix: str, coarse: bool = False) -> dict[str, Any] | None:
-    """Return timm's patterns that sort a backbone's parameters into layers, for names that begin with `prefix`.
-
-    None where the backbone's feature maps keep no names to go by.
-    """
-    inner = getattr(backbone, "model", None)
-    if inner is None or not hasattr(inner, "group_matcher"):
-        return None
-    start = f"^{prefix}model.".replace(".", r"\.")
-
-    def prefixed(patterns: Any) -> Any:
-        if isinstance(patterns, str):
-            return patterns.replace("^", start, 1)
-        return [(prefixed(pattern), place) for pattern, place in patterns]
-
-    return {group: prefixed(patterns) for group, patterns in inner.group_matcher(coarse=coarse).items()}
-
-
-def parameters_without_decay(backbone: nn.Module, name: str, kwargs: Mapping[str, Any]) -> set[str]:
-    """Return the names of parameters that timm spares from weight decay: tables of positions, class tokens.
+def layer_ids(backbone: nn.Module, name: str, kwargs: Mapping[str, Any], coarse: bool = False) -> dict[str, int] | None:
+    """Return the layer of every parameter of a backbone, as timm groups them for layer-wise learning rates.
 
     Args:
         backbone: As `create_backbone` built it.
         name: Of the model in timm.
         kwargs: The arguments that it was built with.
+        coarse: Whether whole stages are layers.
+
+    Returns:
+        None if timm does not group the layers of this model.
     """
-    whole = getattr(backbone, "model", None)
-    if whole is None:  # feature maps that keep parts of the network only, under names with some dots replaced
-        options = {key: value for key, value in kwargs.items() if key not in _OF_FEATURES}
-        whole = _build(name, options | {"device": "meta"})
+    whole: Any = _whole(name, kwargs)
+    if not hasattr(whole, "group_matcher"):
+        return None
+    layers = group_parameters(whole, whole.group_matcher(coarse=coarse), reverse=True)
+    by_flat_name = {parameter.replace(".", "_"): layer for parameter, layer in layers.items()}
+    found = {parameter: by_flat_name.get(flat) for parameter, flat in _flat_names(backbone).items()}
+    return None if None in found.values() else found  # type: ignore[return-value]
+
+
+def parameters_without_decay(backbone: nn.Module, name: str, kwargs: Mapping[str, Any]) -> set[str]:
+    """Return the names of parameters that timm excludes from weight decay: position embeddings, class tokens.
+
+    Args:
+        backbone: As `create_backbone` built it.
+        name: Name of the model in timm.
+        kwargs: The arguments that it was built with.
+    """
+    whole = _whole(name, kwargs)
     patterns = [pattern.replace(".", "_") for pattern in getattr(whole, "no_weight_decay", set)()]
-    names = [name for name, _ in backbone.named_parameters()]
-    bare = [name.removeprefix("model.").replace(".", "_") for name in names]
     return {
-        name for name, flat in zip(names, bare, strict=True) if any(fnmatchcase(flat, pattern) for pattern in patterns)
+        parameter
+        for parameter, flat in _flat_names(backbone).items()
+        if any(fnmatchcase(flat, pattern) for pattern in patterns)
     }
+
+
+def _whole(name: str, kwargs: Mapping[str, Any]) -> nn.Module:
+    """The whole model on the meta device: feature maps keep parts of it only, some without its methods."""
+    return _build(name, {key: value for key, value in kwargs.items() if key not in _OF_FEATURES} | {"device": "meta"})
+
+
+def _flat_names(backbone: nn.Module) -> dict[str, str]:
+    """The parameters' names in the whole model with `_` for every dot, as timm's feature maps replace some of them."""
+    names = [name for name, _ in backbone.named_parameters()]
+    return {name: name.removeprefix("model.").replace(".", "_") for name in names}
 
 
 @contextmanager
 def naming_refused_sizes(name: str, multiple: int) -> Iterator[None]:
-    """Turn what a backbone says of images whose size it is not built for into one clear line, within the block.
+    """Turn a backbone's error about the size of its input into one clear line, within the block.
 
     Args:
-        name: Of the backbone, for the message.
+        name: Name of the backbone, for the message.
         multiple: As `size_multiple` returns it.
 
     Raises:
-        UserError: the backbone takes no images of this size.
+        UserError: The backbone takes no images of this size.
     """
     try:
         yield
-    except (AssertionError, RuntimeError) as error:  # timm's answer, and what Hiera and others end in
+    except (AssertionError, RuntimeError) as error:  # timm asserts; Hiera and others fail in torch
         about_size = any(word in str(error) for word in _OF_SIZES)
         if not about_size or (multiple == 1 and isinstance(error, RuntimeError)):
             raise

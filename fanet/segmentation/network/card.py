@@ -1,4 +1,4 @@
-"""The card of a segmentation model: what its repository on the Hub says about it."""
+"""The model card of a segmentation model, for its repository on the Hub."""
 
 import json
 import math
@@ -31,18 +31,18 @@ def segmentation_card(
     dataset: str | None = None,
     license: str | None = None,
 ) -> str:
-    """The text of a card for a segmentation model: header, snippet, results, data set, licence.
+    """Write the text of a segmentation model's card: header, snippet, results, data set, licence.
 
     Args:
-        repo_id: Where it will stand.
+        repo_id: The repository, `ORG/NAME`.
         config: The model's configuration.
-        classes: What it tells apart.
-        metrics: A `metrics.json`, or the folder with it; the card has no results without one.
+        classes: The model's classes.
+        metrics: A `metrics.json`, or the folder with it; without one the card has no results.
         dataset: The data set of training and results.
         license: The licence of the weights.
 
     Raises:
-        UserError: the metrics cannot be read.
+        UserError: The metrics cannot be read.
     """
     results = read_metrics(metrics) if metrics is not None else {}
     scores = {key: results[key] for key in METRICS if _is_number(results.get(key))}
@@ -81,10 +81,10 @@ def segmentation_card(
 
 
 def read_metrics(path: str | Path) -> dict[str, Any]:
-    """What `fanet evaluate` wrote, from the file or the folder that holds it.
+    """Read what `fanet evaluate` wrote, from the file or its folder.
 
     Raises:
-        UserError: there is no such file, or it is not JSON.
+        UserError: There is no such file, or it is not JSON.
     """
     path = Path(path)
     path = path / METRICS_NAME if path.is_dir() else path
@@ -108,7 +108,7 @@ def _snippet(repo_id: str, loader: str) -> str:
 
 
 def _results(scores: Mapping[str, float], iou: Any, dataset: str | None) -> list[str]:
-    """The section with the tables; nothing where there are no scores."""
+    """Return the section with the table; nothing if there are no scores."""
     rows = [(METRICS[key][1], value) for key, value in scores.items()]
     if isinstance(iou, Mapping):
         rows += [(f"IoU {name}", value) for name, value in iou.items() if _is_number(value)]

@@ -1,4 +1,4 @@
-"""What a bare checkpoint of a segmentation model says about the model, read off its tensors and its `meta`."""
+"""What a bare checkpoint of a segmentation model says about the model, read from its tensors and its `meta`."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -15,43 +15,43 @@ from fanet.weights.variants import find_variant
 # The published test protocol of the authors' MMSegmentation configuration; see `Preprocessing`.
 PUBLISHED = Preprocessing(fit=(2048, 512), multiple=32)
 
-DROPOUT = 0.1  # MMSegmentation's default; tensors do not tell
+DROPOUT = 0.1  # MMSegmentation's default; a checkpoint does not hold it
 
-# What a training run resumes from, beside the tensors of "model".
+# The entries of a training run's checkpoint.
 _RUN = {"model", "ema", "optimizer", "progress", "recipe"}
 
 
 def is_run_checkpoint(checkpoint: Mapping[str, Any]) -> bool:
-    """Whether it is the `last.pt` of a training run, which tells neither the model's classes nor its preprocessing."""
+    """Return whether it is the `last.pt` of a training run, which has neither classes nor preprocessing."""
     return checkpoint.keys() >= _RUN
 
 
 def is_segmentation(names: Iterable[str]) -> bool:
-    """Whether bare names are those of a whole segmentation model, `backbone.` and `decode_head.`."""
+    """Return whether bare names are those of a whole segmentation model, not of a backbone."""
     return any(name.startswith("decode_head.") for name in names)
 
 
 def segmentation_names(names: Iterable[str]) -> dict[str, str]:
-    """Bare name -> name in this project, for a segmentation model; the heads carry MMSegmentation's names in both."""
+    """Map bare names to this project's, for a segmentation model; the heads have MMSegmentation's names in both."""
     names = list(names)
     heads = {name: name for name in names if not name.startswith("backbone.")}
     return {name: f"backbone.model.{native}" for name, native in backbone_names(names).items()} | heads
 
 
 def segmentation_state_dict(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
-    """A FANet UperNet's tensors in this project's names, out of MMSegmentation's layout or this project's."""
+    """Return the tensors of a UperNet with a FANet under this project's names, from either layout."""
     tensors = unwrap(checkpoint)
     return {native: tensors[name] for name, native in segmentation_names(tensors).items()}
 
 
 def describe_checkpoint(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of `SegmentationModel` for a checkpoint with a FANet inside, MMSegmentation's or this project's.
+    """Return the arguments of `SegmentationModel` for a checkpoint with a FANet, MMSegmentation's or this project's.
 
-    Backbone and widths follow from the tensors, names and colours from the file's `meta` or, for five classes, from
-    ZeroWaste. MMSegmentation's come with the published test protocol.
+    Backbone and widths follow from the tensors, names and colours from the file's `meta`. MMSegmentation's come with
+    the published test protocol, and with ZeroWaste's classes if they have five without names, as the authors' have.
 
     Raises:
-        WeightsError: it is no such checkpoint.
+        WeightsError: It is not such a checkpoint.
     """
     tensors = unwrap(checkpoint)
     if not is_segmentation(tensors):
@@ -60,8 +60,8 @@ def describe_checkpoint(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
     num_classes, head_channels = _shape(tensors, "decode_head.conv_seg.weight")[:2]
     auxiliary = "auxiliary_head.convs.0.conv.weight"
     pools = {name.split(".")[2] for name in tensors if name.startswith("decode_head.psp_modules.")}
-    if len(pools) != len(POOL_SCALES):  # how many there are is all that a checkpoint says of them
-        raise WeightsError(f"its head pools to {len(pools)} scales, which UperNet's {POOL_SCALES} are not")
+    if len(pools) != len(POOL_SCALES):  # a checkpoint shows only how many there are
+        raise WeightsError(f"its head pools to {len(pools)} scales, not to UperNet's {POOL_SCALES}")
     native = any(name.startswith("backbone.model.") for name in tensors)
     return dict(
         backbone=backbone,
@@ -72,19 +72,24 @@ def describe_checkpoint(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
         aux_channels=_shape(tensors, auxiliary)[0] if auxiliary in tensors else 0,
         dropout=DROPOUT,
         backbone_kwargs=backbone_kwargs,
-        classes=_classes(checkpoint.get("meta"), num_classes),
+        classes=_classes(checkpoint.get("meta"), num_classes) or _unnamed(num_classes, native),
         preprocessing=None if native else PUBLISHED,
     )
 
 
+def _unnamed(num_classes: int, native: bool) -> ClassScheme:
+    """The classes of a file that does not name them."""
+    return ZEROWASTE if not native and num_classes == len(ZEROWASTE) else ClassScheme.numbered(num_classes)
+
+
 def _shape(tensors: Mapping[str, Tensor], name: str) -> tuple[int, ...]:
     if name not in tensors or tensors[name].dim() != 4:
-        raise WeightsError(f"it lacks {name}: it is not UperNet's")
+        raise WeightsError(f"it is not a UperNet: {name} is missing or has another shape")
     return tuple(tensors[name].shape)
 
 
 def _classes(meta: Any, num_classes: int) -> ClassScheme | None:
-    """Names and colours as MMSegmentation 0.x and 1.x note them; None where there are none that make sense."""
+    """Return names and colours as MMSegmentation 0.x and 1.x store them; None without valid names."""
     if not isinstance(meta, Mapping):
         return None
     noted = meta.get("dataset_meta")

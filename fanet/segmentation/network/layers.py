@@ -6,10 +6,10 @@ from torch import nn
 
 
 class BatchNorm(nn.BatchNorm2d):
-    """Batch norm that also trains where a channel holds a single value: batch size 1, pooled to 1x1.
+    """Batch norm that also trains if a channel holds a single value: batch size 1, pooled to 1x1.
 
-    One value has no variance, and `nn.BatchNorm2d` raises. Here the running statistics normalise it, as in evaluation,
-    and are left as they are; scale and shift are trained as ever.
+    One value has no variance, so `nn.BatchNorm2d` raises. Here it is normalised with the running statistics, as in
+    evaluation, which stay unchanged; scale and shift are trained as usual.
     """
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -33,7 +33,7 @@ class ConvBnRelu(nn.Module):
 
 
 def classifier(in_chs: int, num_classes: int) -> nn.Conv2d:
-    """Build the 1x1 convolution to class logits; it starts near zero (std 0.01, MMSegmentation's choice)."""
+    """Build the 1x1 convolution to class logits; its weights start near zero (std 0.01, as in MMSegmentation)."""
     conv = nn.Conv2d(in_chs, num_classes, 1)
     nn.init.normal_(conv.weight, std=0.01)
     nn.init.zeros_(conv.get_parameter("bias"))
@@ -41,7 +41,7 @@ def classifier(in_chs: int, num_classes: int) -> nn.Conv2d:
 
 
 class AuxiliaryHead(nn.Module):
-    """A plain head on one inner map, for a second loss in training: (B, C, h, w) -> (B, num_classes, h, w)
+    """A plain head on one feature map, for a second loss in training: (B, C, h, w) -> (B, num_classes, h, w)
 
     MMSegmentation's FCNHead with one convolution.
     """

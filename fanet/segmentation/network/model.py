@@ -1,6 +1,7 @@
 """A segmentation model: a timm backbone, a decoder on its maps, and a classifier on the decoder's embedding."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,14 +31,14 @@ class SegmentationModel(PretrainedModel):
     """Semantic segmentation with a timm backbone, a decoder, and an auxiliary head in training.
 
     In evaluation (B, 3, H, W) -> (B, num_classes, H, W) for any H and W; in training a pair of such logits, from the
-    decoder and from the auxiliary head (None without one). Backbones that timm builds for one size take others where
-    they can (vision transformers, Swin), on images padded to what their maps divide.
+    decoder and from the auxiliary head (None without one). Backbones that timm builds for one size take others if they
+    can (vision transformers, Swin), with images padded to a multiple of their coarsest stride.
 
     Attributes:
         config: The arguments that build the network again, ready for JSON.
         classes: What the labels mean.
-        preprocessing: What an image goes through before the network sees it.
-        multiple: What the sides of an image are padded to multiples of.
+        preprocessing: Turns an image into the network's input.
+        multiple: The sides of an image are padded to a multiple of it.
     """
 
     def __init__(
@@ -62,18 +63,18 @@ class SegmentationModel(PretrainedModel):
             decoder: Name of a registered decoder.
             head_channels: Width of the decoder.
             decoder_kwargs: Further arguments of the decoder.
-            aux_channels: Width of the auxiliary head on the last map but one; 0 for none.
+            aux_channels: Width of the auxiliary head on the second to last map; 0 for none.
             dropout: Share of channels dropped before both classifiers in training.
             backbone_kwargs: Further arguments for `timm.create_model`.
             pretrained_backbone: Start from the backbone's published weights.
             backbone_weights: Start from the weights in this file instead.
-            classes: Names and colours; ZeroWaste-f's for five classes, else numbered ones.
-            preprocessing: Resizing and normalisation for `predict`; by default none and the backbone's own.
+            classes: Names and colours; by default ZeroWaste-f's for five classes, else numbered ones.
+            preprocessing: For `predict`; by default no resizing, and the backbone's normalisation.
 
         Raises:
-            UserError: timm does not know the backbone, it offers no feature maps or too few, there is no such decoder,
-                it does not take its arguments, or there are too many classes for 8 bits.
-            ValueError: `classes` does not have `num_classes` names.
+            UserError: The backbone is unknown to timm or has no or too few feature maps, there is no such decoder, it
+                does not take its arguments, or there are too many classes for 8 bits.
+            ValueError: There are not `num_classes` names in `classes`.
         """
         super().__init__()
         if not 1 <= num_classes <= MOST_CLASSES:
@@ -88,7 +89,7 @@ class SegmentationModel(PretrainedModel):
         self.backbone = backbones.create_backbone(backbone, backbone_kwargs, pretrained_backbone, backbone_weights)
         cfg: dict[str, Any] = getattr(self.backbone, "pretrained_cfg", {})
         if cfg["architecture"] != backbone.split(".")[0]:
-            backbone = cfg["architecture"]  # what timm calls a renamed model today
+            backbone = cfg["architecture"]  # the current name of a model that timm has renamed
         self.config: dict[str, Any] = dict(
             backbone=backbone,
             num_classes=num_classes,
@@ -101,11 +102,11 @@ class SegmentationModel(PretrainedModel):
         )
         self.classes = classes
         self.preprocessing = preprocessing or Preprocessing(mean=tuple(cfg["mean"]), std=tuple(cfg["std"]))
-        self.multiple = backbones.size_multiple(self.backbone)
+        self.multiple = backbones.size_multiple(self.backbone, backbone, backbone_kwargs)
         channels = backbones.channels(self.backbone)
         if aux_channels and len(channels) < 2:
             raise UserError(
-                "the auxiliary head needs a second feature map: set aux_channels to 0, or other out_indices"
+                "the auxiliary head needs a second feature map: set aux_channels to 0, or choose other out_indices"
             )
         try:
             self.decode_head: Decoder = build_decoder(
@@ -114,23 +115,26 @@ class SegmentationModel(PretrainedModel):
         except UserError:
             raise
         except (TypeError, ValueError, RuntimeError) as error:
-            raise UserError(f"decoder_kwargs do not suit {decoder}: {one_line(error)}") from error
+            raise UserError(f"decoder_kwargs do not fit {decoder}: {one_line(error)}") from error
         self.decode_head.dropout = nn.Dropout2d(dropout)
         self.decode_head.conv_seg = classifier(self.decode_head.width, num_classes)
         self.auxiliary_head = AuxiliaryHead(channels[-2], num_classes, aux_channels, dropout) if aux_channels else None
 
-    def group_matcher(self, coarse: bool = False) -> dict[str, Any] | None:
-        """Return patterns that sort parameters into layers, as timm's layer-wise learning rates want them.
+    def group_matcher(self, coarse: bool = False) -> Callable[[str], float] | None:
+        """Return the layer of a parameter by its name, as timm's layer-wise learning rates want it.
 
-        Those of the backbone; all else, which none of them matches, counts as the last layer. None where the backbone's
-        feature maps keep no names to go by.
+        The backbone's by its own layers, all else last. None if timm does not group the layers of the backbone.
         """
-        return backbones.layer_patterns(self.backbone, "backbone.", coarse)
+        config = self.config
+        layers = backbones.layer_ids(self.backbone, config["backbone"], config["backbone_kwargs"], coarse)
+        if layers is None:
+            return None
+        return lambda name: layers.get(name.removeprefix("backbone."), math.inf)
 
     def no_weight_decay(self) -> set[str]:
-        """Return the names of parameters without weight decay beyond the one-dimensional ones, for timm's optimizers.
+        """Return the names of parameters without weight decay, besides the one-dimensional ones, for timm's optimizers.
 
-        Those that timm lists for the backbone: tables of positions, class tokens.
+        They are those that timm lists for the backbone: position embeddings, class tokens.
         """
         config = self.config
         names = backbones.parameters_without_decay(self.backbone, config["backbone"], config["backbone_kwargs"])
@@ -153,12 +157,12 @@ class SegmentationModel(PretrainedModel):
         return logits, resize(self.auxiliary_head(features[-2]), x.shape[-2:])[..., :height, :width]
 
     def coarse_logits(self, x: torch.Tensor) -> torch.Tensor:
-        """Compute what prediction needs in evaluation mode, without resizing the logits to the image.
+        """Compute logits for prediction in evaluation mode, without resizing them to the image.
 
-        (B, 3, H, W) -> (B, num_classes, h, w) at the scale of the embedding; at the image's own where it is padded
+        (B, 3, H, W) -> (B, num_classes, h, w) at the scale of the embedding; at the image's size if it is padded
 
         Raises:
-            UserError: the backbone takes no images of this size.
+            UserError: The backbone takes no images of this size.
         """
         with backbones.naming_refused_sizes(self.config["backbone"], self.multiple):
             return self.decode_head(self.forward_features(x)) if self.multiple == 1 else self(x)
@@ -170,18 +174,16 @@ class SegmentationModel(PretrainedModel):
         scales: Sequence[float] = (1.0,),
         flip: bool = False,
     ) -> Predictor:
-        """Bind the model to a way of predicting; it runs where the model is, in evaluation mode.
+        """Return a predictor that runs this model, on the model's device and in evaluation mode.
 
         Args:
-            window: Height and width of what the network sees at once; by default the whole image.
-            overlap: The least share of its side, 0..0.9, that a window has in common with its neighbour; logits are
-                blended there.
-            scales: Factors, 1/8..8, on the size at which the network sees the image. The probabilities of several are
-                averaged.
+            window: Height and width of a sliding window; by default the whole image.
+            overlap: Minimum overlap of neighbouring windows, 0..0.9 of their side; logits are blended there.
+            scales: Factors, 1/8..8, on the size at which the network sees the image; probabilities are averaged.
             flip: Average over the mirrored image, too.
 
         Raises:
-            UserError: the window or a scale makes no sense.
+            UserError: The window or a scale is invalid.
         """
         weight = self.decode_head.conv_seg.weight
         return Predictor(
@@ -204,10 +206,10 @@ class SegmentationModel(PretrainedModel):
         scales: Sequence[float] = (1.0,),
         flip: bool = False,
     ) -> np.ndarray:
-        """Return the class index of every pixel of an image at its own size: (H, W) uint8.
+        """Return the class index of every pixel of an image, at the image's size: (H, W) uint8.
 
-        The model's own preprocessing applies, its resizing too where a window then slides over the image. Whatever mode
-        the model is in, it predicts as in evaluation.
+        The model's own preprocessing applies; a window slides over the image after resizing. The model predicts as in
+        evaluation, whatever mode it is in.
 
         Args:
             image: A PIL image, an (H, W, 3) uint8 RGB array or a path.
@@ -217,8 +219,8 @@ class SegmentationModel(PretrainedModel):
             flip: As for `predictor`.
 
         Raises:
-            UserError: the image cannot be read, the window or a scale makes no sense, or the backbone is built for
-                another size.
+            UserError: The image cannot be read, the window or a scale is invalid, or the backbone takes no images of
+                this size.
         """
         return self.predictor(window, overlap, scales, flip).labels(image)
 
@@ -230,7 +232,7 @@ class SegmentationModel(PretrainedModel):
         scales: Sequence[float] = (1.0,),
         flip: bool = False,
     ) -> np.ndarray:
-        """Return the probability of every class at every pixel: (num_classes, H, W) float32, which sum to 1 at a pixel.
+        """Return the probability of every class at every pixel: (num_classes, H, W) float32, summing to 1 per pixel.
 
         Args and errors as for `predict`.
         """
@@ -249,43 +251,32 @@ class UperNet(SegmentationModel):
         pool_scales: Sequence[int] = POOL_SCALES,
         dropout: float = 0.1,
         backbone_kwargs: Mapping[str, Any] | None = None,
-        pretrained_backbone: bool = False,
-        backbone_weights: str | Path | None = None,
-        classes: ClassScheme | None = None,
-        preprocessing: Preprocessing | None = None,
+        **options: Any,
     ) -> None:
-        """Arguments and errors are those of `SegmentationModel`; `pool_scales` are the sides of the pooled last map."""
+        """Take the arguments of `SegmentationModel`; `pool_scales` are the sides of the pooled last map."""
+        scales = list(pool_scales)
         super().__init__(
             backbone,
             num_classes,
             "upernet",
             head_channels,
-            {"pool_scales": list(pool_scales)},
+            {"pool_scales": scales},
             aux_channels,
             dropout,
             backbone_kwargs,
-            pretrained_backbone,
-            backbone_weights,
-            classes,
-            preprocessing,
+            **options,
         )
-        built = self.config
-        self.config = dict(
-            backbone=built["backbone"],
-            num_classes=num_classes,
-            head_channels=head_channels,
-            aux_channels=aux_channels,
-            pool_scales=list(pool_scales),
-            dropout=dropout,
-            backbone_kwargs=built["backbone_kwargs"],
-        )
+        # this class's own arguments, in the order of earlier config.json files
+        given = {**self.config, "pool_scales": scales}
+        order = "backbone num_classes head_channels aux_channels pool_scales dropout backbone_kwargs"
+        self.config = {key: given[key] for key in order.split()}
 
     @classmethod
     def arguments(cls, config: Mapping[str, Any]) -> dict[str, Any]:
         """Return the constructor's arguments that a config.json holds.
 
         Raises:
-            UserError: the model has another decoder.
+            UserError: The model has another decoder.
         """
         arguments = super().arguments(config)
         decoder, decoder_kwargs = arguments.pop("decoder"), arguments.pop("decoder_kwargs")

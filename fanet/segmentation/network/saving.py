@@ -36,14 +36,14 @@ ARGUMENTS = (
 )
 OF_CLASSES = ("classes", "palette", "ignore_index")
 PURPOSE = "a segmentation model"
-BEST, FINAL = "best", "final"  # the folders in that of a training run that hold models
+BEST, FINAL = "best", "final"  # folders with models, in the folder of a training run
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 ModelT = TypeVar("ModelT", bound="PretrainedModel")
 
 
 class PretrainedModel(nn.Module):
-    """What a segmentation model can do with files and with the Hub."""
+    """Saving, loading and sharing of a segmentation model."""
 
     config: dict[str, Any]
     classes: ClassScheme
@@ -53,12 +53,12 @@ class PretrainedModel(nn.Module):
         """Write `config.json` (network, classes, palette, preprocessing) and `model.safetensors` into a folder.
 
         Args:
-            folder: Made where it is missing.
+            folder: Created if missing.
             dtype: Store parameters in this floating-point type, `torch.float16` for half the size, and the statistics
-                of batch norm, which may outgrow it, in float32. By default all as they are.
+                of batch norm, which may exceed its range, in float32. By default all as they are.
 
         Raises:
-            UserError: the folder cannot be made or written to, or there is a value that is not finite or outgrows
+            UserError: The folder cannot be made or written to, or a value is not finite or exceeds the range of
                 `dtype`; then nothing is written.
         """
         tensors = _stored(self, dtype)
@@ -87,39 +87,39 @@ class PretrainedModel(nn.Module):
         """Load a trained model; in evaluation mode, float32.
 
         Args:
-            name: What `save_pretrained` wrote; or a checkpoint file, this project's or MMSegmentation's with a FANet
-                inside; or a folder that holds such a file; or the Hub id `ORG/NAME` of a repository that does.
+            name: A folder that `save_pretrained` wrote; or a checkpoint file with a FANet, this project's or
+                MMSegmentation's; or a folder with such a file; or the Hub id `ORG/NAME` of a repository with either.
             revision: Branch, tag or commit on the Hub.
             cache_dir: The Hub cache to use instead of the usual one.
             token: For private repositories; the stored one by default.
-            local_files_only: Take what the Hub cache holds, and make no request.
+            local_files_only: Use only the Hub cache, and make no request.
 
         Raises:
-            UserError: it is missing, broken, or does not hold a segmentation model; or the Hub does not give it.
+            UserError: It is missing, broken or not a segmentation model, or the Hub refuses it.
         """
         path = Path(name).expanduser()
         if path.is_dir():
             if not (path / CONFIG_NAME).is_file() and (models := _models_of_run(path)):
-                raise UserError(f"{path} is the folder of a training run: name {models}")
+                raise UserError(f"{path} is the folder of a training run: choose {models}")
             return cls._from_source(Folder(path)).eval()
         if path.is_file():
             return cls._from_file(path).eval()
         if not HUB_ID.fullmatch(str(name)) or path.suffix in (".pth", ".pt", ".tar", ".safetensors"):
-            raise UserError(f"{name}: no such folder or file; give one that holds a model, or a Hub id ORG/NAME")
+            raise UserError(f"{name}: no such folder or file; give a model's folder or file, or a Hub id ORG/NAME")
         repository = Repository(str(name), str(name), revision, cache_dir, token, local_files_only)
         try:
             return cls._from_source(repository).eval()
         except WeightsError:
             raise
-        except UserError as error:  # what is wrong with a file, said without the repository
+        except UserError as error:  # about a file, without the repository's name
             raise repository.failure(str(error)) from error
 
     @classmethod
     def from_config(cls: type[ModelT], config: Mapping[str, Any]) -> ModelT:
-        """The untrained network that a `config.json` describes. Nothing is read or fetched for it.
+        """Build the untrained network that a `config.json` describes, without reading or fetching any file.
 
         Raises:
-            KeyError, TypeError, ValueError: an entry is missing or does not make sense.
+            KeyError, TypeError, ValueError: An entry is missing or invalid.
         """
         palette = tuple((red, green, blue) for red, green, blue in config["palette"])
         return cls(
@@ -130,13 +130,13 @@ class PretrainedModel(nn.Module):
 
     @classmethod
     def arguments(cls, config: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the constructor's arguments that a config.json holds; one without `decoder` is UperNet's.
+        """Return the constructor's arguments that a config.json holds; without `decoder` it is a UperNet's.
 
         Raises:
-            UserError: some are missing, or no decoder of that name is registered.
+            UserError: Arguments are missing, or no decoder of that name is registered.
         """
         of_decoder: dict[str, Any] = {"decoder": "upernet"} if "decoder" not in config else {}
-        if of_decoder and "pool_scales" in config:  # as written before there were other decoders
+        if of_decoder and "pool_scales" in config:  # the layout from before there were other decoders
             of_decoder["decoder_kwargs"] = {"pool_scales": config["pool_scales"]}
         given = {**of_decoder, **config}
         if missing := [key for key in ARGUMENTS if key not in given]:
@@ -155,23 +155,23 @@ class PretrainedModel(nn.Module):
         dataset: str | None = None,
         license: str | None = None,
     ) -> str:
-        """Share the model as a repository on the Hub, with a generated model card unless it has one.
+        """Upload the model to a repository on the Hub, with a generated model card unless the repository has one.
 
         Args:
-            repo_id: `ORG/NAME`; made where it does not exist.
-            private: Make it a private one.
-            token: With the right to write; the stored one by default.
+            repo_id: `ORG/NAME`; created if it does not exist.
+            private: Create it as a private repository.
+            token: A token with write access; the stored one by default.
             revision: The branch to write to.
             commit_message: What the commit says.
             metrics: `metrics.json` of `fanet evaluate`, or the folder with it, for the card.
-            dataset: What it was trained on, for the card.
+            dataset: The data set that it was trained on, for the card.
             license: The weights' licence, for the card, as the Hub spells it: "apache-2.0", "cc-by-nc-4.0".
 
         Returns:
             The address of the commit.
 
         Raises:
-            UserError: the metrics cannot be read, or the Hub refuses.
+            UserError: The metrics cannot be read, or the Hub refuses.
         """
         card = segmentation_card(repo_id, self.config, self.classes, metrics, dataset, license)
         with TemporaryDirectory() as folder:
@@ -181,15 +181,15 @@ class PretrainedModel(nn.Module):
 
     @classmethod
     def _from_source(cls: type[ModelT], source: Source) -> ModelT:
-        """From a folder or a repository: as its config.json says, or else from a checkpoint that can be recognised."""
+        """Load from a folder or a repository: as its config.json says, or else from a checkpoint that is recognised."""
         if CONFIG_NAME not in source.files:
             return find_checkpoint(source, PURPOSE, cls._from_checkpoint)[1]
         path = source.fetch(CONFIG_NAME)
         config = _read_config(path)
-        if "architecture" in config:  # timm's entry for the network, of a backbone
+        if "architecture" in config:  # timm's entry, in the config.json of a backbone
             raise source.failure("it holds a backbone, not a segmentation model: load it with timm.create_model")
         if WEIGHTS_NAME not in source.files:
-            raise source.failure(f"{WEIGHTS_NAME} is missing; a model consists of {CONFIG_NAME} and {WEIGHTS_NAME}")
+            raise source.failure(f"{WEIGHTS_NAME} is missing: a model consists of {CONFIG_NAME} and {WEIGHTS_NAME}")
         weights = source.fetch(WEIGHTS_NAME)
         net = cls._from_config_file(path, config)
         try:
@@ -202,7 +202,7 @@ class PretrainedModel(nn.Module):
 
     @classmethod
     def _from_file(cls: type[ModelT], path: Path) -> ModelT:
-        """From a checkpoint file; a config.json beside a safetensors file belongs to it."""
+        """Load from a checkpoint file; a config.json next to a safetensors file belongs to it."""
         checkpoint = load_checkpoint(path)
         config_path = path.with_name(CONFIG_NAME)
         if path.suffix == ".safetensors" and config_path.is_file():
@@ -231,21 +231,23 @@ class PretrainedModel(nn.Module):
 
     @classmethod
     def _from_checkpoint(cls: type[ModelT], checkpoint: Mapping[str, Any]) -> ModelT:
-        """From what a file held, if names and shapes are those of UperNet with a FANet inside."""
+        """Build the model from a file's contents, if names and shapes are those of a UperNet with a FANet."""
         if is_run_checkpoint(checkpoint):  # classes and preprocessing are not in it
-            raise WeightsError(f"it is the checkpoint of a training run, not a model: name {BEST} or {FINAL} beside it")
+            raise WeightsError(
+                f"it is the checkpoint of a training run, not a model: choose {BEST} or {FINAL} in the same folder"
+            )
         description = describe_checkpoint(checkpoint)
-        beside = {key: description[key] for key in ("classes", "preprocessing")}
-        net = cls(**cls.arguments(description), **beside)
+        options = {key: description[key] for key in ("classes", "preprocessing")}
+        net = cls(**cls.arguments(description), **options)
         _load(net, segmentation_state_dict(checkpoint))
         return net
 
 
 def _stored(net: nn.Module, dtype: torch.dtype | None) -> dict[str, Tensor]:
-    """The tensors to be saved; parameters as `dtype`, buffers as float32, where one is given.
+    """Return the tensors to save; if `dtype` is given, parameters in that type and buffers in float32.
 
     Raises:
-        UserError: `dtype` is no floating-point type, or a value is not finite, before or after rounding.
+        UserError: The type is not a floating-point one, or a value is not finite, before or after rounding.
     """
     if dtype is not None and not dtype.is_floating_point:
         raise UserError(f"dtype must be a floating-point type such as torch.float16, got {dtype}")
@@ -253,17 +255,19 @@ def _stored(net: nn.Module, dtype: torch.dtype | None) -> dict[str, Tensor]:
     tensors = {}
     for name, tensor in net.state_dict().items():
         if not tensor.isfinite().all():
-            raise UserError(f"{name} has values that are not finite: not saved; take an earlier state of the model")
+            raise UserError(f"{name} has values that are not finite: not saved; use an earlier checkpoint")
         if dtype is not None and tensor.is_floating_point():
             tensor = tensor.to(dtype if name in parameters else torch.float32)
             if not tensor.isfinite().all():
-                raise UserError(f"{name} has values too large for {dtype}: not saved; choose a dtype of more range")
+                raise UserError(
+                    f"{name} has values too large for {dtype}: not saved; choose a dtype with a wider range"
+                )
         tensors[name] = tensor.contiguous()
     return tensors
 
 
 def _models_of_run(folder: Path) -> str:
-    """The models in the folder of a training run, to be named in an error; empty where there are none."""
+    """Return the models in the folder of a training run, in words; empty if there are none."""
     return " or ".join(str(folder / name) for name in (BEST, FINAL) if (folder / name / CONFIG_NAME).is_file())
 
 
@@ -285,7 +289,7 @@ def _fill(net: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
 
 
 def _load(net: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Fill a network name for name; tensors become the network's type."""
+    """Load tensors under exactly the network's names; they are cast to its types."""
     try:
         net.load_state_dict(tensors)
     except RuntimeError as error:

@@ -1,4 +1,4 @@
-"""Trained models by name: those inside the package, and whatever else holds one."""
+"""Trained models by name: those inside the package, and any other."""
 
 from importlib.resources import files
 from pathlib import Path
@@ -7,7 +7,7 @@ from fanet.errors import UserError
 from fanet.segmentation.network.model import SegmentationModel
 
 FOLDER = Path(str(files("fanet"))) / "models"
-DEFAULT = "clutter"  # where nobody asks for another
+DEFAULT = "clutter"
 
 
 def shipped_models() -> list[str]:
@@ -20,10 +20,10 @@ def load_model(name: str | Path | None = None) -> SegmentationModel:
 
     Args:
         name: The name of a model inside the package, `clutter`; or a folder, a checkpoint file or a Hub id. A bare name
-            means the model inside, `./clutter` a folder. By default `clutter`.
+            means the model inside the package, `./clutter` a folder. By default `clutter`.
 
     Raises:
-        UserError: there is no usable model under that name, or it is a training run's and not one of its models.
+        UserError: There is no usable model under that name, or it is a training run and not one of its models.
     """
     name = DEFAULT if name is None else name
     if name in shipped_models():

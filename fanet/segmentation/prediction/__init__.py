@@ -1,1 +1,1 @@
-"""From images to label maps, with whatever runs the network."""
+"""From images to label maps, with any engine that runs the network."""

@@ -1,4 +1,4 @@
-"""From a network's logits to labels with bounded memory: class by class, and a large picture window by window."""
+"""From a network's logits to labels with bounded memory: class by class, and a large image window by window."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -7,50 +7,50 @@ import torch
 from fanet.errors import UserError
 from fanet.segmentation.bilinear import resize
 
-#: The smallest side of a window: the coarsest maps of most backbones have a single value on so many pixels.
+#: The smallest side of a window, in pixels: the stride of the coarsest feature maps of most backbones.
 SMALLEST_WINDOW = 32
-#: With more, the number of windows explodes: 0.9 already costs a hundred times the work of none.
+#: With more, the number of windows explodes: 0.9 already costs a hundred times the work of 0.
 LARGEST_OVERLAP = 0.9
-#: What neighbouring windows have in common where nobody asks for another share.
+#: The default overlap of neighbouring windows.
 OVERLAP = 0.25
 
 Network = Callable[[torch.Tensor], torch.Tensor]
 
 
 def check_window(window: Sequence[int], overlap: float) -> None:
-    """Refuses windows that make no sense.
+    """Check a window and the overlap of windows.
 
     Raises:
         UserError: `window` is not two numbers of at least 32, or `overlap` is not in 0..0.9.
     """
     if len(window) != 2 or min(window) < SMALLEST_WINDOW:
         given = " ".join(map(str, window))
-        raise UserError(f"a window is a height and a width of at least {SMALLEST_WINDOW} pixels, got {given}")
+        raise UserError(f"a window must be a height and a width of at least {SMALLEST_WINDOW} pixels, got {given}")
     if not 0 <= overlap <= LARGEST_OVERLAP:
-        raise UserError(f"the overlap of windows is a share from 0 to {LARGEST_OVERLAP}, got {overlap}")
+        raise UserError(f"the overlap of windows must be a share from 0 to {LARGEST_OVERLAP}, got {overlap}")
 
 
 def label_map(
     network: Network,
-    picture: torch.Tensor,
+    image: torch.Tensor,
     size: tuple[int, int],
     window: tuple[int, int] | None = None,
     overlap: float = OVERLAP,
 ) -> torch.Tensor:
-    """The strongest class at every pixel: (H, W) uint8.
+    """Return the class with the largest logit at every pixel: (H, W) uint8.
 
     Args:
-        network: (1, 3, h, w) of the picture's type -> (1, C, any, any) logits, which are resized to (h, w).
-        picture: (1, 3, h, w), as large as the network shall see it.
-        size: (H, W) of the result. Logits are resized to it, labels never.
-        window: (height, width) of what the network sees at once; None for the whole picture. A window that covers
-            the picture gives the same labels as None.
-        overlap: the least share of its side that a window has in common with its neighbour, 0..0.9.
+        network: (1, 3, h, w) of the image's type -> (1, C, any, any) logits, which are resized to (h, w).
+        image: (1, 3, h, w), at the size at which the network sees it.
+        size: (H, W) of the result. Logits are resized to it, never labels.
+        window: (height, width) of a sliding window; None for the whole image. A window that covers the image gives
+            the same labels as None.
+        overlap: Minimum overlap of neighbouring windows, 0..0.9 of their side.
     """
-    height, width = picture.shape[-2:]
+    height, width = image.shape[-2:]
     if window is None or (window[0] >= height and window[1] >= width):
-        return strongest_class(network(picture), (height, width), size)
-    bands = blended_bands(network, picture, (min(window[0], height), min(window[1], width)), overlap)
+        return strongest_class(network(image), (height, width), size)
+    bands = blended_bands(network, image, (min(window[0], height), min(window[1], width)), overlap)
     if size == (height, width):
         return torch.cat([strongest_class(band) for band in bands])
     return strongest_class(torch.cat([band.clone() for band in bands], dim=2), size)
@@ -58,17 +58,17 @@ def label_map(
 
 def logit_map(
     network: Network,
-    picture: torch.Tensor,
+    image: torch.Tensor,
     size: tuple[int, int],
     window: tuple[int, int] | None = None,
     overlap: float = OVERLAP,
 ) -> torch.Tensor:
-    """The logits of every class at every pixel: (1, C, H, W). Arguments as for `label_map`."""
-    height, width = picture.shape[-2:]
+    """Return the logits of every class at every pixel: (1, C, H, W). Arguments as for `label_map`."""
+    height, width = image.shape[-2:]
     if window is None or (window[0] >= height and window[1] >= width):
-        logits = network(picture)
+        logits = network(image)
     else:
-        bands = blended_bands(network, picture, (min(window[0], height), min(window[1], width)), overlap)
+        bands = blended_bands(network, image, (min(window[0], height), min(window[1], width)), overlap)
         logits = torch.cat([band.clone() for band in bands], dim=2)
     for target in ((height, width), size):
         logits = logits if tuple(logits.shape[-2:]) == target else resize(logits, target)
@@ -76,11 +76,11 @@ def logit_map(
 
 
 def strongest_class(logits: torch.Tensor, *sizes: tuple[int, int]) -> torch.Tensor:
-    """The class with the largest of some logits, of equal ones the first: (1, C, h, w) -> (H, W) uint8.
+    """Return the class with the largest logit, the first if several are equal: (1, C, h, w) -> (H, W) uint8.
 
-    The logits are resized to one of `sizes` after the other. The labels are those of resizing all classes and taking
-    the argmax, bit for bit; but as classes are taken one at a time, no more than two of them are ever held at the
-    full size, and on CPUs that is several times as fast.
+    The logits are resized to each of `sizes` in turn. The labels are bit for bit those of resizing all classes and
+    taking the argmax. But classes are processed one at a time, so at most two of them are held at full size, which on
+    CPUs is several times as fast.
     """
     best = labels = torch.empty(0)
     for index in range(logits.shape[1]):
@@ -96,24 +96,24 @@ def strongest_class(logits: torch.Tensor, *sizes: tuple[int, int]) -> torch.Tens
 
 
 def blended_bands(
-    network: Network, picture: torch.Tensor, window: tuple[int, int], overlap: float
+    network: Network, image: torch.Tensor, window: tuple[int, int], overlap: float
 ) -> Iterator[torch.Tensor]:
-    """The logits of a picture, as weighted means over the windows that see a pixel: bands of rows, top to bottom.
+    """Yield the logits of an image, weighted means over the windows that cover a pixel, in bands of rows from the top.
 
-    Windows stand on a regular grid from edge to edge. Their weights fall off smoothly towards their sides, where a
-    network knows least of what is around. A band (1, C, rows, w) comes out as soon as no further window touches it,
-    so that memory grows with the width of the picture and not with its height. The next band takes its memory.
+    Windows form a regular grid from edge to edge. Their weights fall off smoothly towards their sides, where the
+    network sees the least context. A band (1, C, rows, w) is yielded as soon as no further window touches it, so memory
+    grows with the width of the image and not with its height. The next band reuses the memory of the last.
     """
-    tops, row_weights = _grid(picture.shape[-2], window[0], overlap, picture.device)
-    lefts, column_weights = _grid(picture.shape[-1], window[1], overlap, picture.device)
+    tops, row_weights = _grid(image.shape[-2], window[0], overlap, image.device)
+    lefts, column_weights = _grid(image.shape[-1], window[1], overlap, image.device)
     band = torch.empty(0)
     for row, top in enumerate(tops):
         for column, left in enumerate(lefts):
-            part = picture[:, :, top : top + window[0], left : left + window[1]]
+            part = image[:, :, top : top + window[0], left : left + window[1]]
             logits = resize(network(part), window)
             logits *= row_weights[row][:, None] * column_weights[column]
             if not band.numel():
-                band = logits.new_zeros(1, logits.shape[1], window[0], picture.shape[-1])
+                band = logits.new_zeros(1, logits.shape[1], window[0], image.shape[-1])
             band[..., left : left + window[1]] += logits
         finished = tops[row + 1] - top if row + 1 < len(tops) else window[0]
         yield band[:, :, :finished]
@@ -123,9 +123,9 @@ def blended_bands(
 
 
 def _grid(length: int, window: int, overlap: float, device: torch.device) -> tuple[list[int], list[torch.Tensor]]:
-    """Where windows start along one side, spread evenly, and the weight of each of their pixels.
+    """Return where windows start along one side, evenly spaced, and the weights of their pixels.
 
-    The weights are a raised cosine over the window, scaled such that those of all windows at a pixel add up to 1.
+    The weights are a raised cosine over the window, scaled so that those of all windows at a pixel sum to 1.
     """
     step = max(1, int(window * (1 - overlap)))
     count = -(-(length - window) // step) + 1

@@ -1,5 +1,6 @@
-"""What a recipe's settings describe, built: data, transform, network, optimizer."""
+"""Build what a recipe's settings describe: data, network, objective, optimizer."""
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -12,51 +13,50 @@ from fanet.classes import ClassScheme
 from fanet.errors import UserError, one_line
 from fanet.segmentation.data import SegmentationDataset, open_dataset
 from fanet.segmentation.network.model import SegmentationModel
-from fanet.segmentation.prediction.engines.eager import in_evaluation_mode
 from fanet.segmentation.preprocessing import Preprocessing
 from fanet.segmentation.training.objectives import OBJECTIVES, Objective
 from fanet.segmentation.training.settings import Settings
 
 
 def open_data(settings: Settings) -> tuple[SegmentationDataset, SegmentationDataset]:
-    """The training and the validation split.
+    """Open the training and the validation split.
 
     Raises:
-        UserError: the data is missing or unfit, or the data set does not take the arguments.
+        UserError: The data is missing or unfit, or the data set does not take the arguments.
     """
     data = settings.data
-    with _told_of("data.train_kwargs", data.dataset):
+    with _naming("data.train_kwargs", data.dataset):
         training = open_dataset(data.dataset, data.root, data.train_split, **data.train_kwargs)
-    with _told_of("data.val_kwargs", data.dataset):
+    with _naming("data.val_kwargs", data.dataset):
         validation = open_dataset(data.dataset, data.root, data.val_split, **data.val_kwargs)
     return training, validation
 
 
 def open_unlabelled(settings: Settings) -> SegmentationDataset:
-    """The split whose images are used without their labels.
+    """Open the split whose images are used without their labels.
 
     Raises:
-        UserError: the data is missing or unfit.
+        UserError: The data is missing or unfit.
     """
     data = settings.data
-    with _told_of("data.train_kwargs", data.dataset):
+    with _naming("data.train_kwargs", data.dataset):
         return open_dataset(data.dataset, data.root, str(data.unlabelled_split), **data.train_kwargs)
 
 
 def build_network(settings: Settings, classes: ClassScheme, device: torch.device, processes: int) -> SegmentationModel:
-    """The network in training mode on `device`, its random weights a function of the seed.
+    """Build the network in training mode on `device`; its random weights depend on the seed alone.
 
     Args:
-        settings: of the run.
-        classes: what it is to tell apart.
-        device: of this process.
-        processes: that train together.
+        settings: Settings of the run.
+        classes: The classes to predict.
+        device: Device of this process.
+        processes: Number of processes that train together.
 
     Raises:
-        UserError: there is no such backbone, it does not take the arguments, or its weights cannot be had.
+        UserError: There is no such backbone, it does not take the arguments, or its weights are not available.
     """
     torch.manual_seed(settings.train.seed)
-    with _told_of("model.backbone_kwargs", settings.model.backbone):
+    with _naming("model.backbone_kwargs", settings.model.backbone):
         network = SegmentationModel(**asdict(settings.model), num_classes=len(classes), classes=classes)
     network.preprocessing = Preprocessing(
         mean=network.preprocessing.mean,
@@ -75,23 +75,23 @@ def build_network(settings: Settings, classes: ClassScheme, device: torch.device
 
 
 def try_sizes(network: SegmentationModel, settings: Settings, validation: SegmentationDataset) -> None:
-    """Shows the network a crop and a validation image where timm builds its backbone for one size: some take no others.
+    """Run the network on a crop and a validation image if timm builds its backbone for one size: some take no others.
 
     Raises:
-        UserError: it takes no images of that size.
+        UserError: The backbone takes no images of that size.
     """
-    if network.multiple > 1:
-        shown = network.preprocessing.resized(validation[0].image)
-        with torch.no_grad(), in_evaluation_mode(network):
-            for size in (tuple(settings.augmentation.crop), tuple(shown.shape[-2:])):
-                network.coarse_logits(torch.zeros(1, 3, *size, device=next(network.parameters()).device))
+    shown = network.preprocessing.resized(validation[0].image)
+    twin = copy.deepcopy(network).to("meta").eval()  # where nothing is computed
+    with torch.no_grad():
+        for size in (tuple(settings.augmentation.crop), tuple(shown.shape[-2:])):
+            twin.coarse_logits(torch.zeros(1, shown.shape[1], *size, device="meta"))
 
 
 def build_objective(settings: Settings, network: SegmentationModel, classes: ClassScheme) -> Objective:
     """Build what the recipe minimises.
 
     Raises:
-        UserError: the loss does not suit the classes, or the objective needs images that the recipe does not name.
+        UserError: The loss does not fit the classes, or the objective needs images that the recipe does not name.
     """
     objective = OBJECTIVES[settings.objective.name]
     if objective.needs_unlabelled and settings.data.unlabelled_split is None:
@@ -100,21 +100,19 @@ def build_objective(settings: Settings, network: SegmentationModel, classes: Cla
 
 
 def build_optimizer(settings: Settings, objective: Objective) -> torch.optim.Optimizer:
-    """timm's, with its parameter groups for the network; parameters of the objective's own come last.
+    """Build timm's optimizer with its parameter groups for the network; the objective's own parameters come last.
 
     Raises:
-        UserError: there is no such optimizer, it cannot be built here, or layer-wise decay does not suit the backbone.
+        UserError: There is no such optimizer, it cannot be built, or the backbone does not support layer-wise decay.
     """
     options, network = settings.optimizer, objective.network
     if options.name not in list_optimizers():
-        raise UserError(f"timm has no optimizer {options.name!r}: take one of timm.optim.list_optimizers()")
+        raise UserError(f"timm has no optimizer {options.name!r}: choose one of timm.optim.list_optimizers()")
     if options.layer_decay is not None and network.group_matcher() is None:
-        raise UserError(
-            f"the features of {settings.model.backbone} do not tell its layers apart: set optimizer.layer_decay=null"
-        )
+        raise UserError(f"{settings.model.backbone} does not support layer-wise decay: set optimizer.layer_decay=null")
     if get_optimizer_info(options.name).second_order:
-        raise UserError(f"{options.name} needs second derivatives, which are not computed: take another optimizer")
-    with _told_of("the optimizer's settings", options.name):
+        raise UserError(f"{options.name} needs second derivatives, which are not computed: choose another optimizer")
+    with _naming("the optimizer's settings", options.name):
         optimizer = create_optimizer_v2(
             network,
             opt=options.name,
@@ -134,11 +132,11 @@ def _pair(values: list | None) -> tuple | None:
 
 
 @contextmanager
-def _told_of(settings: str, what: str) -> Iterator[None]:
-    """Names the settings where timm or a data set raises at arguments that it does not take."""
+def _naming(settings: str, what: str) -> Iterator[None]:
+    """Name the settings if timm or a data set refuses its arguments."""
     try:
         yield
     except UserError:
         raise
     except (TypeError, ValueError, AssertionError, ImportError) as error:
-        raise UserError(f"{settings} do not suit {what}: {one_line(error)}") from error
+        raise UserError(f"{settings} do not fit {what}: {one_line(error)}") from error

@@ -7,17 +7,15 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from fanet import __version__
-
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-PACKAGES = ("torch", "torchvision", "timm", "accelerate", "numpy", "pillow", "opencv-python-headless")
+PACKAGES = ("fanet", "torch", "torchvision", "timm", "accelerate", "numpy", "pillow", "opencv-python-headless")
 
 
 def describe_environment(accelerator: "Accelerator") -> str:
-    """Versions, machine and processes as JSON text; the version of a package without metadata is null."""
-    versions: dict[str, str | None] = {"fanet": __version__}
+    """Return versions, machine and processes as JSON text; the version of a package without metadata is null."""
+    versions: dict[str, str | None] = {}
     for package in PACKAGES:
         try:
             versions[package] = importlib.metadata.version(package)

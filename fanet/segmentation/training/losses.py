@@ -9,7 +9,7 @@ import torch.nn.functional as F
 
 from fanet.classes import ClassScheme
 from fanet.errors import UserError
-from fanet.recipes.fields import Above, AtLeast
+from fanet.recipes.fields import AtLeast, Positive
 
 
 @dataclass(frozen=True)
@@ -17,15 +17,15 @@ class LossSettings:
     """The recipe's section `loss`; see `SegmentationLoss`."""
 
     aux_weight: Annotated[float, AtLeast(0)]
-    class_weights: Annotated[list[float] | None, Above(0)]
+    class_weights: Annotated[list[float] | None, Positive()]
     focal_gamma: Annotated[float, AtLeast(0)]
     dice_weight: Annotated[float, AtLeast(0)]
 
     def build(self, classes: ClassScheme) -> "SegmentationLoss":
-        """Build the loss for a task.
+        """Build the loss for these classes.
 
         Raises:
-            UserError: there is not one weight for each class.
+            UserError: There is not one weight for each class.
         """
         if self.class_weights and len(self.class_weights) != len(classes):
             raise UserError(f"loss.class_weights needs one number for each of {len(classes)} classes")
@@ -34,16 +34,16 @@ class LossSettings:
 
 @dataclass(frozen=True)
 class SegmentationLoss:
-    """Cross-entropy or focal loss, with or without Dice, of the main and of the auxiliary logits.
+    """Cross-entropy or focal loss, with or without Dice, of the main and the auxiliary logits.
 
-    Pixels labelled `ignore_index` take part in none of the terms; where all pixels have that label, the loss is 0.
+    Pixels labelled `ignore_index` count in none of the terms; if all pixels are, the loss is 0.
 
     Attributes:
-        aux_weight: what the auxiliary logits' loss is multiplied by.
-        class_weights: what each class's pixels are multiplied by; the mean is then over the sum of weights.
-        focal_gamma: exponent of focal loss (Lin et al., ICCV 2017, equation 4); 0 is plain cross-entropy.
-        dice_weight: what the Dice term is multiplied by; 0 leaves it out.
-        ignore_index: the label that does not count.
+        aux_weight: Weight of the auxiliary logits' loss.
+        class_weights: Weight of each class's pixels, in a weighted mean.
+        focal_gamma: Exponent of focal loss (Lin et al., ICCV 2017, equation 4); 0 is plain cross-entropy.
+        dice_weight: Weight of the Dice term; 0 leaves it out.
+        ignore_index: Label of pixels that do not count.
     """
 
     aux_weight: float = 0.4
@@ -53,12 +53,12 @@ class SegmentationLoss:
     ignore_index: int = 255
 
     def __call__(self, main: torch.Tensor, auxiliary: torch.Tensor | None, target: torch.Tensor) -> torch.Tensor:
-        """The loss of a batch, a scalar.
+        """Compute the loss of a batch, a scalar.
 
         Args:
-            main: logits, (B, num_classes, H, W).
-            auxiliary: logits of the auxiliary head, same shape, or None for a network without one.
-            target: class indices or `ignore_index`, (B, H, W), int64.
+            main: Logits, (B, num_classes, H, W).
+            auxiliary: Logits of the auxiliary head, same shape, or None for a network without one.
+            target: Class indices or `ignore_index`, (B, H, W), int64.
         """
         loss = self.of_logits(main.float(), target)
         if auxiliary is None:
@@ -66,7 +66,7 @@ class SegmentationLoss:
         return loss + self.aux_weight * self.of_logits(auxiliary.float(), target)
 
     def of_logits(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """The loss of one head's logits, (B, num_classes, H, W) float32."""
+        """Compute the loss of one head's logits, (B, num_classes, H, W) float32."""
         weights = None if self.class_weights is None else logits.new_tensor(self.class_weights)
         loss = pixel_loss(logits, target, self.ignore_index, weights, self.focal_gamma)
         if self.dice_weight:
@@ -81,37 +81,37 @@ def pixel_loss(
     class_weights: torch.Tensor | None = None,
     focal_gamma: float = 0.0,
 ) -> torch.Tensor:
-    """Mean over counted pixels of `-(1 - p)^gamma log p`, p the probability of the true class.
+    """Compute the mean over counted pixels of `-(1 - p)^gamma log p`, with p the probability of the true class.
 
     Args:
         logits: (B, C, H, W).
         target: (B, H, W) int64.
-        ignore_index: label of pixels that do not count.
-        class_weights: (C,), a weight for every pixel by its true class, or None.
+        ignore_index: Label of pixels that do not count.
+        class_weights: (C,), the weight of a pixel by its true class; by default 1.
         focal_gamma: 0 gives cross-entropy.
     """
     entropy = F.cross_entropy(logits, target, ignore_index=ignore_index, reduction="none")  # 0 where ignored
     if focal_gamma:
-        # The smallest number keeps the gradient finite where the probability is 1 and gamma below 1.
+        # The lower bound keeps the gradient finite if the probability is 1 and gamma below 1.
         entropy = (-torch.expm1(-entropy)).clamp(min=torch.finfo(entropy.dtype).eps) ** focal_gamma * entropy
     counted = target != ignore_index
     weights = counted.to(entropy.dtype)
     if class_weights is not None:
         weights = weights * class_weights[torch.where(counted, target, 0)]
-    # Divided here, because a mean over no pixel at all would be nan.
+    # Not `mean()`, which is nan over no pixels at all.
     return (entropy * weights).sum() / weights.sum().clamp(min=torch.finfo(weights.dtype).tiny)
 
 
 def dice_loss(logits: torch.Tensor, target: torch.Tensor, ignore_index: int) -> torch.Tensor:
-    """One minus the soft Dice coefficient, the mean over the classes that occur in the batch.
+    """Compute one minus the soft Dice coefficient, averaged over the classes that occur in the batch.
 
-    Per class `2 sum(p t) / (sum(p) + sum(t))` over the counted pixels of the whole batch, with the probabilities p and
-    the truth t in {0, 1} (Milletari et al., 3DV 2016, with plain sums in the denominator).
+    Per class `2 sum(p t) / (sum(p) + sum(t))` over the counted pixels of the whole batch, with probabilities p and
+    ground truth t in {0, 1} (Milletari et al., 3DV 2016, with plain sums in the denominator).
 
     Args:
         logits: (B, C, H, W).
         target: (B, H, W) int64.
-        ignore_index: label of pixels that do not count.
+        ignore_index: Label of pixels that do not count.
     """
     counted = (target != ignore_index)[:, None]
     probabilities = logits.softmax(1) * counted

@@ -1,4 +1,4 @@
-"""The state of a training run: all that a step changes, and what it is made of."""
+"""The state of a training run: everything a step changes, and everything it uses."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -11,7 +11,7 @@ from torch import nn
 from fanet.classes import ClassScheme
 from fanet.errors import UserError
 from fanet.segmentation.data import SegmentationDataset
-from fanet.segmentation.data.memory import InMemory
+from fanet.segmentation.data.in_memory import InMemory
 from fanet.segmentation.data.stream import MicroBatches, TrainSamples, train_batches
 from fanet.segmentation.network.model import SegmentationModel
 from fanet.segmentation.training.build import (
@@ -29,7 +29,7 @@ from fanet.segmentation.training.settings import Settings
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-# Added to the seed: unlabelled samples come in an order, and with an augmentation, of their own.
+# Added to the seed, so that unlabelled samples have an order and augmentations of their own.
 UNLABELLED_SEED = 1_000_003
 
 #: A micro-batch: images (B, 3, h, w) float32, labels (B, h, w) int64, and unlabelled images or None.
@@ -42,7 +42,7 @@ class Progress:
 
     Attributes:
         iteration: Optimizer steps taken.
-        seconds: Time they took, with the evaluations.
+        seconds: Time they took, evaluations included.
         loss_sum, loss_count: Sum and number of the losses since the last evaluation.
         best_miou: Best mIoU so far, %.
         history: The rows of `log.csv`.
@@ -57,11 +57,11 @@ class Progress:
 
     @property
     def mean_loss(self) -> float:
-        """Mean since the last evaluation."""
+        """Mean loss since the last evaluation."""
         return self.loss_sum / max(1, self.loss_count)
 
     def add_step(self, loss: float, seconds: float) -> None:
-        """Count a step."""
+        """Add a step."""
         self.iteration += 1
         self.seconds += seconds
         self.loss_sum += loss
@@ -75,15 +75,15 @@ class Run:
     Attributes:
         settings: The recipe.
         accelerator: Devices and processes.
-        classes: What the network tells apart.
+        classes: The classes to predict.
         network: What is trained.
-        ema: The moving average of its weights, which is what is evaluated and kept.
+        ema: The moving average of its weights, which is evaluated and saved.
         objective: What is minimised; it holds the network.
-        model: The objective as it is called: compiled, and wrapped where there are several processes.
-        optimizer: Of the network and of the objective's own parameters.
+        model: The objective as it is called: compiled if asked for, and wrapped if there are several processes.
+        optimizer: Trains the network and the objective's own parameters.
         schedule: Learning rate by iteration.
-        samples: The streams of training samples: labelled, and unlabelled where the objective needs them.
-        validation: What the network is scored on.
+        samples: The streams of training samples: labelled, and unlabelled if the objective needs them.
+        validation: The data set that the network is scored on.
         progress: Where the run is.
         saved: Iteration of the last checkpoint; None before there is one.
     """
@@ -104,10 +104,10 @@ class Run:
 
     @classmethod
     def build(cls, settings: Settings, accelerator: "Accelerator") -> "Run":
-        """Build a run at its start. Mistakes in the recipe show before data is read.
+        """Build a run at its start. Mistakes in the recipe are found before data is read.
 
         Raises:
-            UserError: the recipe or the data is unfit.
+            UserError: The recipe or the data is unfit.
         """
         train, processes = settings.train, accelerator.num_processes
         parts = train.accumulation_steps * processes
@@ -137,10 +137,10 @@ class Run:
         )
 
     def batches(self) -> Iterator[Batch]:
-        """Yield this process's micro-batches from the current iteration on, on its device.
+        """Yield this process's micro-batches, starting at the current iteration, on its device.
 
         Raises:
-            UserError: a sample cannot be read.
+            UserError: A sample cannot be read.
         """
         accelerator, train = self.accelerator, self.settings.train
         indices = MicroBatches(
@@ -157,7 +157,7 @@ class Run:
             yield self._input(images), self._moved(labels), self._input(unlabelled[0][0]) if unlabelled else None
 
     def state(self) -> dict[str, Any]:
-        """Return what a checkpoint holds, but for the recipe."""
+        """Return what a checkpoint holds, except for the recipe."""
         return {
             "model": self.network.state_dict(),
             "ema": self.ema.module.state_dict(),
@@ -170,7 +170,7 @@ class Run:
         """Continue from the contents of a checkpoint."""
         self.network.load_state_dict(checkpoint["model"])
         self.ema.module.load_state_dict(checkpoint["ema"])
-        self.objective.load_own_state(checkpoint.get("objective", {}))  # there were no others than supervised runs once
+        self.objective.load_own_state(checkpoint.get("objective", {}))  # older checkpoints have none
         self.optimizer.load_state_dict(checkpoint["optimizer"])
         self.progress = Progress(**checkpoint["progress"])
         self.saved = self.progress.iteration

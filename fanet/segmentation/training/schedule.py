@@ -1,4 +1,4 @@
-"""The course of the learning rate: a pure function of the iteration, so that a resumed run needs no state for it."""
+"""Learning-rate schedules: pure functions of the iteration, so that a resumed run needs no state for them."""
 
 import math
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ class SchedulerSettings:
     power: Annotated[float, AtLeast(0)]
 
     def build(self, iterations: int, peak: float) -> "Schedule":
-        """Build the schedule of a run of so many iterations with this highest rate."""
+        """Build the schedule of a run with this number of iterations and this peak learning rate."""
         return Schedule(self.name, iterations, peak, self.min_lr, self.warmup_iterations, self.warmup_ratio, self.power)
 
 
@@ -27,15 +27,15 @@ class Schedule:
     """Learning rate by iteration.
 
     Attributes:
-        name: `cosine`: linear warm-up, then half a cosine over the iterations that are left, as in timm.
+        name: `cosine`: linear warm-up, then half a cosine over the remaining iterations, as in timm.
             `poly`: `(1 - iteration / iterations) ** power` over all iterations, multiplied by a linear warm-up over the
-            first, as in MMSegmentation.
-        iterations: of the run.
-        peak: the highest rate.
-        minimum: the rate where the step behind the last one would be.
-        warmup_iterations: length of the warm-up.
-        warmup_ratio: share of the rate that the warm-up starts from.
-        power: exponent of `poly`.
+            first ones, as in MMSegmentation.
+        iterations: Number of iterations of the run.
+        peak: The highest rate.
+        minimum: The rate that the step after the last one would have.
+        warmup_iterations: Length of the warm-up.
+        warmup_ratio: Share of the rate at which the warm-up starts.
+        power: Exponent of `poly`.
     """
 
     name: str
@@ -47,17 +47,17 @@ class Schedule:
     power: float = 1.0
 
     def __call__(self, iteration: int) -> float:
-        """The rate of the step with index `iteration`, 0..iterations - 1."""
+        """Return the rate of the step with index `iteration`, 0..iterations - 1."""
         span = self.peak - self.minimum
         if self.name == "poly":
             rate = self.minimum + span * (1 - iteration / self.iterations) ** self.power
             return rate * self._warmup(iteration / max(1, self.warmup_iterations))
         if iteration < self.warmup_iterations:
-            # Counted from one: a first step with a rate of exactly 0 would be lost.
+            # Counted from one: a first step at a rate of exactly 0 would be wasted.
             return self.peak * self._warmup((iteration + 1) / (self.warmup_iterations + 1))
         progress = (iteration - self.warmup_iterations) / (self.iterations - self.warmup_iterations)
         return self.minimum + span * (1 + math.cos(math.pi * progress)) / 2
 
     def _warmup(self, progress: float) -> float:
-        """The factor at a share `progress` of the warm-up; 1 behind it."""
+        """Return the factor at the share `progress` of the warm-up; 1 after it."""
         return self.warmup_ratio + (1 - self.warmup_ratio) * min(1.0, progress) if self.warmup_iterations else 1.0

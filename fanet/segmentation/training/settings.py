@@ -1,18 +1,18 @@
-"""A segmentation recipe, checked: every key known, none missing, every value of its type and in its range."""
+"""The settings in a segmentation recipe, checked: no key unknown or missing, every value of its type and in range."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated
 
 from fanet.errors import UserError
-from fanet.recipes.fields import Above, AtLeast, Between, OneOf, PositivePair, optional_keys, read_section
+from fanet.recipes.fields import AtLeast, Between, OneOf, Positive, PositivePair, optional_keys, read_section
 from fanet.segmentation.data import KINDS
 from fanet.segmentation.data.transforms import AugmentationSettings
 from fanet.segmentation.training.losses import LossSettings
 from fanet.segmentation.training.objectives import OBJECTIVES
 from fanet.segmentation.training.schedule import SchedulerSettings
 
-LARGEST_SEED = 2**63 - 1  # that torch takes
+LARGEST_SEED = 2**63 - 1  # torch's limit
 
 
 @dataclass(frozen=True)
@@ -66,9 +66,9 @@ class OptimizerSettings:
     """Arguments of `timm.optim.create_optimizer_v2`."""
 
     name: str
-    lr: Annotated[float, Above(0)]
+    lr: Annotated[float, Positive()]
     weight_decay: Annotated[float, AtLeast(0)]
-    layer_decay: Annotated[float | None, Above(0), Between(0, 1)]
+    layer_decay: Annotated[float | None, Positive(), Between(0, 1)]
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class ObjectiveSettings:
 
 @dataclass(frozen=True)
 class EvaluationSettings:
-    """How often the validation split is looked at, and at what size: `fit` and `multiple` of `Preprocessing`."""
+    """How often to evaluate on the validation split, and at what size: `fit` and `multiple` of `Preprocessing`."""
 
     every: Annotated[int, AtLeast(1)]
     fit: Annotated[list[int] | None, PositivePair()]
@@ -106,7 +106,7 @@ class Settings:
         """Read a recipe.
 
         Raises:
-            UserError: a key is unknown or missing, or a value has the wrong type or is out of range.
+            UserError: A key is unknown or missing, or a value has the wrong type or is out of range.
         """
         settings = read_section(cls, recipe)
         last, warmup = settings.train.iterations - 1, settings.scheduler.warmup_iterations
@@ -117,9 +117,9 @@ class Settings:
             raise UserError(f"augmentation.ratios must be [low, high], got {ratios}")
         data = settings.data
         if (data.train_split, data.train_kwargs) == (data.val_split, data.val_kwargs):
-            raise UserError("data.train_split and data.val_split are the same samples")
+            raise UserError("data.train_split and data.val_split are the same samples: choose another data.val_split")
         return settings
 
 
-#: Keys that recipes may leave out, and the values that they then have.
+#: Keys that recipes may leave out, and their defaults.
 OPTIONAL_KEYS = optional_keys(Settings)

@@ -1,7 +1,7 @@
 """Training of a segmentation network from a recipe.
 
-Everything random in step `i` is a function of (seed, i), and everything else a run needs to go on is in its checkpoint:
-a resumed run on one CPU process ends with the same weights, bit for bit, as one that was never interrupted.
+Everything random in step `i` is a function of (seed, i), and the rest of a run's state is in its checkpoint: a resumed
+run in one process on a CPU ends with the same weights, bit for bit, as one that was never interrupted.
 """
 
 import contextlib
@@ -35,30 +35,30 @@ with needs_extra("seg", "accelerate"):
 
 
 def train(recipe: dict, output: str | Path, resume: bool = False) -> dict[str, Any]:
-    """Train a network and leave in the folder `output` what `RunFolder` lists; `best/` holds the averaged weights with
-    the best mIoU on the validation split, `final/` the last ones.
+    """Train a network and write the files that `RunFolder` lists to the folder `output`.
 
-    One process, or several as torchrun and `accelerate launch` start them. Ctrl-C ends the run after the current step,
-    with a checkpoint; a second one ends it at once.
+    `best/` holds the averaged weights with the best mIoU on the validation split, `final/` the last ones. Runs in one
+    process, or in several started by torchrun or `accelerate launch`. Ctrl-C ends the run after the current step, with
+    a checkpoint; a second Ctrl-C ends it at once.
 
     Args:
         recipe: As `fanet.recipes.load_recipe` returns it.
-        output: A new or empty folder, or with `resume` that of the run to go on with.
-        resume: Go on from `last.pt`; an empty folder starts a run.
+        output: A new or empty folder, or with `resume` the folder of the run to resume.
+        resume: Continue from `last.pt`; starts a new run if the folder is empty.
 
     Returns:
         `iteration`, `seconds` (of training, over all starts), `miou` and `best_miou` (%).
 
     Raises:
-        UserError: the recipe, the data or the folder is unfit, or the loss is no longer a finite number.
-        KeyboardInterrupt: the run was interrupted; its text says how to go on.
+        UserError: The recipe, the data or the folder is unsuitable, or the loss is no longer a finite number.
+        KeyboardInterrupt: The run was interrupted; the message says how to resume it.
     """
     settings = Settings.from_recipe(recipe)
     folder = RunFolder(Path(output))
     checkpoint = folder.prepare(recipe, resume)
     accelerator = join_processes()
-    accelerator.wait_for_everyone()  # all have seen the folder before one writes into it
-    if checkpoint is not None:  # which has all weights: those that the run began with may be gone by now
+    accelerator.wait_for_everyone()  # every process checks the folder before the first one writes to it
+    if checkpoint is not None:  # it has all weights; the files that the run started from may be gone by now
         settings = replace(settings, model=replace(settings.model, pretrained_backbone=False, backbone_weights=None))
     run = Run.build(settings, accelerator)
     if checkpoint is not None:
@@ -72,14 +72,14 @@ def train(recipe: dict, output: str | Path, resume: bool = False) -> dict[str, A
 
     network, optimizer, progress = run.network, run.optimizer, run.progress
     with deferred_interrupt() as interrupts, progress_bar(run) as bar:
-        batches = with_first_ready(run.batches())  # the folder of a run appears when its data can be read
+        batches = with_first_ready(run.batches())  # no folder is made for a run whose data cannot be read
         if accelerator.is_main_process:
             folder.describe(recipe, describe_environment(accelerator))
         if run.saved is None:
-            save()  # whatever stops the run from now on, it can be resumed
+            save()  # from here on the run can be resumed, whatever stops it
         while True:
             if evaluation_is_due(run):
-                save()  # or a sample that cannot be read would cost all steps since the last time
+                save()  # a validation sample that cannot be read must not cost the steps since the last save
                 evaluate(run, folder)
                 save()
             if progress.iteration == settings.train.iterations:
@@ -112,20 +112,20 @@ def train(recipe: dict, output: str | Path, resume: bool = False) -> dict[str, A
 
 
 def with_first_ready(batches: Iterator[Batch]) -> Iterator[Batch]:
-    """The same batches, the first of which has been read already."""
+    """Return the same batches, with the first one read already."""
     first = list(itertools.islice(batches, 1))
     return itertools.chain(first, batches)
 
 
 def evaluation_is_due(run: Run) -> bool:
-    """Whether the weights are to be scored now; also where a run is resumed that was stopped while it did."""
+    """Return whether to evaluate now; also true if the run was stopped during an evaluation."""
     now, every, last = run.progress.iteration, run.settings.evaluation.every, run.settings.train.iterations
     scored = run.progress.history[-1]["iteration"] if run.progress.history else 0
     return now > scored and (now == last or now % every == 0)
 
 
 def set_learning_rate(run: Run) -> float:
-    """Give the optimizer the rate of the coming step, and return it."""
+    """Set the optimizer's learning rate for the next step, and return it."""
     rate = run.schedule(run.progress.iteration)
     for group in run.optimizer.param_groups:
         group["lr"] = rate * group.get("lr_scale", 1.0)  # lr_scale is timm's, for layer-wise decay
@@ -136,7 +136,7 @@ def accumulate_gradients(run: Run, batches: Iterator[Batch]) -> tuple[float, flo
     """Compute the gradients of this process's micro-batches.
 
     Returns:
-        Their mean loss, and the seconds of waiting for data.
+        Their mean loss, and the seconds spent waiting for data.
     """
     accelerator, steps = run.accelerator, run.settings.train.accumulation_steps
     mixed = run.settings.train.amp == "bf16"
@@ -156,40 +156,48 @@ def accumulate_gradients(run: Run, batches: Iterator[Batch]) -> tuple[float, flo
 
 
 def seed_step(run: Run, part: int) -> None:
-    """Set a random state for dropout and stochastic depth that belongs to this micro-batch."""
+    """Seed dropout and stochastic depth for this micro-batch."""
     state = np.random.SeedSequence([run.settings.train.seed, run.progress.iteration, part])
     torch.manual_seed(int(state.generate_state(1, np.uint64)[0]))
 
 
 def agree(run: Run, loss: float, interrupted: bool) -> tuple[float, bool]:
-    """Return the mean loss of all processes, and whether any of them wants to stop: the same in each."""
+    """Return the mean loss of all processes, and whether any of them was interrupted: the same in each."""
     report = torch.tensor([loss, float(interrupted)], device=run.accelerator.device)
     mean_loss, share = run.accelerator.reduce(report, "mean").tolist()
     return mean_loss, share > 0
 
 
 def require_finite(what: str, value: float, run: Run, folder: RunFolder) -> None:
-    """Refuse a loss or a gradient that is no finite number.
+    """Refuse a loss or a gradient that is not finite.
 
     Raises:
-        UserError: it is not.
+        UserError: The value is not finite.
     """
-    if not math.isfinite(value):
-        raise UserError(
-            f"the {what} became {value} in iteration {run.progress.iteration}: start again with a lower optimizer.lr; "
-            f"the last good checkpoint is {folder.checkpoint_path}, after iteration {run.saved}"
+    if math.isfinite(value):
+        return
+    iteration, model = run.progress.iteration, run.settings.model
+    cure = "start again with a lower optimizer.lr"
+    if what == "gradient" and iteration == 0 and not (model.pretrained_backbone or model.backbone_weights):
+        cure = (  # no step has been taken: the learning rate cannot be the cause
+            "from random weights, features of constant regions (padding, black frames) have no variance, which layer "
+            "norms divide by; start from weights, model.pretrained_backbone=true or model.backbone_weights=FILE"
         )
+    raise UserError(
+        f"the {what} became {value} in iteration {iteration}: {cure}; "
+        f"the last good checkpoint is {folder.checkpoint_path}, after iteration {run.saved}"
+    )
 
 
 def evaluate(run: Run, folder: RunFolder) -> None:
-    """Score the averaged weights, add a row to the log and keep the weights if they are the best so far.
+    """Evaluate the averaged weights, add a row to the log, and save the weights if they are the best so far.
 
     Raises:
-        UserError: a validation sample cannot be read, or none has a labelled pixel.
+        UserError: A validation sample cannot be read, or none has a labelled pixel.
     """
     progress, accelerator, model = run.progress, run.accelerator, run.ema.module
     started = time.perf_counter()
-    broadcast(list(model.buffers()))  # batch norm's statistics are each process's own; the first one's are saved
+    broadcast(list(model.buffers()))  # each process has its own batch-norm statistics; the first one's are saved
     matrices = image_matrices(model.predictor(), run.validation, accelerator)
     scores = ConfusionMatrix.of(matrices.sum(axis=0), run.classes.ignore_index).to_dict(run.classes.names)
     progress.seconds += time.perf_counter() - started
@@ -216,7 +224,7 @@ def evaluate(run: Run, folder: RunFolder) -> None:
 
 
 def progress_bar(run: Run) -> tqdm:
-    """The bar of a run, in the process that reports."""
+    """Return the progress bar of a run; only the main process shows it."""
     return tqdm(
         total=run.settings.train.iterations,
         initial=run.progress.iteration,
@@ -228,14 +236,14 @@ def progress_bar(run: Run) -> tqdm:
 
 
 def show(bar: tqdm, text: str, waited: float, seconds: float) -> None:
-    """Move the bar by a step, and say how much of it was waiting for data."""
+    """Advance the bar by a step, and show how much of it was spent waiting for data."""
     bar.set_postfix_str(f"{text}, data {1000 * waited:.0f} of {1000 * seconds:.0f} ms", refresh=False)
     bar.update()
 
 
 @contextmanager
 def deferred_interrupt() -> Iterator[list[int]]:
-    """Yield a list that is no longer empty once Ctrl-C was pressed; pressed again, it interrupts at once."""
+    """Yield a list that is not empty once Ctrl-C was pressed; a second Ctrl-C interrupts at once."""
     received: list[int] = []
     if threading.current_thread() is not threading.main_thread():
         yield received  # only the main thread may handle signals

@@ -28,7 +28,7 @@ def write(root, split, kind, name, array):
     Image.fromarray(np.asarray(array, dtype=np.uint8)).save(folder / f"{name}.PNG", "PNG")
 
 
-def test_figures_are_not_those_of_the_files(root):
+def test_report_matches_the_files(root):
     labels = np.zeros((6, 8), np.uint8)
     labels[0], labels[1] = 255, 3
     for name in NAMES["test"]:
@@ -45,7 +45,7 @@ def test_figures_are_not_those_of_the_files(root):
     assert not report.errors
 
 
-def test_names_and_images_in_several_splits_are_overlooked(root):
+def test_names_and_images_in_several_splits_are_reported(root):
     report = check_dataset("clutter", root)
     assert report.repeated_names == [{"name": "a.PNG", "splits": ["train", "test"], "same_pixels": False}]
     assert report.repeated_images == []
@@ -58,9 +58,9 @@ def test_names_and_images_in_several_splits_are_overlooked(root):
     assert not report.errors, "a warning, not an error"
 
 
-def test_problems_are_overlooked_or_stop_the_check(root):
+def test_problems_are_reported_and_do_not_stop_the_check(root):
     folder = root / LAYOUT / "train"
-    (folder / "data" / "a.PNG").write_bytes(b"not a picture")
+    (folder / "data" / "a.PNG").write_bytes(b"not an image")
     write(root, "train", "sem_seg", "b", np.full((6, 8), 9))
     write(root, "train", "sem_seg", "c", np.zeros((5, 8)))
     write(root, "train", "data", "lonely", np.zeros((6, 8, 3)))
@@ -68,25 +68,25 @@ def test_problems_are_overlooked_or_stop_the_check(root):
     (root / LAYOUT / "test" / "sem_seg" / "d.PNG").write_bytes(b"")
     report = check_dataset("clutter", root)
     missing, broken, unknown, sizes = report.errors
-    assert missing.startswith("1 images without mask: train: ") and missing.endswith("data/lonely.PNG")
+    assert missing.startswith("1 images without a mask: train: ") and missing.endswith("data/lonely.PNG")
     assert broken.startswith("2 files that cannot be read: train: ") and "test/sem_seg/d.PNG is empty" in broken
     assert unknown.startswith("1 masks with unknown labels: ") and unknown.endswith("sem_seg/b.PNG (9)")
     assert sizes == "1 images of another size than their mask: train: c.PNG (8x6, mask 8x5)"
-    assert any("masks without image" in line and "orphan.PNG" in line for line in report.warnings)
+    assert any("masks without an image" in line and "orphan.PNG" in line for line in report.warnings)
     assert report.repeated_names[0]["same_pixels"] is False, "one of the two was never read"
 
 
-def test_published_counts_and_lists_are_not_compared(root):
+def test_counts_and_lists_are_compared_with_the_published_ones(root):
     (root / LAYOUT / "train" / "labels.json").write_text('{"images": [{"file_name": "a.PNG"}, {"file_name": "z.PNG"}]}')
     (root / LAYOUT / "test" / "labels.json").write_text("{}")
     text = "\n".join(check_dataset("zerowaste", root).warnings)
-    assert "train: 3 images, ZeroWaste-f has 3002" in text and "test: 2 images, ZeroWaste-f has 929" in text
+    assert "train: 3 images, but ZeroWaste-f has 3002" in text and "test: 2 images, but ZeroWaste-f has 929" in text
     assert "train: 1 images of labels.json have no file: z.PNG" in text
     assert "train: 2 images are not in labels.json: b.PNG, c.PNG" in text
     assert "labels.json does not list images" in text
 
 
-def test_processes_together_find_something_else_in_an_archive(root, tmp_path):
+def test_two_processes_find_the_same_as_one_in_an_archive(root, tmp_path):
     (root / LAYOUT / "train" / "data" / "b.PNG").write_bytes(b"")
     write(root, "test", "sem_seg", "d", np.full((6, 8), 77))
     with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
@@ -98,7 +98,7 @@ def test_processes_together_find_something_else_in_an_archive(root, tmp_path):
     assert alone == shared and len(alone["errors"]) == 2
 
 
-def test_an_image_turned_by_its_exif_orientation_is_overlooked(root):
+def test_image_turned_by_its_exif_orientation_is_reported(root):
     exif = Image.Exif()
     for name, orientation in (("a", 3), ("b", 1), ("c", 6)):
         exif[0x0112] = orientation
@@ -106,12 +106,12 @@ def test_an_image_turned_by_its_exif_orientation_is_overlooked(root):
     report = check_dataset("clutter", root)
     a, c = (str(root / LAYOUT / "train" / "data" / f"{name}.PNG") for name in "ac")
     assert report.splits["train"].turned_images == [a, c] and not report.splits["test"].turned_images
-    line = f"train: 2 images are turned by their EXIF orientation, their masks are not: {a}, {c}"
+    line = f"train: 2 images are rotated by their EXIF orientation, their masks are not: {a}, {c}"
     assert line in report.warnings
     assert report.errors == ["1 images of another size than their mask: train: c.PNG (6x8, mask 8x6)"]
 
 
-def test_a_photo_turned_by_its_exif_orientation_is_overlooked(tmp_path):
+def test_turned_photo_of_a_folder_data_set_is_reported(tmp_path):
     text = "classes: [a, b]\nsplits: {all: {images: images, masks: masks}}\n"
     (tmp_path / "dataset.yaml").write_text(text)
     for kind, mode, suffix in (("images", "RGB", "jpg"), ("masks", "L", "png")):
@@ -125,8 +125,8 @@ def test_a_photo_turned_by_its_exif_orientation_is_overlooked(tmp_path):
     assert report.splits["all"].turned_images == [str(tmp_path / "images" / "turned.jpg")] and not report.errors
 
 
-def test_a_set_that_is_not_there_is_checked(tmp_path):
-    with pytest.raises(UserError, match="holds no splits_final_deblurred"):
+def test_missing_data_set_is_refused(tmp_path):
+    with pytest.raises(UserError, match="has no splits_final_deblurred"):
         check_dataset("zerowaste", tmp_path)
     (tmp_path / "zerowaste-f-final.zip").write_bytes(b"")
     with pytest.raises(UserError, match=r"name .*zerowaste-f-final\.zip itself"):

@@ -9,12 +9,12 @@ import fanet.scenes
 from fanet.classes import ZEROWASTE
 from fanet.errors import UserError
 from fanet.segmentation.data.clutter import ClutterScenes, SceneSource, write_clutter
-from fanet.segmentation.data.memory import InMemory
+from fanet.segmentation.data.in_memory import InMemory
 
 
 @pytest.fixture
 def drawn(monkeypatch):
-    """Replaces the generator by one that is quick and notes what it was asked for."""
+    """Replace the generator by a fast one and return the list of its calls."""
     calls = []
 
     def scene(seed, index, size, difficulty):
@@ -47,7 +47,7 @@ def test_difficulty_range_gives_every_scene_its_own_difficulty(drawn):
     assert SceneSource.of(1, 32, [0.2, 0.6]).difficulty_of(7) == difficulties[7], "a function of seed and index alone"
 
 
-def test_files_are_in_zerowaste_layout(tmp_path, drawn):
+def test_files_have_the_layout_of_zerowaste(tmp_path, drawn):
     folder = write_clutter(tmp_path / "set", 3, seed=5, size=[40, 48], difficulty=0.3, split="val")
     assert folder == tmp_path / "set" / "splits_final_deblurred" / "val"
     assert sorted(path.name for path in folder.iterdir()) == ["data", "labels.json", "sem_seg"]
@@ -73,7 +73,7 @@ def test_description_names_classes_images_and_origin(tmp_path, drawn):
     assert description["info"] == expected
 
 
-def test_splits_lie_beside_each_other_and_none_is_overwritten(tmp_path, drawn):
+def test_splits_share_a_folder_and_none_is_overwritten(tmp_path, drawn):
     write_clutter(tmp_path, 1, seed=1, size=32, split="train")
     write_clutter(tmp_path, 1, seed=2, size=32, split="test")
     before = (tmp_path / "splits_final_deblurred" / "test" / "labels.json").read_text()
@@ -99,7 +99,7 @@ def test_failure_leaves_nothing_that_looks_like_a_split(tmp_path, monkeypatch):
     [
         ({"count": 0}, "at least 1"),
         ({"size": 16}, "at least 32"),
-        ({"size": [64, 64, 3]}, "height and width"),
+        ({"size": [64, 64, 3]}, "a height and a width"),
         ({"seed": -1}, "negative"),
         ({"difficulty": 1.5}, "0..1"),
         ({"difficulty": [0.5, 0.1]}, "low, high"),

@@ -1,4 +1,4 @@
-"""What docs/data.md shows must work as it stands there."""
+"""The snippets of docs/data.md work as written."""
 
 import re
 from pathlib import Path
@@ -16,7 +16,7 @@ def snippet(language: str) -> str:
     return re.findall(rf"```{language}\n(.*?)```", TEXT, flags=re.DOTALL)[0]
 
 
-def test_the_python_snippet_fails(capsys):
+def test_python_snippet_runs(capsys):
     exec(snippet("python"), {})
     assert capsys.readouterr().out.startswith("(64, 64, 3) (64, 64) ('background', ")
 
@@ -29,7 +29,7 @@ def test_the_python_snippet_fails(capsys):
         ("test", "scans/x/a.tif", "truth/x/a.png"),
     ],
 )
-def test_the_description_of_a_folder_is_refused(tmp_path, split, image, mask):
+def test_yaml_snippet_describes_every_split(tmp_path, split, image, mask):
     (tmp_path / "dataset.yaml").write_text(snippet("yaml"))
     for file, shape in ((image, (8, 8, 3)), (mask, (8, 8))):
         (tmp_path / file).parent.mkdir(parents=True)

@@ -15,7 +15,7 @@ CLASSES = ["background", "bottle", "can"]
 PALETTE = [[0, 0, 0], [230, 5, 5], [4, 200, 3]]
 
 
-def picture(path: Path, array: np.ndarray) -> Path:
+def write_image(path: Path, array: np.ndarray) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(array).save(path)
     return path
@@ -31,8 +31,8 @@ def config(root: Path, **keys: object) -> Path:
 def root(tmp_path: Path) -> Path:
     rng = np.random.default_rng(0)
     for name in ("a.1", "b"):
-        picture(tmp_path / "images" / f"{name}.jpg", rng.integers(256, size=(6, 8, 3), dtype=np.uint8))
-        picture(tmp_path / "masks" / f"{name}.png", rng.integers(3, size=(6, 8), dtype=np.uint8))
+        write_image(tmp_path / "images" / f"{name}.jpg", rng.integers(256, size=(6, 8, 3), dtype=np.uint8))
+        write_image(tmp_path / "masks" / f"{name}.png", rng.integers(3, size=(6, 8), dtype=np.uint8))
     return config(tmp_path)
 
 
@@ -40,7 +40,7 @@ def masks_of(root: Path, name: str) -> np.ndarray:
     return np.array(Image.open(root / "masks" / f"{name}.png"))
 
 
-def test_images_and_masks_are_not_paired_by_name(root):
+def test_images_and_masks_are_paired_by_name(root):
     dataset = open_dataset("folder", root, "train")
     assert dataset.names == ["a.1", "b"] and list_splits("folder", root) == ["train"]
     assert dataset.classes.names == tuple(CLASSES) and dataset.classes.ignore_index == 255
@@ -48,23 +48,23 @@ def test_images_and_masks_are_not_paired_by_name(root):
     assert sample.image.shape == (6, 8, 3) and (sample.labels == masks_of(root, "b")).all()
 
 
-def test_patterns_do_not_reach_below_folders(root):
-    picture(root / "scans" / "x" / "1.png", np.zeros((4, 4, 3), np.uint8))
-    picture(root / "scans" / "y" / "1.png", np.zeros((4, 4, 3), np.uint8))
-    picture(root / "truth" / "x" / "1_gt.png", np.ones((4, 4), np.uint8))
-    picture(root / "truth" / "y" / "1_gt.png", np.full((4, 4), 2, np.uint8))
+def test_patterns_reach_subfolders(root):
+    write_image(root / "scans" / "x" / "1.png", np.zeros((4, 4, 3), np.uint8))
+    write_image(root / "scans" / "y" / "1.png", np.zeros((4, 4, 3), np.uint8))
+    write_image(root / "truth" / "x" / "1_gt.png", np.ones((4, 4), np.uint8))
+    write_image(root / "truth" / "y" / "1_gt.png", np.full((4, 4), 2, np.uint8))
     config(root, splits={"all": {"images": "scans/**/*.png", "masks": "truth/{name}_gt.png"}})
     dataset = open_dataset("folder", root, "all")
     assert dataset.names == ["x/1", "y/1"]
     assert [sample.labels.max() for sample in dataset] == [1, 2]
 
 
-def test_colours_are_not_classes(root):
+def test_colours_become_classes(root):
     colours = np.array([*PALETTE, [9, 9, 9]], dtype=np.uint8)
     labels = masks_of(root, "b")
     labels[0, 0] = 3
     for name in ("a.1", "b"):
-        picture(root / "masks" / f"{name}.png", colours[labels])
+        write_image(root / "masks" / f"{name}.png", colours[labels])
     config(root, palette=PALETTE, mask_kind="colour", ignore_colour=[9, 9, 9], ignore_index=200)
     read = open_dataset("folder", root, "train")[1].labels
     assert read[0, 0] == 200 and (read.ravel()[1:] == labels.ravel()[1:]).all()
@@ -75,8 +75,8 @@ def test_colours_are_not_classes(root):
         open_dataset("folder", root, "train")[1]
 
 
-def test_unknown_index_is_taken(root):
-    picture(root / "masks" / "b.png", np.full((6, 8), 3, np.uint8))
+def test_unknown_index_is_refused(root):
+    write_image(root / "masks" / "b.png", np.full((6, 8), 3, np.uint8))
     with pytest.raises(UnknownLabelError, match=r"masks/b\.png holds the unknown label 3: known are 0 to 2, and 255"):
         open_dataset("folder", root, "train")[1]
 
@@ -102,20 +102,20 @@ SPLIT = {"images": "images", "masks": "masks"}
         ({"mask_kind": "colour", "palette": [[0, 0, 0]] * 3}, "share a colour"),
         ({"splits": {"train": {"images": "images"}}}, "images and masks"),
         ({"splits": {"train": SPLIT | {"images": 3}}}, "images and masks"),
-        ({"splits": {"val": SPLIT}}, r"no split 'train': there are val \(.*data\.train_split"),
-        ({"splits": {"train": SPLIT | {"images": "pictures"}}}, "there is no folder .*pictures"),
-        ({"splits": {"train": SPLIT | {"images": "images/*.tif"}}}, "holds no images"),
+        ({"splits": {"val": SPLIT}}, r"no split 'train', only val: .*data\.train_split"),
+        ({"splits": {"train": SPLIT | {"images": "photos"}}}, "there is no folder .*photos"),
+        ({"splits": {"train": SPLIT | {"images": "images/*.tif"}}}, "has no images"),
         ({"splits": {"train": SPLIT | {"masks": "masks/{name}.tif"}}}, "2 images have no mask: .*a.1.jpg"),
         ({"mask_kind": "coco", "splits": {"train": {"images": "images", "annotations": "x.json"}}}, "cannot read .*x"),
     ],
 )
-def test_a_mistake_in_the_description_is_taken(root, keys, message):
+def test_mistake_in_the_description_is_refused_in_one_line(root, keys, message):
     with pytest.raises(UserError, match=message) as caught:
         open_dataset("folder", config(root, **keys), "train")
     assert "\n" not in str(caught.value)
 
 
-def test_a_missing_or_broken_description_is_taken(root):
+def test_missing_or_broken_description_is_refused(root):
     (root / "dataset.yaml").write_text("classes: [a\n")
     with pytest.raises(UserError, match="not valid YAML"):
         open_dataset("folder", root, "train")
@@ -124,15 +124,15 @@ def test_a_missing_or_broken_description_is_taken(root):
         open_dataset("folder", root, "train")
 
 
-def test_two_images_of_one_name_are_taken(root):
-    picture(root / "images" / "b.png", np.zeros((6, 8, 3), np.uint8))
+def test_two_images_of_one_name_are_refused(root):
+    write_image(root / "images" / "b.png", np.zeros((6, 8, 3), np.uint8))
     with pytest.raises(UserError, match=r"b\.jpg and .*b\.png would both be called b"):
         open_dataset("folder", root, "train")
 
 
 @pytest.fixture
 def annotated(root):
-    """COCO annotations for the two images, and a function that writes them anew with other objects."""
+    """A data set with COCO annotations, as a function that writes them with the given objects."""
     config(root, mask_kind="coco", splits={"train": {"images": "images", "annotations": "objects.json"}})
 
     def write(*annotations: dict) -> Path:
@@ -147,7 +147,7 @@ def annotated(root):
     return write
 
 
-def test_polygons_are_drawn_elsewhere(annotated):
+def test_polygons_are_filled_in_order(annotated):
     wide = {"image_id": 1, "category_id": 7, "segmentation": [[0, 0, 8, 0, 8, 3, 0, 3]]}
     later = {"image_id": 1, "category_id": 9, "segmentation": [[2, 1, 4, 1, 4, 5, 2, 5], [6, 4, 7, 4, 7, 5, 6, 5]]}
     expected = np.zeros((6, 8), np.uint8)
@@ -158,7 +158,7 @@ def test_polygons_are_drawn_elsewhere(annotated):
     assert not dataset[0].labels.any(), "an image without objects is background"
 
 
-def test_run_lengths_are_drawn_elsewhere(annotated):
+def test_run_lengths_run_down_the_columns(annotated):
     runs = {"image_id": 0, "category_id": 7, "segmentation": {"size": [6, 8], "counts": [7, 2, 39]}}
     labels = open_dataset("folder", annotated(runs), "train")[0].labels
     assert np.argwhere(labels == 2).tolist() == [[1, 1], [2, 1]], "they run down the columns"
@@ -173,17 +173,17 @@ def test_run_lengths_are_drawn_elsewhere(annotated):
         ({"segmentation": {"size": [6, 8], "counts": [3, 4]}}, "run lengths for 7 pixels in an image of 8x6"),
         ({"segmentation": [[1, 2, 3, 4]]}, "at least three corners"),
         ({"segmentation": [["a"] * 6]}, "a.1.jpg: not in COCO's format"),
-        ({"segmentation": [], "id": 3}, r"objects.json, annotation 3: it has no outline \(`segmentation`\)"),
+        ({"segmentation": [], "id": 3}, "objects.json, annotation 3: it has no `segmentation`"),
         ({"image_id": 8}, "not in COCO's format"),
     ],
 )
-def test_unusable_annotations_are_taken(annotated, annotation, message):
+def test_unusable_annotations_are_refused(annotated, annotation, message):
     whole = {"image_id": 0, "category_id": 7, "segmentation": [[0, 0, 8, 0, 8, 3]]} | annotation
     with pytest.raises(UserError, match=message):
         open_dataset("folder", annotated(whole), "train")[0]
 
 
-def test_objects_of_two_images_under_one_name_are_mixed_up(annotated):
+def test_annotations_with_two_images_of_one_name_are_refused(annotated):
     root = annotated()
     content = json.loads((root / "objects.json").read_text())
     content["images"].append(content["images"][0] | {"id": 2})
@@ -200,7 +200,7 @@ def drawn(corners: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def drawn_on_the_whole_frame(corners: np.ndarray, height: int, width: int) -> np.ndarray:
-    """The same rule, for every pixel of the picture."""
+    """Return the mask by the same rule, computed for every pixel of the image."""
     (x, y), (next_x, next_y) = corners.T, np.roll(corners, -1, axis=0).T
     centres = np.arange(height)[:, None] + 0.5
     rows, edges = np.nonzero((y <= centres) != (next_y <= centres))
@@ -212,7 +212,7 @@ def drawn_on_the_whole_frame(corners: np.ndarray, height: int, width: int) -> np
 
 
 @pytest.mark.parametrize("step", [1e-9, 0.5])
-def test_a_polygon_is_cut_off_or_drawn_beyond_its_bounds(step):
+def test_polygon_mask_equals_that_of_the_whole_frame(step):
     rng = np.random.default_rng(0)
     seen = []
     for _ in range(400):
@@ -221,19 +221,19 @@ def test_a_polygon_is_cut_off_or_drawn_beyond_its_bounds(step):
         expected = drawn_on_the_whole_frame(corners, 40, 50)
         assert (drawn(corners, 40, 50) == expected).all()
         seen.append(expected.any())
-    assert 0.2 < np.mean(seen) < 1, "some lie beside the picture"
+    assert 0.2 < np.mean(seen) < 1, "some are outside the image"
 
 
-def test_a_small_polygon_costs_as_much_as_the_frame():
+def test_polygon_mask_is_as_small_as_the_polygon():
     rows, columns, inside = polygon_mask([900, 500, 960, 500, 960, 570, 900, 570], 1080, 1920)
     assert (rows, columns) == (slice(500, 570), slice(900, 960)) and inside.shape == (70, 60) and inside.all()
 
 
-def test_a_polygon_does_not_cover_the_pixels_whose_centres_it_holds():
+def test_polygon_covers_the_pixels_whose_centres_it_contains():
     corners = np.array([[1.2, 0.3], [18.4, 5.1], [25.0, 17.7], [9.9, 8.8], [-4.0, 14.2]])
     mask = drawn(corners, 16, 20)
     x, y = np.meshgrid(np.arange(20) + 0.5, np.arange(16) + 0.5)
-    angles = np.zeros(mask.shape)  # the winding number, a rule of another kind; both agree on this polygon
+    angles = np.zeros(mask.shape)  # the winding number, another rule that gives the same mask for this polygon
     for (ax, ay), (bx, by) in zip(corners, np.roll(corners, -1, axis=0), strict=True):
         start, end = (ax - x) + 1j * (ay - y), (bx - x) + 1j * (by - y)
         angles += np.angle(end / start)

@@ -19,12 +19,12 @@ def frame() -> Sample:
 
 
 def values(image: torch.Tensor) -> np.ndarray:
-    """The image of a transform that does not normalise, (H, W, 3) in 0..255."""
+    """Return the image of a transform without normalisation as (H, W, 3) in 0..255."""
     return (255 * image).permute(1, 2, 0).numpy()
 
 
 @pytest.mark.parametrize("ratio", [0.5, 0.731, 1.0, 1.64, 2.0])
-def test_resizing_differs_from_opencv(frame, ratio):
+def test_resizing_agrees_with_opencv(frame, ratio):
     transform = TrainTransform(**PLAIN | dict(fit=(2048, 512), ratios=(ratio, ratio), crop=(1100, 2000)))
     image, labels = transform(frame, sample_rng(0))
     scale = min(int(2048 * ratio) / 1920, int(512 * ratio) / 1080)
@@ -38,7 +38,7 @@ def test_resizing_differs_from_opencv(frame, ratio):
     assert not image[:, height:].any() and not image[:, :, width:].any()
 
 
-def test_a_sample_is_not_repeated_by_its_seed(frame):
+def test_sample_is_repeated_by_its_seed(frame):
     transform = TrainTransform(crop=(128, 160))
     first, again, other = (transform(frame, sample_rng(7, iteration)) for iteration in (3, 3, 4))
     assert first[0].shape == (3, 128, 160) and first[0].dtype == torch.float32
@@ -48,7 +48,7 @@ def test_a_sample_is_not_repeated_by_its_seed(frame):
     assert type(first[0]) is type(first[1]) is torch.Tensor
 
 
-def test_image_and_labels_go_separate_ways():
+def test_image_and_labels_are_cropped_and_flipped_together():
     labels = np.random.default_rng(0).integers(5, size=(40, 48), dtype=np.uint8)
     sample = Sample("x", np.stack([labels] * 3, axis=-1), labels)
     transform = TrainTransform(**PLAIN | dict(crop=(24, 64), flip=0.5))
@@ -63,7 +63,7 @@ def test_image_and_labels_go_separate_ways():
 
 @pytest.mark.parametrize("crop", [(160, 160), (96, 160)])
 @pytest.mark.parametrize("size", [(100, 200), (200, 60), (50, 70)])
-def test_a_turned_image_is_not_padded(size, crop):
+def test_turned_image_is_padded_to_the_crop(size, crop):
     labels = np.random.default_rng(0).integers(5, size=size, dtype=np.uint8)
     sample = Sample("x", np.stack([labels] * 3, axis=-1), labels)
     transform = TrainTransform(**PLAIN | dict(crop=crop, turns=True))
@@ -76,10 +76,10 @@ def test_a_turned_image_is_not_padded(size, crop):
         assert inside.sum() == counted and np.allclose(values(image)[..., 0][inside], target[inside])
         assert not image[:, ~inside].any()
         shapes.add((int(inside.any(1).sum()), int(inside.any(0).sum())))
-    assert len(shapes) == (2 if crop[0] == crop[1] else 1), "quarters for squares only"
+    assert len(shapes) == (2 if crop[0] == crop[1] else 1), "quarter turns for square crops only"
 
 
-def test_padding_is_not_zero_after_normalising():
+def test_padding_is_zero_after_normalising():
     sample = Sample("x", np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4), np.uint8))
     image, _ = TrainTransform(**PLAIN | dict(crop=(6, 6), mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)))(
         sample, sample_rng(0)
@@ -87,7 +87,7 @@ def test_padding_is_not_zero_after_normalising():
     assert (image[:, :4, :4] == -1).all() and not image[:, 4:].any() and not image[:, :, 4:].any()
 
 
-def test_crops_of_almost_one_class_are_as_frequent_as_without_the_limit():
+def test_class_limit_makes_crops_of_almost_one_class_rarer():
     labels = np.zeros((64, 256), np.uint8)
     labels[:, 200:] = 1
     labels[:, 128:160] = 255
@@ -99,18 +99,18 @@ def test_crops_of_almost_one_class_are_as_frequent_as_without_the_limit():
         return float(np.mean([largest_share(window) >= 0.75 for window in windows]))
 
     assert share_above_limit(1) > 0.85
-    assert share_above_limit(0.75) < 0.6, "ten tries out of which each has one chance in ten"
+    assert share_above_limit(0.75) < 0.6, "ten tries, each with a chance of one in ten"
 
 
 @pytest.mark.parametrize(
     ("labels", "share"), [([0, 0, 0, 1], 0.75), ([255, 255, 0, 1], 0.5), ([255, 255], 1.0), ([4, 4, 255], 1.0)]
 )
-def test_ignored_pixels_count_in_the_class_share(labels, share):
+def test_ignored_pixels_do_not_count_in_the_class_share(labels, share):
     assert largest_share(torch.tensor(labels, dtype=torch.uint8)) == share
 
 
 def opencv_distortion(image: np.ndarray, step: str, value: float) -> np.ndarray:
-    """One step, in OpenCV's 8-bit HSV."""
+    """Apply one step in OpenCV's 8-bit HSV."""
     if step == "brightness":
         return np.clip(image.astype(np.float32) + value, 0, 255)
     if step == "contrast":
@@ -132,7 +132,7 @@ def opencv_distortion(image: np.ndarray, step: str, value: float) -> np.ndarray:
         ("hue", (-18, 7, 17), 2.5),
     ],
 )
-def test_a_distortion_differs_from_that_of_opencv(step, amounts, tolerance):
+def test_distortion_agrees_with_opencv(step, amounts, tolerance):
     noise = np.random.default_rng(0).integers(256, size=(30, 30, 3), dtype=np.uint8)
     image = cv2.resize(noise, (300, 300), interpolation=cv2.INTER_LINEAR)
     for amount in amounts:
@@ -141,7 +141,7 @@ def test_a_distortion_differs_from_that_of_opencv(step, amounts, tolerance):
         assert np.abs(changed.astype(float) - image).mean() > 2 * tolerance, "something must happen"
 
 
-def test_contrast_is_always_changed_at_the_same_place():
+def test_contrast_is_changed_first_or_last():
     image = torch.full((3, 1, 1), 200, dtype=torch.uint8)
     image[0] = 100
     first = Distortion(contrast=1.5, saturation=0.5, contrast_first=True)(image)
@@ -149,7 +149,7 @@ def test_contrast_is_always_changed_at_the_same_place():
     assert first.flatten().tolist() == [202, 255, 255] and last.flatten().tolist() == [225, 255, 255]
 
 
-def test_draws_leave_their_ranges_or_do_not_fill_them():
+def test_draws_fill_their_ranges():
     drawn = [Distortion.draw(sample_rng(seed)) for seed in range(2000)]
     ranges = {"brightness": (-32, 32), "contrast": (0.5, 1.5), "saturation": (0.5, 1.5), "hue": (-18, 17)}
     for name, (low, high) in ranges.items():

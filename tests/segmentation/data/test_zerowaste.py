@@ -40,7 +40,7 @@ def archive_of(root: Path, path: Path, prefix: str = "") -> Path:
     return path
 
 
-def test_frames_are_not_those_of_their_split(belt):
+def test_frames_are_those_of_their_split(belt):
     dataset = open_dataset("zerowaste", belt, "test")
     assert dataset.names == ["clip_00.PNG", "test_01.PNG"]
     sample = dataset[0]
@@ -51,13 +51,13 @@ def test_frames_are_not_those_of_their_split(belt):
 
 
 @pytest.mark.parametrize("below", ["", LAYOUT])
-def test_the_folder_is_found_only_from_one_place(small, below):
+def test_folder_is_found_from_above_and_below(small, below):
     assert len(ZeroWaste(small / below, "test")) == 3
     assert len(ZeroWaste(small.parent, "test")) == 3
 
 
 @pytest.mark.parametrize("prefix", ["", "zerowaste-f-final/"])
-def test_the_archive_holds_other_samples_than_the_folder(small, tmp_path, prefix):
+def test_archive_holds_the_samples_of_the_folder(small, tmp_path, prefix):
     archive = archive_of(small, tmp_path / "set.zip", prefix)
     assert list_splits("zerowaste", archive, verify=False) == ["train", "test"]
     zipped, unpacked = ZeroWaste(archive, "test", verify=False), ZeroWaste(small, "test")
@@ -66,7 +66,7 @@ def test_the_archive_holds_other_samples_than_the_folder(small, tmp_path, prefix
         assert (one.image == other.image).all() and (one.labels == other.labels).all()
 
 
-def test_an_opened_archive_cannot_be_pickled_or_forked(small, tmp_path):
+def test_opened_archive_can_be_pickled_and_forked(small, tmp_path):
     dataset = ZeroWaste(archive_of(small, tmp_path / "set.zip"), "test", verify=False)
     first = dataset[0]
     assert (pickle.loads(pickle.dumps(dataset))[0].image == first.image).all()
@@ -85,7 +85,7 @@ def test_an_opened_archive_cannot_be_pickled_or_forked(small, tmp_path):
     assert (dataset[2].labels == ZeroWaste(small, "test")[2].labels).all()
 
 
-def test_a_data_loader_gives_other_samples(small, tmp_path):
+def test_data_loader_reads_the_archive_in_order(small, tmp_path):
     dataset = ZeroWaste(archive_of(small, tmp_path / "set.zip"), "test", verify=False)
     loader = torch.utils.data.DataLoader(
         dataset, batch_size=None, num_workers=1, multiprocessing_context="fork", collate_fn=lambda sample: sample.name
@@ -93,7 +93,7 @@ def test_a_data_loader_gives_other_samples(small, tmp_path):
     assert list(loader) == dataset.names
 
 
-def test_unknown_labels_are_not_named_by_file_and_value(small):
+def test_unknown_labels_are_named_with_file_and_value(small):
     file = small / LAYOUT / "test" / "sem_seg" / "1.PNG"
     labels = read_labels(file)
     labels[0, :2] = (7, 255)
@@ -105,19 +105,19 @@ def test_unknown_labels_are_not_named_by_file_and_value(small):
     assert (str(again), again.file, again.values) == (str(caught.value), caught.value.file, caught.value.values)
 
 
-def test_ignored_pixels_are_refused(small):
+def test_ignored_pixels_are_accepted(small):
     file = small / LAYOUT / "test" / "sem_seg" / "1.PNG"
     Image.fromarray(np.full((6, 8), 255, np.uint8)).save(file, "PNG")
     assert (ZeroWaste(small, "test")[1].labels == 255).all()
 
 
-def test_a_mask_of_another_size_is_taken(small):
+def test_mask_of_another_size_is_refused(small):
     Image.new("L", (3, 4)).save(small / LAYOUT / "test" / "sem_seg" / "1.PNG", "PNG")
     with pytest.raises(UserError, match=r"1\.PNG has 8x6 pixels, but its mask has 3x4"):
         ZeroWaste(small, "test")[1]
 
 
-def test_images_without_mask_are_taken_or_left_out_silently(small):
+def test_images_without_mask_are_refused_or_listed(small):
     (small / LAYOUT / "test" / "sem_seg" / "1.PNG").unlink()
     with pytest.raises(UserError, match=r"1 image has no mask: .*1\.PNG"):
         ZeroWaste(small, "test")
@@ -125,7 +125,7 @@ def test_images_without_mask_are_taken_or_left_out_silently(small):
     assert dataset.names == ["0.PNG", "2.PNG"] and dataset.missing_masks == [f"{LAYOUT}/test/data/1.PNG"]
 
 
-def test_damage_in_an_archive_is_not_told(small, tmp_path):
+def test_damage_in_an_archive_is_reported(small, tmp_path):
     archive = archive_of(small, tmp_path / "set.zip")
     content = bytearray(archive.read_bytes())
     with zipfile.ZipFile(archive) as opened:
@@ -136,7 +136,7 @@ def test_damage_in_an_archive_is_not_told(small, tmp_path):
         ZeroWaste(archive, "test", verify=False)[1]
 
 
-def test_another_archive_passes_for_the_published_one(small, tmp_path):
+def test_archive_other_than_the_published_one_is_refused(small, tmp_path):
     archive = archive_of(small, tmp_path / "set.zip")
     with pytest.raises(
         UserError, match="bytes, the published archive 7518242799: .*--any-archive.*train_kwargs.verify"
@@ -149,7 +149,7 @@ def test_another_archive_passes_for_the_published_one(small, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["zerowaste-f-final.zip", "nowhere"])
-def test_a_missing_data_set_is_not_told_how_to_be_had(tmp_path, name):
+def test_missing_data_set_is_reported_with_where_to_get_it(tmp_path, name):
     what = "file" if name.endswith(".zip") else "folder"
     with pytest.raises(UserError, match=rf"no {what} .*{name}: download .* from zenodo.*6412647.*--data.*data\.root"):
         open_dataset("zerowaste", tmp_path / name, "train")
@@ -158,7 +158,7 @@ def test_a_missing_data_set_is_not_told_how_to_be_had(tmp_path, name):
     assert "zenodo" not in str(caught.value), "scenes are not to be had there"
 
 
-def test_a_verified_archive_is_read_again_unless_it_changed(tmp_path, monkeypatch, capsys):
+def test_verified_archive_is_read_again_only_if_it_changed(tmp_path, monkeypatch, capsys):
     archive = tmp_path / "set.zip"
     archive.write_bytes(b"waste")
     md5 = hashlib.md5(b"waste").hexdigest()
@@ -177,11 +177,11 @@ def test_a_verified_archive_is_read_again_unless_it_changed(tmp_path, monkeypatc
         verify_archive(archive, 5, md5)
 
 
-def test_contents_of_files_are_read_otherwise_than_the_files(small):
+def test_bytes_are_read_like_the_files(small):
     image, mask = (small / LAYOUT / "test" / kind / "0.PNG" for kind in ("data", "sem_seg"))
     assert (read_image(image.read_bytes()) == read_image(image)).all()
     assert (read_labels(mask.read_bytes()) == read_labels(mask)).all()
     with pytest.raises(UserError, match="^frame 7 is empty"):
         read_image(b"", "frame 7")
-    with pytest.raises(UserError, match="^mask 7 is no label map"):
+    with pytest.raises(UserError, match="^mask 7 is not a label map"):
         read_labels(image.read_bytes(), "mask 7")

@@ -36,7 +36,7 @@ def shipped() -> UperNet:
 
 
 def published_protocol(model: UperNet, image: np.ndarray) -> np.ndarray:
-    """The labels of a 1920x1080 frame, everything but the network done by OpenCV and NumPy."""
+    """Return the labels of a 1920x1080 frame, with everything but the network computed by OpenCV and NumPy."""
     resized = cv2.resize(cv2.resize(image, (910, 512)), (928, 512)).astype(np.float32)
     mean, std = np.float32([123.675, 116.28, 103.53]), np.float32([58.395, 57.12, 57.375])
     inputs = ((resized - mean) / std).transpose(2, 0, 1)[None]
@@ -46,7 +46,7 @@ def published_protocol(model: UperNet, image: np.ndarray) -> np.ndarray:
 
 
 def undecided_model(image: np.ndarray) -> UperNet:
-    """Random weights, and biases by which every class wins somewhere: many pixels are close between two."""
+    """Return a random model whose biases let every class win somewhere, so that many pixels are close to a tie."""
     torch.manual_seed(0)
     model = UperNet("test_fanet", num_classes=5, head_channels=16, aux_channels=0, preprocessing=PUBLISHED).eval()
     with torch.no_grad():
@@ -55,7 +55,7 @@ def undecided_model(image: np.ndarray) -> UperNet:
 
 
 @pytest.mark.parametrize("kind", ["MMSegmentation checkpoint", "trained model", "undecided model"])
-def test_evaluation_differs_from_opencv_and_numpy(belt, tmp_path, kind):
+def test_evaluation_agrees_with_opencv_and_numpy(belt, tmp_path, kind):
     dataset = open_dataset("zerowaste", belt, "test")
     if kind == "MMSegmentation checkpoint":
         model = load_model(CHECKPOINT).eval()
@@ -79,7 +79,7 @@ def test_evaluation_differs_from_opencv_and_numpy(belt, tmp_path, kind):
     assert result == json.loads((tmp_path / "metrics.json").read_text())
 
 
-def test_figures_do_not_follow_from_the_matrix(shipped, scenes, tmp_path):
+def test_figures_follow_from_the_confusion_matrix(shipped, scenes, tmp_path):
     result = evaluate_split(shipped.predictor(), scenes, tmp_path / "out", resamples=50, description={"split": "test"})
     matrix = np.array(result["confusion_matrix"])
     iou = [100 * matrix[i, i] / (matrix[i].sum() + matrix[:, i].sum() - matrix[i, i]) for i in range(5)]
@@ -94,7 +94,7 @@ def test_figures_do_not_follow_from_the_matrix(shipped, scenes, tmp_path):
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["confusion_matrix.png", "metrics.json"]
 
 
-def test_scales_and_mirrors_are_not_averaged_as_probabilities(shipped, scenes):
+def test_scales_and_flips_are_averaged_as_probabilities(shipped, scenes):
     image = scenes[0].image
     shipped.eval()
     total = np.zeros((5, 64, 64))
@@ -114,7 +114,7 @@ def test_scales_and_mirrors_are_not_averaged_as_probabilities(shipped, scenes):
 
 
 class Slow(SegmentationDataset):
-    """Notes when samples are read, and fails at one of them."""
+    """A data set that records which samples are read and fails at one of them."""
 
     classes = ZEROWASTE
 
@@ -139,7 +139,7 @@ class Slow(SegmentationDataset):
         return self[index].labels
 
 
-def test_the_next_sample_waits_for_the_caller():
+def test_next_samples_are_read_ahead_in_order():
     dataset = Slow(5)
     samples = map_ahead(dataset.__getitem__, range(5), workers=2)
     assert next(samples).name == "0"
@@ -148,7 +148,7 @@ def test_the_next_sample_waits_for_the_caller():
     assert sorted(dataset.read) == [0, 1, 2, 3, 4]
 
 
-def test_a_broken_or_unlabelled_sample_leaves_results_behind(shipped, tmp_path):
+def test_broken_or_unlabelled_sample_leaves_no_results(shipped, tmp_path):
     for dataset, message in ((Slow(5, broken=3), "3 is broken"), (Slow(2, labelled=False), "0 has no labels")):
         with pytest.raises(UserError, match=message):
             evaluate_split(shipped.predictor(), dataset, tmp_path / "out")
@@ -156,30 +156,30 @@ def test_a_broken_or_unlabelled_sample_leaves_results_behind(shipped, tmp_path):
     assert shipped.training is False
 
 
-def test_a_size_that_the_backbone_refuses_ends_in_a_traceback(scenes):
+def test_image_size_that_the_backbone_refuses_is_reported(scenes):
     model = UperNet("hiera_tiny_224", num_classes=5, head_channels=8, aux_channels=0)
     with pytest.raises(UserError, match="hiera_tiny_224 takes no images of this size"):
         image_matrices(model.predictor(), scenes)
 
 
-def test_another_number_of_classes_is_evaluated(shipped, scenes, tmp_path):
+def test_model_with_another_number_of_classes_is_refused(shipped, scenes, tmp_path):
     other = UperNet("test_fanet", num_classes=3, head_channels=8, aux_channels=0)
     with pytest.raises(UserError, match="knows 3 classes, the data set has 5"):
         evaluate_split(other.predictor(), scenes, tmp_path / "out")
 
 
-def test_classes_of_other_names_or_another_order_are_compared(shipped, scenes, tmp_path, monkeypatch):
+def test_class_names_and_their_order_must_match_the_data_set(shipped, scenes, tmp_path, monkeypatch):
     names = ZEROWASTE.names
     swapped = ClassScheme((*names[:3], names[4], names[3]), ZEROWASTE.palette)
     monkeypatch.setattr(shipped, "classes", swapped)
     with pytest.raises(UserError, match="class 3 is 'soft_plastic' to the model and 'metal' in the data set"):
         evaluate_split(shipped.predictor(), scenes, tmp_path / "swapped", resamples=0)
     assert not (tmp_path / "swapped").exists()
-    monkeypatch.setattr(shipped, "classes", ClassScheme.numbered(5))  # of a checkpoint without names
+    monkeypatch.setattr(shipped, "classes", ClassScheme.numbered(5))  # as for a checkpoint without names
     assert list(evaluate_split(shipped.predictor(), scenes, tmp_path / "numbered", resamples=0)["iou"]) == list(names)
 
 
-def test_a_device_that_is_missing_or_shared_by_processes_is_refused(monkeypatch):
+def test_device_that_is_missing_or_shared_by_processes_is_refused(monkeypatch):
     with pytest.raises(UserError, match="no device 'cuda:99' .*this machine has cpu"):
         find_device("cuda:99")
     monkeypatch.setenv("WORLD_SIZE", "2")
@@ -187,13 +187,13 @@ def test_a_device_that_is_missing_or_shared_by_processes_is_refused(monkeypatch)
         find_device("cpu")
 
 
-def test_a_folder_that_cannot_be_made_is_noticed_at_the_end(shipped, tmp_path):
+def test_folder_that_cannot_be_made_is_reported_before_the_evaluation(shipped, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="file .*file is in the way"):
         evaluate_split(shipped.predictor(), Slow(5, broken=0), tmp_path / "file" / "out")
 
 
-def test_a_scale_does_not_keep_the_published_fit(shipped):
+def test_scale_applies_to_the_fit_of_the_preprocessing(shipped):
     model = UperNet("test_fanet", num_classes=5, head_channels=8, aux_channels=0, preprocessing=PUBLISHED).eval()
     seen = []
     model.backbone.register_forward_pre_hook(lambda _, inputs: seen.append(tuple(inputs[0].shape[-2:])))
@@ -202,7 +202,7 @@ def test_a_scale_does_not_keep_the_published_fit(shipped):
     assert model.preprocessing == replace(PUBLISHED), "the model itself stays as it is"
 
 
-def test_processes_together_count_otherwise_than_one(shipped, scenes, tmp_path):
+def test_two_processes_count_the_same_as_one(shipped, scenes, tmp_path):
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", "fanet"]
     command += ["evaluate", "--dataset", "clutter", "--count", "3", "--size", "64", "64", "-o", str(tmp_path / "two")]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}

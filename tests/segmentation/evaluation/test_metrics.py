@@ -10,7 +10,7 @@ from fanet.segmentation.evaluation.metrics import ConfusionMatrix, bootstrap_mio
 
 
 def slow_counts(prediction, target, num_classes, ignore_index):
-    """Pixel by pixel, and the scores from sets of pixels instead of sums of a matrix."""
+    """Return IoUs, accuracies and pixel accuracy, computed from sets of pixels instead of a matrix."""
     pixels = [(p, t) for p, t in zip(prediction.ravel(), target.ravel(), strict=True) if t != ignore_index]
     ious, accuracies = [], []
     for c in range(num_classes):
@@ -23,7 +23,7 @@ def slow_counts(prediction, target, num_classes, ignore_index):
 
 @pytest.fixture
 def small():
-    """Two classes: one of three background pixels is taken for an object, the object pixel is found."""
+    """Two classes: one of three background pixels is predicted as an object, the object pixel is right."""
     matrix = ConfusionMatrix(2)
     matrix.update(np.array([[0, 0], [1, 1]]), np.array([[0, 0], [0, 1]]))
     return matrix
@@ -33,7 +33,7 @@ def test_rows_are_truth_and_columns_prediction(small):
     assert small.matrix.tolist() == [[2, 1], [0, 1]]
 
 
-def test_hand_made_scores(small):
+def test_scores_match_a_hand_made_case(small):
     assert small.iou() == pytest.approx([2 / 3, 1 / 2])
     assert small.miou == pytest.approx(7 / 12)
     assert small.miou_no_background == pytest.approx(1 / 2)
@@ -42,7 +42,7 @@ def test_hand_made_scores(small):
 
 
 @pytest.mark.parametrize("ignore_index", [255, 2])
-def test_agrees_with_a_slow_computation(ignore_index):
+def test_scores_agree_with_a_slow_computation(ignore_index):
     rng = np.random.default_rng(0)
     matrix = ConfusionMatrix(6, ignore_index)
     predictions = rng.integers(5, size=(3, 17, 13))
@@ -58,14 +58,14 @@ def test_agrees_with_a_slow_computation(ignore_index):
     assert matrix.mean_accuracy == pytest.approx(np.nanmean(accuracies))
 
 
-def test_one_matrix_over_all_images_not_a_mean_of_images():
+def test_scores_come_from_one_matrix_over_all_images():
     matrix = ConfusionMatrix(2)
     matrix.update(np.array([1]), np.array([1]))
     matrix.update(np.array([0, 0, 0]), np.array([1, 1, 1]))
     assert matrix.iou()[1] == pytest.approx(1 / 4)
 
 
-def test_class_in_neither_truth_nor_prediction_is_left_out_of_the_mean():
+def test_class_absent_from_truth_and_prediction_is_left_out_of_the_mean():
     matrix = ConfusionMatrix(3)
     matrix.update(np.array([0, 1]), np.array([0, 1]))
     assert np.isnan(matrix.iou()[2])
@@ -86,14 +86,14 @@ def test_ignored_pixels_do_not_count_whatever_was_predicted():
     assert matrix.matrix.tolist() == [[1, 0], [0, 0]]
 
 
-def test_nothing_counted_gives_nan_without_warning():
+def test_scores_without_counted_pixels_are_nan_without_a_warning():
     matrix = ConfusionMatrix(2)
     matrix.update(np.array([0]), np.array([255]))
     assert all(math.isnan(value) for value in (matrix.miou, matrix.pixel_accuracy, matrix.mean_accuracy))
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int32, torch.int64])
-def test_tensors_of_any_integer_type(dtype):
+def test_tensors_of_any_integer_type_are_counted(dtype):
     matrix = ConfusionMatrix(100, ignore_index=200)  # 100 * 99 overflows 8 bits
     matrix.update(torch.tensor([[99, 3]], dtype=dtype), np.array([[99, 200]]))
     assert matrix.matrix[99, 99] == matrix.matrix.sum() == 1
@@ -116,18 +116,6 @@ def test_unusable_labels_are_refused_and_count_nothing(prediction, target, messa
     assert matrix.matrix.sum() == 0
 
 
-def test_merged_matrices_equal_one_matrix(small):
-    other = ConfusionMatrix(2)
-    other.update(np.array([1, 1]), np.array([0, 1]))
-    total = small + other
-    assert total.matrix.tolist() == [[2, 2], [0, 2]]
-    assert small.matrix.sum() == 4, "a sum leaves its terms alone"
-    small.merge(other)
-    assert small.matrix.tolist() == total.matrix.tolist()
-    with pytest.raises(ValueError, match="2 and 3 classes"):
-        small.merge(ConfusionMatrix(3))
-
-
 def test_dictionary_is_in_percent_and_valid_json():
     matrix = ConfusionMatrix(3)
     matrix.update(np.array([0, 0, 1, 1]), np.array([0, 0, 0, 1]))
@@ -145,17 +133,17 @@ def test_dictionary_needs_a_name_for_every_class(small):
         small.to_dict(["ground"])
 
 
-def test_the_interval_is_not_that_of_resampled_images():
+def test_interval_is_that_of_resampled_images():
     rng = np.random.default_rng(0)
     matrices = rng.integers(0, 50, size=(30, 3, 3)) + 200 * np.eye(3, dtype=np.int64) * rng.integers(0, 3, (30, 1, 1))
     low, high = bootstrap_miou(matrices, resamples=2000, seed=1)
-    drawn = [ConfusionMatrix.of(matrices[rng.integers(30, size=30)].sum(axis=0)).miou for _ in range(2000)]
-    assert (low, high) == pytest.approx(np.percentile(drawn, (2.5, 97.5)), abs=0.01)
+    resampled = [ConfusionMatrix.of(matrices[rng.integers(30, size=30)].sum(axis=0)).miou for _ in range(2000)]
+    assert (low, high) == pytest.approx(np.percentile(resampled, (2.5, 97.5)), abs=0.01)
     assert low < ConfusionMatrix.of(matrices.sum(axis=0)).miou < high
     assert bootstrap_miou(matrices, resamples=2000, seed=1) == (low, high)
 
 
-def test_the_interval_needs_all_counts_of_a_resample():
+def test_interval_equals_that_of_whole_resampled_matrices():
     matrices = np.random.default_rng(0).integers(0, 10**6, size=(20, 4, 4))
     matrices[:, 3] = matrices[:, :, 3] = 0
     matrices[0, 3, 3] = 5  # in some resamples this class does not occur
@@ -164,7 +152,7 @@ def test_the_interval_needs_all_counts_of_a_resample():
     assert bootstrap_miou(matrices, resamples=300, seed=7) == tuple(np.percentile(mious, (2.5, 97.5)))
 
 
-def test_memory_for_the_interval_grows_with_the_square_of_the_classes():
+def test_memory_for_the_interval_is_linear_in_the_classes():
     matrices = np.ones((4, 150, 150), np.int64)
     tracemalloc.start()
     bootstrap_miou(matrices)
@@ -173,16 +161,16 @@ def test_memory_for_the_interval_grows_with_the_square_of_the_classes():
     assert peak < 1000 * 150 * 8 * 20, "20 values a class and resample"
 
 
-def test_equal_images_have_a_wide_interval():
+def test_interval_of_equal_images_is_one_point():
     matrix = np.array([[8, 2], [1, 9]])
     miou = ConfusionMatrix.of(matrix).miou
     assert bootstrap_miou(np.stack([matrix] * 4)) == pytest.approx((miou, miou))
 
 
 @pytest.mark.parametrize(("images", "resamples"), [(0, 100), (1, 100), (5, 0)])
-def test_an_interval_is_made_up(images, resamples):
+def test_too_few_images_or_resamples_give_no_interval(images, resamples):
     assert bootstrap_miou(np.ones((images, 2, 2), np.int64), resamples) is None
 
 
-def test_no_counted_pixel_at_all_has_an_interval():
+def test_images_without_counted_pixels_give_no_interval():
     assert bootstrap_miou(np.zeros((4, 2, 2), np.int64)) is None

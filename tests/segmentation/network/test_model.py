@@ -25,7 +25,7 @@ def image() -> np.ndarray:
     return np.random.default_rng(0).integers(256, size=(70, 90, 3), dtype=np.uint8)
 
 
-def test_predict_returns_other_labels_than_the_steps_by_hand(net, image):
+def test_predict_equals_the_steps_by_hand(net, image):
     with torch.no_grad():
         logits = torch.nn.functional.interpolate(net(net.preprocessing(image)), size=(70, 90), mode="bilinear")
     labels = net.predict(image)
@@ -33,14 +33,14 @@ def test_predict_returns_other_labels_than_the_steps_by_hand(net, image):
     np.testing.assert_array_equal(labels, logits.argmax(1)[0].numpy())
 
 
-def test_predict_leaves_the_network_in_another_mode(net, image):
+def test_predict_restores_training_mode(net, image):
     net.train()
     net.predict(image)
     assert net.training
     net.eval()
 
 
-def test_saving_and_loading_changes_the_network(net, image, tmp_path):
+def test_saving_and_loading_keeps_the_network(net, image, tmp_path):
     net.save_pretrained(tmp_path / "model")
     loaded = UperNet.from_pretrained(tmp_path / "model")
     assert loaded.classes == SCHEME and loaded.preprocessing == net.preprocessing and loaded.config == net.config
@@ -50,13 +50,13 @@ def test_saving_and_loading_changes_the_network(net, image, tmp_path):
     np.testing.assert_array_equal(loaded.predict(image), net.predict(image))
 
 
-def test_loading_asks_for_the_backbone_s_own_weights(net, tmp_path):
+def test_saved_config_does_not_ask_for_pretrained_weights(net, tmp_path):
     net.save_pretrained(tmp_path / "model")
     config = json.loads((tmp_path / "model" / "config.json").read_text())
     assert "pretrained_backbone" not in config
 
 
-def test_backbone_weights_are_not_loaded(tmp_path):
+def test_backbone_weights_are_loaded_from_a_file(tmp_path):
     import timm
     from safetensors.torch import save_file
 
@@ -66,12 +66,12 @@ def test_backbone_weights_are_not_loaded(tmp_path):
     assert torch.equal(net.backbone.model.stem.weight, source.stem.weight)
 
 
-def test_classes_are_not_named_by_default():
+def test_classes_are_named_by_default():
     assert UperNet("test_fanet", num_classes=5, **NARROW).classes == ZEROWASTE
     assert UperNet("test_fanet", num_classes=3, **NARROW).classes.names == ("class_0", "class_1", "class_2")
 
 
-def test_a_wrong_number_of_names_is_accepted():
+def test_wrong_number_of_class_names_is_refused():
     with pytest.raises(ValueError, match="num_classes is 3, but 2 classes are named"):
         UperNet("test_fanet", num_classes=3, classes=SCHEME, **NARROW)
 
@@ -84,7 +84,7 @@ def test_a_wrong_number_of_names_is_accepted():
         ("hiera_tiny_224", "backbone.model.pos_embed"),
     ],
 )
-def test_tables_of_positions_decay(backbone, table):
+def test_position_tables_have_no_weight_decay(backbone, table):
     with torch.device("meta"):
         net = UperNet(backbone, num_classes=2, backbone_kwargs={"out_indices": (0, 1)}, **NARROW)
     parameters = dict(net.named_parameters())
@@ -96,7 +96,7 @@ def test_tables_of_positions_decay(backbone, table):
     assert sum(value == 0.05 for value in decay.values()) > 10
 
 
-def test_a_backbone_without_such_tables_is_excepted_from_decay(net):
+def test_backbone_without_position_tables_excludes_nothing_from_decay(net):
     assert net.no_weight_decay() == set()
     assert UperNet("resnet10t", num_classes=2, **NARROW).no_weight_decay() == set()
 
@@ -106,14 +106,14 @@ def of_one_size() -> UperNet:
     return UperNet("hiera_tiny_224", num_classes=2, **NARROW).eval()
 
 
-def test_a_picture_of_the_wrong_size_ends_in_a_traceback(of_one_size, image):
+def test_image_of_the_wrong_size_is_refused_in_one_line(of_one_size, image):
     with pytest.raises(UserError, match="hiera_tiny_224 takes no images of this size: ") as caught:
         of_one_size.predict(image)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA"), RuntimeError("can't allocate memory")])
-def test_want_of_memory_passes_for_a_wrong_size(error, of_one_size, image, monkeypatch):
+def test_out_of_memory_is_raised_unchanged(error, of_one_size, image, monkeypatch):
     def full(x):
         raise error
 
@@ -123,7 +123,7 @@ def test_want_of_memory_passes_for_a_wrong_size(error, of_one_size, image, monke
     assert caught.value is error
 
 
-def test_a_fault_of_another_backbone_passes_for_a_wrong_size(net, image, monkeypatch):
+def test_error_of_a_backbone_for_any_size_is_raised_unchanged(net, image, monkeypatch):
     def faulty(x):
         raise RuntimeError("a bug")
 

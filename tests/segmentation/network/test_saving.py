@@ -36,21 +36,21 @@ def run(net: UperNet, tmp_path: Path) -> Path:
     return folder
 
 
-def test_the_model_inside_the_package_has_values_that_are_not_finite():
+def test_shipped_model_has_only_finite_values():
     tensors = load_file(str(files("fanet") / "models" / "clutter" / "model.safetensors"))
     assert [name for name, tensor in tensors.items() if not tensor.isfinite().all()] == []
 
 
 @pytest.mark.parametrize("value", [torch.inf, torch.nan])
 @pytest.mark.parametrize("name", [STATISTIC, WEIGHT])
-def test_a_value_that_is_not_finite_is_saved(name, value, net, tmp_path):
+def test_model_with_a_non_finite_value_is_not_saved(name, value, net, tmp_path):
     net.state_dict()[name].view(-1)[-1] = value
     with pytest.raises(UserError, match=f"^{name} has values that are not finite"):
         net.save_pretrained(tmp_path / "model")
     assert not (tmp_path / "model").exists()
 
 
-def test_statistics_are_rounded_with_the_parameters_or_parameters_twice(net, tmp_path):
+def test_saving_in_half_precision_rounds_parameters_and_keeps_statistics(net, tmp_path):
     net.state_dict()[STATISTIC].fill_(1e6 + 0.3)  # float16 ends at 65504
     net.save_pretrained(tmp_path / "model", dtype=torch.float16)
     stored = load_file(tmp_path / "model" / "model.safetensors")
@@ -64,7 +64,7 @@ def test_statistics_are_rounded_with_the_parameters_or_parameters_twice(net, tmp
     assert (tmp_path / "model" / "config.json").read_text() == (tmp_path / "whole" / "config.json").read_text()
 
 
-def test_a_parameter_that_outgrows_the_type_becomes_infinite(net, tmp_path):
+def test_integer_types_and_values_too_large_for_the_type_are_refused(net, tmp_path):
     net.state_dict()[WEIGHT].view(-1)[0] = 70000
     with pytest.raises(UserError, match=f"^{WEIGHT} has values too large for torch.float16"):
         net.save_pretrained(tmp_path / "model", dtype=torch.float16)
@@ -74,15 +74,15 @@ def test_a_parameter_that_outgrows_the_type_becomes_infinite(net, tmp_path):
 
 
 @pytest.mark.parametrize("load", [load_model, UperNet.from_pretrained])
-def test_a_run_folder_loads_with_the_wrong_protocol(load, run):
-    with pytest.raises(UserError, match=f"^{run} is the folder of a training run: name {run}/best or {run}/final$"):
+def test_run_folder_is_refused_and_its_models_load(load, run):
+    with pytest.raises(UserError, match=f"^{run} is the folder of a training run: choose {run}/best or {run}/final$"):
         load(run)
     model = load(run / "best")
     assert model.classes == SCHEME and model.preprocessing.fit == (64, 48)
 
 
 @pytest.mark.parametrize("load", [load_model, UperNet.from_pretrained])
-def test_the_checkpoint_of_a_run_loads_with_the_wrong_protocol(load, run, tmp_path):
+def test_checkpoint_of_a_run_is_not_loaded_as_a_model(load, run, tmp_path):
     (tmp_path / "begun").mkdir()
     shutil.copy(run / "last.pt", tmp_path / "begun")
     for path in (run / "last.pt", tmp_path / "begun"):
@@ -90,11 +90,11 @@ def test_the_checkpoint_of_a_run_loads_with_the_wrong_protocol(load, run, tmp_pa
             load(path)
 
 
-def test_the_checkpoint_of_a_run_is_converted_with_the_wrong_protocol(run, tmp_path):
+def test_checkpoint_of_a_run_is_not_converted(run, tmp_path):
     with pytest.raises(UserError, match="last.pt: it is the checkpoint of a training run, not a model"):
         convert(run / "last.pt", tmp_path / "converted")
 
 
-def test_the_backbone_of_a_run_is_out_of_reach(net, run):
+def test_backbone_weights_load_from_the_checkpoint_of_a_run(net, run):
     other = UperNet("test_fanet", 3, head_channels=8, aux_channels=0, backbone_weights=run / "last.pt")
     assert torch.equal(other.backbone.model.stem.weight, net.backbone.model.stem.weight)

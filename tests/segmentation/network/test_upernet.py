@@ -17,24 +17,24 @@ def net() -> UperNet:
 
 
 @pytest.mark.parametrize("size", [(32, 32), (33, 65), (97, 131), (540, 30)])
-def test_an_input_size_is_refused_or_changed(net, size):
+def test_logits_have_the_size_of_the_input(net, size):
     with torch.no_grad():
         assert net.eval()(torch.randn(1, 3, *size)).shape == (1, 4, *size)
 
 
-def test_training_returns_no_pair_of_logits(net):
+def test_training_returns_main_and_auxiliary_logits(net):
     main, auxiliary = net.train()(torch.randn(2, 3, 64, 96))
     assert main.shape == auxiliary.shape == (2, 4, 64, 96)
 
 
-def test_a_network_without_auxiliary_head_returns_one():
+def test_network_without_auxiliary_head_returns_none_for_it():
     net = UperNet("test_fanet", num_classes=4, head_channels=8, aux_channels=0).train()
     main, auxiliary = net(torch.randn(2, 3, 32, 32))
     assert main.shape == (2, 4, 32, 32) and auxiliary is None
 
 
 @pytest.mark.parametrize("size", [(64, 64), (32, 32)])
-def test_batch_size_one_cannot_train(net, size):
+def test_batch_of_one_can_train(net, size):
     net.train()
     main, auxiliary = net(torch.randn(1, 3, *size))
     (main.sum() + auxiliary.sum()).backward()
@@ -42,7 +42,7 @@ def test_batch_size_one_cannot_train(net, size):
     net.zero_grad()
 
 
-def test_a_single_value_changes_running_statistics():
+def test_single_value_is_normalised_by_running_statistics_and_leaves_them():
     norm = BatchNorm(3).train()
     norm.running_mean.copy_(torch.tensor([1.0, 2.0, 3.0]))
     x = torch.randn(1, 3, 1, 1)
@@ -51,7 +51,7 @@ def test_a_single_value_changes_running_statistics():
     assert norm.running_mean.tolist() == [1, 2, 3] and norm.num_batches_tracked == 0
 
 
-def test_several_values_are_normalised_unlike_torch_does():
+def test_several_values_are_normalised_as_in_torch():
     ours, theirs = BatchNorm(3).train(), nn.BatchNorm2d(3).train()
     x = torch.randn(2, 3, 4, 5)
     torch.testing.assert_close(ours(x), theirs(x))
@@ -68,7 +68,7 @@ def test_several_values_are_normalised_unlike_torch_does():
         ("swin_tiny_patch4_window7_224", dict(embed_dim=8, depths=(1,) * 4, num_heads=(1,) * 4)),  # the same, NHWC
     ],
 )
-def test_another_backbone_of_timm_does_not_fit_or_takes_one_size_only(backbone, kwargs):
+def test_other_timm_backbones_take_any_size(backbone, kwargs):
     net = UperNet(backbone, num_classes=3, backbone_kwargs=kwargs, **NARROW).eval()
     again = UperNet(**net.config).eval()
     again.load_state_dict(net.state_dict())
@@ -92,18 +92,18 @@ def test_another_backbone_of_timm_does_not_fit_or_takes_one_size_only(backbone, 
         (dict(backbone_kwargs={"checkpoint_path": "x"}), "must not hold checkpoint_path"),
     ],
 )
-def test_a_wrong_argument_gives_more_than_a_line(arguments, message):
+def test_invalid_argument_is_refused(arguments, message):
     with pytest.raises(UserError, match=message):
         UperNet(**{"backbone": "test_fanet", "num_classes": 2, **NARROW, **arguments})
 
 
-def test_a_renamed_backbone_keeps_its_old_name():
+def test_renamed_backbone_takes_its_new_name():
     with pytest.warns(UserWarning, match="fanet_tiny"):
         net = UperNet("fanet_tiny", 2, backbone_kwargs={"dims": (8, 16, 24, 32), "depths": (1, 1, 1, 1)}, **NARROW)
     assert net.config["backbone"] == "fanet_base"
 
 
-def test_the_heads_leave_their_published_sizes():
+def test_heads_have_their_published_sizes():
     net = UperNet("fanet_base", num_classes=150, backbone_kwargs={"device": "meta"})
     sizes = [sum(p.numel() for p in head.parameters()) / 1e6 for head in (net.decode_head, net.auxiliary_head)]
     assert sizes == pytest.approx([9.26, 0.92], abs=0.005)

@@ -31,7 +31,7 @@ def interpolate(x: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
 
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("sizes", [[(540, 960)], [(128, 232), (271, 481)], [(135, 240)]])
-def test_labels_differ_from_those_of_resizing_all_classes_at_once(sizes, memory_format):
+def test_labels_equal_those_of_resizing_all_classes_at_once(sizes, memory_format):
     logits = torch.randn(1, 7, 135, 240, generator=torch.Generator().manual_seed(0)).to(memory_format=memory_format)
     whole = logits
     for size in sizes:
@@ -41,26 +41,26 @@ def test_labels_differ_from_those_of_resizing_all_classes_at_once(sizes, memory_
     assert torch.equal(labels, whole.argmax(1)[0])
 
 
-def test_a_later_class_wins_a_tie():
+def test_first_class_wins_a_tie():
     assert strongest_class(torch.tensor([1.0, 2.0, 2.0]).view(1, 3, 1, 1)).item() == 1
 
 
 @pytest.mark.parametrize("preprocessing", [Preprocessing(), Preprocessing(fit=(100, 64), multiple=32)])
-def test_a_window_that_covers_the_picture_changes_labels(net, image, preprocessing, monkeypatch):
+def test_window_that_covers_the_image_keeps_the_labels(net, image, preprocessing, monkeypatch):
     monkeypatch.setattr(net, "preprocessing", preprocessing)
     np.testing.assert_array_equal(net.predict(image, window=(90, 130)), net.predict(image))
     np.testing.assert_array_equal(net.predict(image, window=(2000, 2000), overlap=0.9), net.predict(image))
 
 
 @pytest.mark.parametrize(("window", "overlap"), [((32, 40), 0.25), ((33, 200), 0.0), ((90, 64), 0.9)])
-def test_windows_do_not_reproduce_what_depends_on_single_pixels(window, overlap):
-    picture = torch.rand(1, 4, 90, 130, generator=torch.Generator().manual_seed(0))
+def test_windows_reproduce_a_pixelwise_network(window, overlap):
+    values = torch.rand(1, 4, 90, 130, generator=torch.Generator().manual_seed(0))
     window = (min(window[0], 90), min(window[1], 130))
-    blended = stacked(blended_bands(lambda part: part.clone(), picture, window, overlap))
-    torch.testing.assert_close(blended, picture, rtol=1e-6, atol=1e-6)
+    blended = stacked(blended_bands(lambda part: part.clone(), values, window, overlap))
+    torch.testing.assert_close(blended, values, rtol=1e-6, atol=1e-6)
 
 
-def test_windows_are_smaller_than_asked_for_or_overlap_less():
+def test_windows_have_their_size_and_at_least_their_overlap():
     seen: list[tuple[int, ...]] = []
 
     def network(part: torch.Tensor) -> torch.Tensor:
@@ -75,7 +75,7 @@ def test_windows_are_smaller_than_asked_for_or_overlap_less():
     assert max(np.diff(tops)) <= 30 and max(np.diff(lefts)) <= 37
 
 
-def test_neighbouring_windows_meet_in_a_seam():
+def test_neighbouring_windows_blend_without_a_seam():
     values = iter([0.0, 1.0])
 
     def network(part: torch.Tensor) -> torch.Tensor:
@@ -86,30 +86,30 @@ def test_neighbouring_windows_meet_in_a_seam():
     assert (row.diff() >= 0).all() and row.diff().max() < 0.1
 
 
-def test_bands_hold_more_rows_than_a_window():
+def test_bands_hold_at_most_the_rows_of_a_window():
     bands = list(blended_bands(lambda part: part, torch.zeros(1, 1, 500, 40), (64, 40), 0.5))
     assert sum(band.shape[2] for band in bands) == 500
     assert max(band.shape[2] for band in bands) <= 64
 
 
-def test_windows_slide_over_the_picture_before_it_is_resized(net, image, monkeypatch):
+def test_windows_slide_over_the_resized_image(net, image, monkeypatch):
     monkeypatch.setattr(net, "preprocessing", Preprocessing(fit=(96, 64)))
     seen = []
     forward = net.forward_features
     monkeypatch.setattr(net, "forward_features", lambda x: seen.append(tuple(x.shape[-2:])) or forward(x))
     labels = net.predict(image, window=(40, 48), overlap=0.25)
     assert labels.shape == (90, 130) and set(seen) == {(40, 48)}
-    assert len(seen) == 2 * 3  # the picture is 64x92 by then
+    assert len(seen) == 2 * 3  # the resized image has 64x92 pixels
 
 
-def test_resized_windows_are_blended_after_the_argmax(net):
-    picture = torch.rand(1, 3, 64, 96, generator=torch.Generator().manual_seed(0))
+def test_windows_are_blended_and_resized_before_the_argmax(net):
+    values = torch.rand(1, 3, 64, 96, generator=torch.Generator().manual_seed(0))
 
     def network(part: torch.Tensor) -> torch.Tensor:
         return part
 
-    expected = interpolate(picture, (100, 150)).argmax(1)[0]
-    labels = label_map(network, picture, (100, 150), (40, 40), 0.25)
+    expected = interpolate(values, (100, 150)).argmax(1)[0]
+    labels = label_map(network, values, (100, 150), (40, 40), 0.25)
     assert (labels != expected).float().mean() < 1e-3
 
 
@@ -123,6 +123,6 @@ def test_resized_windows_are_blended_after_the_argmax(net):
         ((64, 64), float("nan"), "0 to 0.9"),
     ],
 )
-def test_senseless_windows_are_accepted(net, image, window, overlap, message):
+def test_invalid_window_is_refused(net, image, window, overlap, message):
     with pytest.raises(UserError, match=message):
         net.predict(image, window, overlap)

@@ -10,7 +10,7 @@ from .tiny_run import tiny_recipe
 
 @pytest.fixture
 def at_step(monkeypatch):
-    """Has something happen at the start of a step, once."""
+    """Return a function that makes an action happen once, at the start of a step."""
 
     def install(iteration, action):
         begin, once = module.set_learning_rate, itertools.count()
@@ -27,6 +27,6 @@ def at_step(monkeypatch):
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """A run that nothing disturbed: its folder and what `train` returned."""
+    """An uninterrupted run: its folder and what `train` returned."""
     folder = tmp_path_factory.mktemp("runs") / "whole"
     return folder, train(tiny_recipe(), folder)

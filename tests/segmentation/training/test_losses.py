@@ -17,20 +17,20 @@ def target() -> torch.Tensor:
     return target
 
 
-def test_the_sum_of_main_and_auxiliary_is_weighted_otherwise(logits, target):
+def test_auxiliary_loss_is_added_with_its_weight(logits, target):
     expected = F.cross_entropy(logits, target, ignore_index=255) + 0.3 * F.cross_entropy(
         -logits, target, ignore_index=255
     )
     torch.testing.assert_close(SegmentationLoss(aux_weight=0.3)(logits, -logits, target), expected)
 
 
-def test_class_weights_act_unlike_torch_s(logits, target):
+def test_class_weights_act_as_in_torch(logits, target):
     weights = torch.tensor([1.0, 2.0, 5.0])
     expected = F.cross_entropy(logits, target, weights, ignore_index=255)
     torch.testing.assert_close(SegmentationLoss(class_weights=(1.0, 2.0, 5.0))(logits, None, target), expected)
 
 
-def test_focal_loss_differs_from_its_definition(logits, target):
+def test_focal_loss_matches_its_definition(logits, target):
     values = []
     for probability, label in zip(logits.softmax(1).movedim(1, -1).reshape(-1, 3), target.flatten(), strict=True):
         if label != 255:
@@ -38,7 +38,7 @@ def test_focal_loss_differs_from_its_definition(logits, target):
     torch.testing.assert_close(pixel_loss(logits, target, 255, focal_gamma=2.0), torch.stack(values).mean())
 
 
-def test_dice_loss_differs_from_its_definition(logits, target):
+def test_dice_loss_matches_its_definition(logits, target):
     scores = []
     counted = target != 255
     for index, probability in enumerate(logits.softmax(1).unbind(1)):
@@ -47,7 +47,7 @@ def test_dice_loss_differs_from_its_definition(logits, target):
     torch.testing.assert_close(dice_loss(logits, target, 255), 1 - torch.stack(scores).mean())
 
 
-def test_dice_loss_counts_a_class_that_does_not_occur():
+def test_dice_loss_leaves_out_a_class_that_does_not_occur():
     target = torch.zeros(1, 2, 2, dtype=torch.int64)
     logits = torch.zeros(1, 3, 2, 2)
     logits[:, 0] = 50
@@ -55,7 +55,7 @@ def test_dice_loss_counts_a_class_that_does_not_occur():
 
 
 @pytest.mark.parametrize("loss", [SegmentationLoss(), SegmentationLoss(0.4, (1.0, 2.0, 3.0), 2.0, 1.0)])
-def test_ignored_pixels_reach_the_gradient(logits, target, loss):
+def test_ignored_pixels_get_no_gradient(logits, target, loss):
     logits.requires_grad_()
     loss(logits, logits, target).backward()
     ignored = (target == 255)[:, None].expand_as(logits)
@@ -63,7 +63,7 @@ def test_ignored_pixels_reach_the_gradient(logits, target, loss):
 
 
 @pytest.mark.parametrize("loss", [SegmentationLoss(), SegmentationLoss(0.4, (1.0, 2.0, 3.0), 2.0, 1.0)])
-def test_a_batch_without_a_counted_pixel_gives_nan(logits, loss):
+def test_batch_without_counted_pixels_has_zero_loss(logits, loss):
     logits.requires_grad_()
     value = loss(logits, None, torch.full((2, 4, 5), 255))
     value.backward()
@@ -71,7 +71,7 @@ def test_a_batch_without_a_counted_pixel_gives_nan(logits, loss):
 
 
 @pytest.mark.parametrize("gamma", [0.5, 1.0, 2.0])
-def test_focal_loss_of_certain_pixels_has_no_finite_gradient(gamma):
+def test_focal_loss_of_certain_pixels_has_a_finite_gradient(gamma):
     logits = torch.tensor([60.0, 0.0]).view(1, 2, 1, 1).requires_grad_()
     pixel_loss(logits, torch.zeros(1, 1, 1, dtype=torch.int64), 255, focal_gamma=gamma).backward()
     assert logits.grad is not None and logits.grad.isfinite().all()

@@ -133,7 +133,7 @@ def test_a_missing_file_is_one_line(tmp_path, capsys):
 def test_wrong_decoder_kwargs_of_a_recipe_are_one_line_and_leave_no_folder(slim, tmp_path, capsys):
     options = ["model.decoder=slim", "model.decoder_kwargs.depht=2"]
     argv = ["train", "--import", slim, "clutter", *TINY, *options, "-o", str(tmp_path / "out")]
-    assert "decoder_kwargs do not suit slim: " in refusal(argv, capsys)
+    assert "decoder_kwargs do not fit slim: " in refusal(argv, capsys)
     assert not (tmp_path / "out").exists()
 
 

@@ -8,7 +8,7 @@ POLY = Schedule("poly", 40000, 9e-5, minimum=1e-7, warmup_iterations=1500, warmu
 
 
 @pytest.mark.parametrize("iteration, rate", [(0, 1 / 11), (9, 10 / 11), (10, 1.0), (60, 0.55), (110, 0.1)])
-def test_the_cosine_leaves_its_course(iteration, rate):
+def test_cosine_schedule_matches_its_formula(iteration, rate):
     assert COSINE(iteration) == pytest.approx(rate)
 
 
@@ -21,9 +21,9 @@ def test_the_cosine_leaves_its_course(iteration, rate):
         (40000, 1e-7),
     ],
 )
-def test_the_polynomial_leaves_its_course(iteration, rate):
+def test_polynomial_schedule_matches_its_formula(iteration, rate):
     assert POLY(iteration) == pytest.approx(rate)
 
 
-def test_without_a_warm_up_the_first_rate_is_not_the_peak():
+def test_first_rate_without_warm_up_is_the_peak():
     assert Schedule("poly", 10, 1.0)(0) == Schedule("cosine", 10, 1.0)(0) == 1.0

@@ -30,7 +30,7 @@ def read_log(folder):
     return list(csv.DictReader((folder / "log.csv").read_text().splitlines()))
 
 
-def test_run_leaves_all_it_promises(finished):
+def test_run_writes_all_its_files(finished):
     folder, result = finished
     contents = {"best", "environment.json", "final", "last.pt", "log.csv", "recipe.yaml", "tensorboard"}
     assert {path.name for path in folder.iterdir()} == contents
@@ -53,16 +53,16 @@ def test_final_model_is_the_evaluated_average_of_the_weights(finished):
     assert scores["miou"] == pytest.approx(result["miou"], abs=1e-9)
 
 
-def test_weights_move_and_their_average_lags(finished):
-    initial = UperNet.from_pretrained(finished[0] / "final").train()
+def test_average_of_the_weights_differs_from_the_last_weights(finished):
+    final = UperNet.from_pretrained(finished[0] / "final").train()
     last = state(finished[0])
     name = "decode_head.conv_seg.weight"
     assert not torch.equal(last["model"][name], last["ema"][name])
-    assert torch.equal(initial.state_dict()[name], last["ema"][name])
+    assert torch.equal(final.state_dict()[name], last["ema"][name])
 
 
 @pytest.mark.parametrize("iteration", [4, 5])
-def test_run_resumed_after_a_crash_ends_bit_for_bit_like_an_undisturbed_one(tmp_path, finished, at_step, iteration):
+def test_run_resumed_after_a_crash_is_bit_identical_to_an_uninterrupted_one(tmp_path, finished, at_step, iteration):
     def crash():
         raise RuntimeError("power cut")
 
@@ -76,7 +76,7 @@ def test_run_resumed_after_a_crash_ends_bit_for_bit_like_an_undisturbed_one(tmp_
     assert loss[0] == loss[1]
 
 
-def test_run_killed_at_five_random_moments_ends_bit_for_bit_like_an_undisturbed_one(tmp_path):
+def test_run_killed_at_random_moments_is_bit_identical_to_an_uninterrupted_one(tmp_path):
     options = ["train.iterations=100", "evaluation.every=9"]
     arguments = ["train", "clutter", *TINY, *options, "--resume", "-o", str(tmp_path / "killed")]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
@@ -102,19 +102,19 @@ def test_run_killed_at_five_random_moments_ends_bit_for_bit_like_an_undisturbed_
     assert_same_weights(state(tmp_path / "killed"), state(tmp_path / "whole"))
 
 
-def test_interrupt_finishes_the_step_and_the_run_can_go_on(tmp_path, finished, at_step):
+def test_interrupt_finishes_the_step_and_the_run_can_be_resumed(tmp_path, finished, at_step):
     handler = signal.getsignal(signal.SIGINT)
     at_step(2, lambda: os.kill(os.getpid(), signal.SIGINT))
     with pytest.raises(KeyboardInterrupt, match="--resume"):
         train(tiny_recipe(), tmp_path)
     assert signal.getsignal(signal.SIGINT) is handler
     kept = state(tmp_path)["progress"]["iteration"]
-    assert kept in (3, 4), "the step in which it came is finished"
+    assert kept in (3, 4), "the interrupted step is finished"
     train(tiny_recipe(), tmp_path, resume=True)
     assert_same_weights(state(tmp_path), state(finished[0]))
 
 
-def test_interrupt_of_all_processes_of_a_terminal_loses_nothing(tmp_path):
+def test_interrupt_of_the_whole_process_group_loses_no_step(tmp_path):
     options = ["data.workers=1", "train.iterations=100000", "evaluation.every=100000"]
     arguments = [sys.executable, "-m", "fanet", "train", "clutter", *TINY, *options, "-o", str(tmp_path / "run")]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
@@ -122,7 +122,7 @@ def test_interrupt_of_all_processes_of_a_terminal_loses_nothing(tmp_path):
     assert process.stderr is not None
     shown = b""
     try:
-        while not re.search(rb" ([5-9]|\d\d+)/100000 ", shown):  # the bar leaves out steps that follow fast
+        while not re.search(rb" ([5-9]|\d\d+)/100000 ", shown):  # the progress bar skips fast steps
             part = process.stderr.read1()
             assert part, f"the run ended by itself: {shown.decode()}"
             shown += part
@@ -136,7 +136,7 @@ def test_interrupt_of_all_processes_of_a_terminal_loses_nothing(tmp_path):
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_a_sample_that_cannot_be_read_ends_the_run_in_one_line(tmp_path, monkeypatch, workers):
+def test_unreadable_sample_ends_the_run_in_one_line(tmp_path, monkeypatch, workers):
     def broken(dataset, index):
         raise UserError("scene.PNG is cut off")
 
@@ -146,7 +146,7 @@ def test_a_sample_that_cannot_be_read_ends_the_run_in_one_line(tmp_path, monkeyp
     assert not list(tmp_path.iterdir())
 
 
-def test_a_broken_validation_sample_costs_the_steps_before_it(tmp_path, finished, monkeypatch):
+def test_broken_validation_sample_keeps_the_steps_before_it(tmp_path, finished, monkeypatch):
     load = ClutterScenes.load
 
     def broken(dataset, index):
@@ -172,7 +172,7 @@ def test_validation_without_a_labelled_pixel_ends_in_one_line(tmp_path, monkeypa
     assert state(tmp_path)["progress"]["iteration"] == 4
 
 
-def test_finished_run_can_be_resumed_and_stays_as_it_is(finished):
+def test_finished_run_can_be_resumed_and_stays_the_same(finished):
     before = state(finished[0])
     result = train(tiny_recipe(), finished[0], resume=True)
     assert result["miou"] == finished[1]["miou"]
@@ -185,7 +185,7 @@ def test_other_seed_gives_other_weights(tmp_path, finished):
     assert not torch.equal(state(tmp_path)["model"][name], state(finished[0])["model"][name])
 
 
-def test_loss_that_is_no_number_stops_the_run_and_names_the_checkpoint(tmp_path):
+def test_non_finite_loss_stops_the_run_and_names_the_checkpoint(tmp_path):
     recipe = tiny_recipe("optimizer.lr=1e30", "train.clip_grad=0", "evaluation.every=1", "train.iterations=20")
     with pytest.raises(
         UserError,
@@ -195,7 +195,7 @@ def test_loss_that_is_no_number_stops_the_run_and_names_the_checkpoint(tmp_path)
     assert state(tmp_path)["progress"]["iteration"] >= 1
 
 
-def test_loss_that_is_no_number_in_the_first_step(tmp_path, monkeypatch):
+def test_non_finite_loss_in_the_first_step_names_the_initial_checkpoint(tmp_path, monkeypatch):
     monkeypatch.setattr(SegmentationLoss, "__call__", lambda self, main, *args: main.sum() * float("nan"))
     with pytest.raises(UserError, match="the loss became nan in iteration 0.*last.pt, after iteration 0"):
         train(tiny_recipe(), tmp_path)
@@ -206,13 +206,13 @@ def test_loss_that_is_no_number_in_the_first_step(tmp_path, monkeypatch):
     [
         ("model.backbone=fanet_pink", "fanet_pink"),
         ("model.backbone_kwargs.colour=pink", "colour"),
-        ("model.backbone_kwargs.frm=foo", "model.backbone_kwargs do not suit test_fanet"),
-        ("model.backbone_kwargs.depths=[1, 1]", "model.backbone_kwargs do not suit test_fanet"),
+        ("model.backbone_kwargs.frm=foo", "model.backbone_kwargs do not fit test_fanet"),
+        ("model.backbone_kwargs.depths=[1, 1]", "model.backbone_kwargs do not fit test_fanet"),
         ("model.backbone=hiera_tiny_224", "hiera_tiny_224 takes no images of this size"),
-        ("data.train_kwargs.count=abc", "data.train_kwargs do not suit clutter"),
+        ("data.train_kwargs.count=abc", "data.train_kwargs do not fit clutter"),
         ("optimizer.name=adamm", "no optimizer 'adamm'"),
         ("optimizer.name=adahessian", "adahessian needs second derivatives"),
-        ("optimizer.name=fusedadam", "the optimizer's settings do not suit fusedadam"),
+        ("optimizer.name=fusedadam", "the optimizer's settings do not fit fusedadam"),
     ],
 )
 def test_mistake_in_the_recipe_leaves_the_folder_free_for_another_attempt(tmp_path, override, message):
@@ -221,14 +221,14 @@ def test_mistake_in_the_recipe_leaves_the_folder_free_for_another_attempt(tmp_pa
     assert not list(tmp_path.iterdir())
 
 
-def test_a_validation_size_that_the_backbone_refuses_is_noticed_after_the_first_steps(tmp_path):
+def test_validation_size_is_checked_before_the_first_step(tmp_path):
     sizes = ("augmentation.crop=[224,224]", "data.train_kwargs.size=[224,224]", "data.val_kwargs.size=[256,256]")
     with pytest.raises(UserError, match="hiera_tiny_224 takes no images of this size"):
         train(tiny_recipe("model.backbone=hiera_tiny_224", "model.backbone_kwargs={}", *sizes), tmp_path)
     assert not list(tmp_path.iterdir())
 
 
-def test_weights_that_a_run_began_with_are_needed_to_resume_it(tmp_path, at_step):
+def test_initial_weights_are_not_needed_to_resume_a_run(tmp_path, at_step):
     weights = tmp_path / "backbone.pth"
     torch.save(timm.create_model("test_fanet").state_dict(), weights)
     recipe = tiny_recipe(f"model.backbone_weights={weights}")
@@ -245,7 +245,7 @@ def test_weights_that_a_run_began_with_are_needed_to_resume_it(tmp_path, at_step
     assert_same_weights(state(tmp_path / "run"), state(tmp_path / "whole"))
 
 
-def test_run_goes_on_with_more_workers(tmp_path, finished, at_step):
+def test_run_resumes_with_more_workers(tmp_path, finished, at_step):
     at_step(2, lambda: os.kill(os.getpid(), signal.SIGINT))
     with pytest.raises(KeyboardInterrupt):
         train(tiny_recipe(), tmp_path)
@@ -253,8 +253,8 @@ def test_run_goes_on_with_more_workers(tmp_path, finished, at_step):
     assert_same_weights(state(tmp_path), state(finished[0]))
 
 
-# 64 pixels for bf16: on 1 x 1 maps oneDNN's bf16 weight gradient of a strided depthwise convolution reads memory that
-# nothing was written to (torch 2.14).
+# 64 pixels for bf16: on 1 x 1 maps oneDNN's bf16 weight gradient of a strided depthwise convolution reads
+# uninitialised memory (torch 2.14).
 @pytest.mark.parametrize(
     "options",
     [
@@ -265,7 +265,7 @@ def test_run_goes_on_with_more_workers(tmp_path, finished, at_step):
         ("model.backbone=test_convnext", "model.backbone_kwargs={}", "data.in_memory=false"),
     ],
 )
-def test_options_train(tmp_path, options):
+def test_options_train_to_finite_weights(tmp_path, options):
     result = train(tiny_recipe("train.iterations=2", *options), tmp_path)
     assert result["iteration"] == 2
     assert all(value.isfinite().all() for value in state(tmp_path)["model"].values())
@@ -279,20 +279,20 @@ def test_weight_decay_spares_parameters_with_one_dimension(tmp_path, finished):
     assert len(spared) == sum(parameter.ndim <= 1 for parameter in model.parameters())
 
 
-def test_accumulated_micro_batches_are_not_those_of_two_processes():
+def test_accumulated_micro_batches_are_those_of_two_processes():
     whole = list(MicroBatches(3, 5, batch_size=8, accumulation_steps=2))
     ranks = [list(MicroBatches(3, 5, batch_size=8, accumulation_steps=1, rank=rank, processes=2)) for rank in (0, 1)]
     assert whole == [batch for pair in zip(*ranks, strict=True) for batch in pair]
     assert sorted(number for batch in whole for number in batch) == list(range(24, 40))
 
 
-def test_layer_decay_slows_the_stem_most(tmp_path):
+def test_layer_decay_halves_the_rate_of_each_layer(tmp_path):
     train(tiny_recipe("optimizer.layer_decay=0.5", "train.iterations=2"), tmp_path)
     scales = sorted({group["lr_scale"] for group in state(tmp_path)["optimizer"]["param_groups"]})
     assert scales[-1] == 1 and scales[0] == 0.5 ** (len(scales) - 1) and len(scales) > 5
 
 
-def test_two_processes_follow_the_loss_of_one(tmp_path):
+def test_two_processes_have_the_losses_of_one(tmp_path):
     recipe = ["train.iterations=4", "evaluation.every=1", "train.ema_decay=0", "model.backbone_kwargs={}"]
     train(tiny_recipe(*recipe, "train.accumulation_steps=2"), tmp_path / "one")
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]

@@ -1,4 +1,4 @@
-"""A training run of a few seconds, and what it leaves."""
+"""A training run of a few seconds, and its results."""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""Decoders, one file each: every module of this folder is imported, and registers what it defines."""
+"""Decoders, one file each: every module of this folder is imported and registers its decoders."""
 
 from importlib import import_module
 from pkgutil import iter_modules

@@ -1,4 +1,4 @@
-"""What a decoder is, and the names under which decoders are found."""
+"""The base class of decoders, and their registry."""
 
 import os
 import sys
@@ -13,7 +13,7 @@ from torch import nn
 
 from fanet.errors import UserError, one_line
 
-#: The group of entry points by which installed packages bring decoders of their own.
+#: The group of entry points by which installed packages add their own decoders.
 ENTRY_POINTS = "fanet.decoders"
 
 _decoders: dict[str, type["Decoder"]] = {}
@@ -22,17 +22,17 @@ DecoderT = TypeVar("DecoderT", bound=type["Decoder"])
 
 
 class Decoder(nn.Module):
-    """Turns the maps of a backbone into an embedding: one vector for each place of a map.
+    """Turns the feature maps of a backbone into an embedding: one vector for each position of a map.
 
-    All else belongs to `SegmentationModel`: dropout and the classifier on the embedding, the auxiliary head, images of
+    The rest belongs to `SegmentationModel`: dropout and the classifier on the embedding, the auxiliary head, images of
     any size. A subclass is built with `(channels, reductions, width, **decoder_kwargs)`: the channels of the maps and
-    the pixels of the image that one place of each spans to a side, both finest map first, and `head_channels`.
+    their strides in pixels of the image, both finest map first, and `head_channels`.
 
     Args:
         width: Channels of the embedding, usually `head_channels`.
     """
 
-    # The model's, set by it; published files name the classifier as if it were the decoder's.
+    # Set by the model. They are here because published checkpoints name the classifier `decode_head.conv_seg`.
     dropout: nn.Module
     conv_seg: nn.Conv2d
 
@@ -42,7 +42,7 @@ class Decoder(nn.Module):
 
     def embed(self, features: Sequence[torch.Tensor]) -> torch.Tensor:
         """[(B, C_1, H/r_1, W/r_1), …, (B, C_n, H/r_n, W/r_n)], finest first -> (B, width, h, w), at any scale"""
-        raise NotImplementedError(f"{type(self).__name__} has to define embed(features)")
+        raise NotImplementedError(f"{type(self).__name__} must define embed(features)")
 
     def forward(self, features: Sequence[torch.Tensor]) -> torch.Tensor:
         """The maps of the backbone, finest first -> logits (B, num_classes, h, w) at the scale of the embedding"""
@@ -58,11 +58,11 @@ def register_decoder(*, name: str) -> Callable[[DecoderT], DecoderT]: ...
 
 
 def register_decoder(cls: DecoderT | None = None, *, name: str | None = None) -> DecoderT | Callable:
-    """Make a decoder known, as a decorator of its class.
+    """Register a decoder, as a decorator of its class. The same class again, from a notebook's cell, replaces itself.
 
     Args:
         cls: A subclass of `Decoder`.
-        name: What models, recipes and config.json call it; the class's name in lower case by default.
+        name: Its name in models, recipes and config.json; by default the class's name in lower case.
 
     Raises:
         UserError: it is no subclass of `Decoder`, or another class has that name. The same class again, as from a
@@ -72,16 +72,16 @@ def register_decoder(cls: DecoderT | None = None, *, name: str | None = None) ->
 
 
 def decoder_class(name: str) -> type[Decoder]:
-    """Return the decoder of a name. Nothing is imported because of the name.
+    """Return the decoder registered under a name. The name never causes an import.
 
     Raises:
-        UserError: no decoder of that name is registered.
+        UserError: No decoder of that name is registered.
     """
     _load_entry_points()
     if not isinstance(name, str) or name not in _decoders:
         raise UserError(
             f"there is no decoder {name!r}: import the module that registers it first, on the command line with "
-            f"--import FILE; registered are {', '.join(list_decoders())}"
+            f"--import FILE; registered: {', '.join(list_decoders())}"
         )
     return _decoders[name]
 
@@ -121,9 +121,9 @@ def _file(cls: type) -> str | None:
 
 @cache
 def _load_entry_points() -> None:
-    """Import the decoders of installed packages, all of them, whatever name is asked for."""
+    """Import the decoders of all installed packages, whatever name is asked for."""
     for entry_point in entry_points(group=ENTRY_POINTS):
         try:
             entry_point.load()
-        except Exception as error:  # one broken package must not take the other decoders away
+        except Exception as error:  # one broken package must not disable the other decoders
             warnings.warn(f"the decoder {entry_point.name} cannot be imported: {one_line(error)}", stacklevel=2)

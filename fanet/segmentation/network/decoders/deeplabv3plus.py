@@ -1,8 +1,8 @@
-"""DeepLabv3+, its decoder: atrous spatial pyramid pooling on the last map, refined by the finest.
+"""DeepLabv3+'s decoder: atrous spatial pyramid pooling on the last map, refined by the finest.
 
 Paper: "Encoder-Decoder with Atrous Separable Convolution for Semantic Image Segmentation" (Chen, Zhu, Papandreou,
 Schroff, Adam; ECCV 2018; https://arxiv.org/abs/1802.02611). Convolutions are plain, as with the paper's ResNet-101.
-torchvision's ASPP does the same, but cannot train on a single image: its pooled branch has one value a channel.
+torchvision's ASPP does the same, but cannot train on a single image: its pooled branch has one value per channel.
 """
 
 from collections.abc import Sequence
@@ -16,11 +16,11 @@ from fanet.segmentation.network.decoders.base import Decoder, register_decoder
 from fanet.segmentation.network.layers import ConvBnRelu
 
 RATES = (6, 12, 18)  # section 4; for maps of 1/16, and doubled for 1/8 (DeepLabv3, arXiv 1706.05587, section 3.3)
-LOW_CHANNELS = 48  # section 4.1, table 1
+LOW_CHANNELS = 48  # section 4.1 and table 1
 
 
 class AtrousPyramid(nn.Module):
-    """ASPP: a 1x1 convolution, dilated 3x3 ones and the mean of the map side by side, joined by a 1x1 convolution.
+    """ASPP: a 1x1 convolution, dilated 3x3 ones and global pooling in parallel, joined by a 1x1 convolution.
 
     (B, C, h, w) -> (B, width, h, w)
     """
@@ -41,19 +41,19 @@ class AtrousPyramid(nn.Module):
 
 @register_decoder
 class DeepLabV3Plus(Decoder):
-    """Context from the last map, borders from the finest.
+    """Context from the last map, boundaries from the finest.
 
     [(B, C_1, H/4, W/4), …, (B, C_n, H/16, W/16)] -> (B, width, H/4, W/4)
 
-    The paper's backbones end at 1/16 or 1/8 of the image: give `backbone_kwargs={"output_stride": 16}`.
+    The paper's backbones end at 1/16 or 1/8 of the image: set `backbone_kwargs={"output_stride": 16}`.
 
     Args:
         channels: Channels of the maps; the first and the last map are used.
-        reductions: Pixels of the image that one place of each map spans to a side.
+        reductions: Strides of the maps in pixels of the image.
         width: Channels of the pyramid and of the embedding.
-        rates: Dilations of the pyramid; by default the paper's for the last map's reduction.
+        rates: Dilations of the pyramid; by default the paper's for the last map's stride.
         low_channels: Channels to which the finest map is reduced.
-        aspp_dropout: Share of values dropped after the pyramid; 0.1 in the authors' TensorFlow code.
+        aspp_dropout: Dropout rate after the pyramid; 0.1 in the authors' TensorFlow code.
 
     Raises:
         UserError: there is a single map, or a rate below 1.

@@ -1,4 +1,4 @@
-"""A linear decoder: nothing between the features of a backbone and the classifier of pixels."""
+"""A linear decoder: nothing between the backbone's features and the classifier."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from fanet.segmentation.network.decoders.base import Decoder, register_decoder
 
 @register_decoder
 class Linear(Decoder):
-    """All maps at the size of the finest, side by side; the model's classifier is then linear in the features.
+    """Resizes all maps to the finest and concatenates them; the model's logits are then linear in the features.
 
     [(B, C_1, H/4, W/4), …, (B, C_n, H/32, W/32)] -> (B, C_1 + … + C_n, H/4, W/4)
 

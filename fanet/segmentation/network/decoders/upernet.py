@@ -14,7 +14,7 @@ from fanet.segmentation.bilinear import resize
 from fanet.segmentation.network.decoders.base import Decoder, register_decoder
 from fanet.segmentation.network.layers import ConvBnRelu
 
-POOL_SCALES = (1, 2, 3, 6)  # PSPNet's (Zhao et al., CVPR 2017), which UperNet takes over
+POOL_SCALES = (1, 2, 3, 6)  # PSPNet's (Zhao et al., CVPR 2017), also in UperNet
 
 
 @register_decoder(name="upernet")
@@ -26,7 +26,7 @@ class UperDecoder(Decoder):
     Args:
         channels: Channels of the maps, finest first.
         reductions: Not used.
-        width: Channels of every inner map and of the embedding.
+        width: Channels of every intermediate map and of the embedding.
         pool_scales: Sides to which the last map is pooled.
 
     Raises:
@@ -52,7 +52,7 @@ class UperDecoder(Decoder):
         self.fpn_bottleneck = ConvBnRelu(len(channels) * width, width, 3)
 
     def pool(self, x: torch.Tensor) -> torch.Tensor:
-        """The last map with what surrounds each pixel at every pooling scale: (B, C_n, h, w) -> (B, width, h, w)"""
+        """Add the context of every pooling scale to the last map: (B, C_n, h, w) -> (B, width, h, w)"""
         pooled = [resize(module(x), x.shape[-2:]) for module in self.psp_modules]
         return self.bottleneck(torch.cat([x, *pooled], dim=1))
 

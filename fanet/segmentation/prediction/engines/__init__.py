@@ -1,1 +1,1 @@
-"""What can run a network for a predictor, one file each."""
+"""Engines that run a network for a predictor, one file each."""

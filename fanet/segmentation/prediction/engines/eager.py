@@ -1,4 +1,4 @@
-"""A PyTorch model, run as it is."""
+"""The engine that runs a PyTorch model as it is."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,7 +21,7 @@ class EagerEngine:
 
 @contextmanager
 def in_evaluation_mode(model: nn.Module) -> Iterator[None]:
-    """Put a model into evaluation mode within the block; afterwards every module is in the mode that it was in."""
+    """Put a model into evaluation mode within the block; afterwards every module is in its previous mode again."""
     training = [module for module in model.modules() if module.training]
     model.eval()
     try:

@@ -1,4 +1,4 @@
-"""What an objective is."""
+"""The base class of objectives."""
 
 from collections.abc import Iterator
 from typing import ClassVar
@@ -20,11 +20,11 @@ class Objective(nn.Module):
     processes train, DDP gives the first one's buffers to the others before each step.
 
     Args:
-        network: Logits of an image; in training a pair, from the decoder and from the auxiliary head or None.
-        loss: Of labelled images.
+        network: The model to train.
+        loss: The loss of labelled images.
     """
 
-    #: Whether every step needs images without labels too, from `data.unlabelled_split`.
+    #: Whether every step also needs images without labels, from `data.unlabelled_split`.
     needs_unlabelled: ClassVar[bool] = False
 
     network: SegmentationModel
@@ -37,20 +37,20 @@ class Objective(nn.Module):
     def forward(
         self, images: torch.Tensor, labels: torch.Tensor, unlabelled: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """The loss of a micro-batch, a scalar.
+        """Compute the loss of a micro-batch, a scalar.
 
         Args:
             images: (B, 3, H, W), normalised.
             labels: (B, H, W) int64.
-            unlabelled: As many further images, where the objective needs them.
+            unlabelled: (B, 3, H, W), further images, if the objective needs them.
         """
-        raise NotImplementedError(f"{type(self).__name__} has to define forward(images, labels, unlabelled)")
+        raise NotImplementedError(f"{type(self).__name__} must define forward(images, labels, unlabelled)")
 
     def after_step(self, iteration: int) -> None:
-        """Do what follows the optimizer step that made it `iteration` steps in all: nothing by default."""
+        """Hook after optimizer step number `iteration`, counted from 1; does nothing by default."""
 
     def own_parameters(self) -> Iterator[nn.Parameter]:
-        """Yield the parameters that are trained and are not the network's."""
+        """Yield the trained parameters that are not the network's."""
         return (
             parameter
             for name, parameter in self.named_parameters()
@@ -58,10 +58,10 @@ class Objective(nn.Module):
         )
 
     def own_state(self) -> dict[str, torch.Tensor]:
-        """Return what a checkpoint has to keep beside the network's weights."""
+        """Return what a checkpoint must hold besides the network's weights."""
         return {name: value for name, value in self.state_dict().items() if not name.startswith(NETWORK)}
 
     def load_own_state(self, state: dict[str, torch.Tensor]) -> None:
-        """Continue from what `own_state` returned."""
+        """Load what `own_state` returned."""
         network = {f"{NETWORK}{name}": value for name, value in self.network.state_dict().items()}
         self.load_state_dict({**network, **state})

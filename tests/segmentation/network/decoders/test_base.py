@@ -198,13 +198,13 @@ def test_a_config_json_imports_nothing(kind, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("decoder", "kwargs", "message"),
     [
-        ("linear", {"depth": 2}, "decoder_kwargs do not suit linear: .*unexpected keyword argument 'depth'"),
-        ("upernet", {"pool_scales": 3}, "decoder_kwargs do not suit upernet: 'int' object is not iterable"),
+        ("linear", {"depth": 2}, "decoder_kwargs do not fit linear: .*unexpected keyword argument 'depth'"),
+        ("upernet", {"pool_scales": 3}, "decoder_kwargs do not fit upernet: 'int' object is not iterable"),
         ("upernet", {"pool_scales": [0]}, "the pool_scales of upernet are at least 1"),
         ("deeplabv3plus", {"rates": [6, 0]}, "the rates of deeplabv3plus are dilations of at least 1"),
-        ("deeplabv3plus", {"low_channels": -3}, "decoder_kwargs do not suit deeplabv3plus: .*negative dimension"),
-        ("deeplabv3plus", {"aspp_dropout": 3}, "decoder_kwargs do not suit deeplabv3plus: dropout probability"),
-        ("deeplabv3plus", {"width": 8}, "decoder_kwargs do not suit deeplabv3plus: .*multiple values for .*'width'"),
+        ("deeplabv3plus", {"low_channels": -3}, "decoder_kwargs do not fit deeplabv3plus: .*negative dimension"),
+        ("deeplabv3plus", {"aspp_dropout": 3}, "decoder_kwargs do not fit deeplabv3plus: dropout probability"),
+        ("deeplabv3plus", {"width": 8}, "decoder_kwargs do not fit deeplabv3plus: .*multiple values for .*'width'"),
     ],
 )
 def test_wrong_decoder_kwargs_are_an_error_of_one_line(decoder, kwargs, message):

@@ -4,14 +4,14 @@ import sys
 
 import pytest
 
-# Prints whether the memory is kept, and the page faults of a tensor of 64 MiB that takes the place of others.
+# Prints whether the memory is kept, and the page faults of a tensor of 64 MiB that replaces earlier ones.
 PROGRAM = """
 import resource
 import ctypes
 if hasattr(ctypes.CDLL(None), "prctl"):
     ctypes.CDLL(None).prctl(41, 1, 0, 0, 0)  # PR_SET_THP_DISABLE: huge pages would be few faults either way
 import torch
-from fanet.cli.memory import keep_freed_memory
+from fanet.cli.allocator import keep_freed_memory
 kept = keep_freed_memory()
 for _ in range(4):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -31,14 +31,14 @@ def run(**variables: str) -> tuple[bool, int]:
     return kept == "True", int(faults)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="glibc is Linux's")
-def test_memory_goes_back_to_the_kernel():
+@pytest.mark.skipif(sys.platform != "linux", reason="needs glibc")
+def test_freed_memory_is_kept():
     kept, faults = run()
     assert kept and faults < FEW
 
 
 @pytest.mark.parametrize("variable", ["MALLOC_TOP_PAD_", "GLIBC_TUNABLES"])
-def test_the_settings_of_the_user_are_overruled(variable):
+def test_memory_settings_of_the_user_are_kept(variable):
     value = "glibc.malloc.top_pad=131072" if variable == "GLIBC_TUNABLES" else "131072"
     kept, faults = run(**{variable: value})
     assert not kept

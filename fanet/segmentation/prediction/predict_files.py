@@ -27,7 +27,7 @@ from fanet.threads import Background, read_ahead
 
 @dataclass(frozen=True)
 class Prediction:
-    """The files that belong together: the image or video, its class indices (8 bits, one channel), and both in one."""
+    """The files of one prediction: the image or video, its class indices (8 bits, one channel), and the overlay."""
 
     source: Path
     labels: Path
@@ -35,17 +35,17 @@ class Prediction:
 
 
 def is_video(path: Path) -> bool:
-    """Whether a file is taken for a video: told by its ending alone."""
+    """Return whether a file is a video, by its suffix alone."""
     return path.suffix.lower() in VIDEO_SUFFIXES
 
 
 def collect_inputs(inputs: Sequence[str | Path]) -> list[Path]:
-    """The image and video files that are meant by files, folders and glob patterns, in that order, each once.
+    """Return the image and video files named by files, folders and glob patterns, in that order, each once.
 
-    A folder stands for the images and videos directly in it (told by their suffix), a pattern for whatever it matches.
+    A folder stands for the images and videos directly in it (by their suffix), a pattern for every file it matches.
 
     Raises:
-        UserError: there is no such file, a folder or a pattern yields nothing, or there are videos but no PyAV.
+        UserError: A file is missing, a folder or a pattern has no files, or there are videos but no PyAV.
     """
     found: dict[Path, Path] = {}
     for entry in inputs:
@@ -61,21 +61,21 @@ def predict_files(
     paths: Sequence[str | Path],
     output: str | Path,
 ) -> list[Prediction]:
-    """Writes `NAME_labels.png` and `NAME_overlay.png` for every image `NAME.*`, `NAME_labels.mkv` (lossless) and
-    `NAME_overlay.mp4` for every video.
+    """Predict images and videos and write the results to a folder.
 
-    The next picture is read, and the last one drawn and written, while the network computes. A file that cannot be
-    read does not keep the others from being predicted. Nothing is written before the first picture has been read, and
-    every file is written whole or not at all.
+    An image `NAME.*` gives `NAME_labels.png` and `NAME_overlay.png`, a video `NAME_labels.mkv` (lossless) and
+    `NAME_overlay.mp4`. While the network computes, the next image is read and the previous result is drawn and
+    written. If a file cannot be read, the others are still predicted. Nothing is written before the first image has
+    been read, and every file is written completely or not at all.
 
     Args:
-        predictor: what gives the labels of an image.
-        paths: files, folders and glob patterns.
-        output: the folder for the results; made where missing.
+        predictor: Gives the labels of an image.
+        paths: Files, folders and glob patterns.
+        output: The folder for the results, created if missing.
 
     Raises:
-        UserError: an input is missing; two inputs, or an input and a result, would have the same name (known before
-            anything is predicted); or files were unreadable (raised at the end, naming each).
+        UserError: An input is missing; two inputs, or an input and a result, would have the same name (checked before
+            anything is predicted); or files could not be read (raised at the end, naming each).
     """
     planned = [_planned(source, Path(output)) for source in collect_inputs(paths)]
     _check_names(planned)
@@ -99,21 +99,20 @@ def predict_files(
 def _predict_images(
     predictor: Predictor, planned: Sequence[Prediction], output: str | Path, failures: list[str]
 ) -> list[Prediction]:
-    """Predicts images, and adds to `failures` what is wrong with those that cannot be read."""
+    """Predict images, and add to `failures` what is wrong with those that cannot be read."""
 
     def write(files: Prediction, image: np.ndarray, labels: np.ndarray) -> None:
         write_png(files.labels, labels)
         write_png(files.overlay, overlay(image, labels, predictor.classes))
 
     done = []
-    # `None` shows the bar on a terminal only
-    hidden = True if len(planned) <= 1 else None
+    hidden = True if len(planned) <= 1 else None  # None: only on a terminal
     with (
-        read_ahead(_read(planned)) as pictures,
+        read_ahead(_read(planned)) as images,
         Background() as writer,
         tqdm(desc="predict", unit="image", total=len(planned), disable=hidden) as bar,
     ):
-        for files, image in pictures:
+        for files, image in images:
             if isinstance(image, UserError):
                 failures.append(str(image))
             else:
@@ -134,31 +133,31 @@ def _read(planned: Sequence[Prediction]) -> Iterator[tuple[Prediction, np.ndarra
 
 
 def _predict_video(predictor: Predictor, files: Prediction, output: str | Path) -> None:
-    """Predicts one video, frame by frame.
+    """Predict one video, frame by frame.
 
     Raises:
-        UserError: it cannot be read, to its end; then neither result is written.
+        UserError: The video cannot be read to its end; then neither result is written.
     """
     with open_video(files.source) as clip, read_ahead(clip.frames()) as frames:
         first = next(frames, None)
         if first is None:
-            raise UserError(f"{files.source} holds no frames")
+            raise UserError(f"{files.source} has no frames: leave it out, or record it again")
         make_folder(output)
         size = (first.pixels.shape[0], first.pixels.shape[1])
 
-        def write(frame: Frame, labels: np.ndarray, maps: VideoWriter, pictures: VideoWriter) -> None:
-            maps.write(labels, frame.pts)
-            pictures.write(overlay(frame.pixels, labels, predictor.classes), frame.pts)
+        def write(frame: Frame, labels: np.ndarray, label_video: VideoWriter, overlay_video: VideoWriter) -> None:
+            label_video.write(labels, frame.pts)
+            overlay_video.write(overlay(frame.pixels, labels, predictor.classes), frame.pts)
 
         with (
-            write_labels_video(files.labels, clip, size) as maps,
-            write_overlay_video(files.overlay, clip, size) as pictures,
+            write_labels_video(files.labels, clip, size) as label_video,
+            write_overlay_video(files.overlay, clip, size) as overlay_video,
             Background() as writer,
             tqdm(desc=files.source.name, unit="frame", total=clip.count, disable=None) as bar,
         ):
             frame: Frame | None = first
             while frame is not None:
-                writer.submit(write, frame, predictor.labels(frame.pixels), maps, pictures)
+                writer.submit(write, frame, predictor.labels(frame.pixels), label_video, overlay_video)
                 bar.update()
                 frame = next(frames, None)
 
@@ -173,7 +172,7 @@ def _expanded(entry: str | Path) -> list[Path]:
             if file.suffix.lower() in suffixes and file.is_file() and not file.name.startswith(".")
         ]
         if not files:
-            raise UserError(f"the folder {path} holds no images or videos ({' '.join(suffixes)})")
+            raise UserError(f"the folder {path} has no images or videos ({' '.join(suffixes)})")
         return files
     if path.exists() or not glob.has_magic(str(entry)):
         if not path.exists():
@@ -186,12 +185,14 @@ def _expanded(entry: str | Path) -> list[Path]:
 
 
 def _planned(source: Path, output: Path) -> Prediction:
-    labels, drawn = (".mkv", ".mp4") if is_video(source) else (".png", ".png")
-    return Prediction(source, output / f"{source.stem}_labels{labels}", output / f"{source.stem}_overlay{drawn}")
+    of_labels, of_overlay = (".mkv", ".mp4") if is_video(source) else (".png", ".png")
+    return Prediction(
+        source, output / f"{source.stem}_labels{of_labels}", output / f"{source.stem}_overlay{of_overlay}"
+    )
 
 
 def _check_names(planned: Sequence[Prediction]) -> None:
-    """Refuses to overwrite a result of this run, or an input."""
+    """Refuse to overwrite a result of this run, or an input."""
     by_name: dict[Path, Path] = {}
     for files in planned:
         other = by_name.setdefault(files.labels, files.source)

@@ -1,4 +1,4 @@
-"""A data set held in memory, for those that are small and slow to read, or slow to draw."""
+"""A data set held in memory, for data that is small and slow to read or to draw."""
 
 import numpy as np
 
@@ -7,19 +7,19 @@ from fanet.segmentation.data.parallel import parallel_map
 
 
 class InMemory(SegmentationDataset):
-    """All samples of another data set, read once, at the start."""
+    """All samples of another data set, read once at the start."""
 
     def __init__(
         self, dataset: SegmentationDataset, title: str = "reading samples", workers: int | None = None
     ) -> None:
         """
         Args:
-            dataset: what to read; it can be pickled.
-            title: of the progress bar.
-            workers: processes that read; None takes one a core, and 1 reads in this one.
+            dataset: The data set to read; it must be picklable.
+            title: Title of the progress bar.
+            workers: Number of processes; by default one per core, and 1 reads in this process.
 
         Raises:
-            UserError: a sample cannot be read.
+            UserError: A sample cannot be read.
         """
         self.classes, self.names = dataset.classes, dataset.names
         self.missing_masks, self.missing_images = dataset.missing_masks, dataset.missing_images
