@@ -104,7 +104,7 @@ def test_a_supervised_run_keeps_no_state_of_its_own_and_gets_no_unlabelled_image
 
 
 def test_an_objective_without_forward_says_what_it_lacks():
-    with pytest.raises(NotImplementedError, match=r"Objective has to define forward\(images, labels, unlabelled\)"):
+    with pytest.raises(NotImplementedError, match=r"Objective must define forward\(images, labels, unlabelled\)"):
         Objective(torch.nn.Identity(), None)(torch.zeros(1), torch.zeros(1))
 
 
