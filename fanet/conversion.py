@@ -189,7 +189,7 @@ def _cfg(net: nn.Module) -> dict[str, Any]:
 def _trial(net: nn.Module) -> tuple[int, ...]:
     """Run one grey image and return the shape of the output."""
     weight = next(net.parameters())
-    in_chans = 3 if isinstance(net, SegmentationModel) else _stem_channels(net)
+    in_chans = net.in_chans if isinstance(net, SegmentationModel) else _stem_channels(net)
     output = net(torch.full((1, in_chans, TRIAL_SIZE, TRIAL_SIZE), 0.5, dtype=weight.dtype))
     if not output.isfinite().all():
         raise WeightsError("the weights are unusable: a trial run gave values that are not finite")

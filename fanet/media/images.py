@@ -16,7 +16,7 @@ from fanet.files import atomic_path
 from fanet.media.png import encode_png
 
 #: In a folder, files with these suffixes (in any case) are images.
-IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".npy", ".png", ".tif", ".tiff", ".webp")
 
 # White, as most viewers and browsers show behind transparent pixels.
 _BACKDROP = 255
@@ -45,11 +45,28 @@ def read_image(source: str | Path | bytes | Image.Image | np.ndarray, name: str 
     """
     if isinstance(source, np.ndarray):
         return _array_to_rgb(source)
+    with reading(source, name) as image:
+        return _image_to_rgb(image, _called(source, name))
+
+
+@contextmanager
+def reading(source: str | Path | bytes | Image.Image, name: str | None = None) -> Iterator[Image.Image]:
+    """Open an image for decoding within the block.
+
+    Raises:
+        UserError: As for `read_image`.
+    """
     if isinstance(source, Image.Image):
-        with _decoding(name or "the image"):
-            return _image_to_rgb(source, name or "the image")
-    with _opened(source, name) as (image, called):
-        return _image_to_rgb(image, called)
+        with _decoding(_called(source, name)):
+            yield source
+    else:
+        with _opened(source, name) as (image, _):
+            yield image
+
+
+def _called(source: str | Path | bytes | Image.Image, name: str | None) -> str:
+    """How errors name a source."""
+    return str(source) if isinstance(source, str | Path) else name or "the image"
 
 
 def read_orientation(source: str | Path | bytes, name: str | None = None) -> int:
@@ -225,14 +242,24 @@ def _sixteen_bit(values: np.ndarray, name: str) -> np.ndarray:
     return values.astype(np.uint16)
 
 
+def eight_bit(array: np.ndarray) -> np.ndarray:
+    """Convert uint16 values to uint8, by dividing by 257 and rounding; uint8 values stay.
+
+    Raises:
+        UserError: The values are of another type.
+    """
+    if array.dtype == np.uint16:
+        return ((array.astype(np.uint32) + _SIXTEEN_TO_EIGHT // 2) // _SIXTEEN_TO_EIGHT).astype(np.uint8)
+    if array.dtype != np.uint8:
+        raise UserError(f"an image array must be uint8 or uint16, got {array.dtype}: scale it to 0..255 and convert it")
+    return array
+
+
 def _array_to_rgb(array: np.ndarray) -> np.ndarray:
     """(H, W), (H, W, 3) or (H, W, 4) of uint8 or uint16 -> (H, W, 3) uint8."""
-    if array.dtype not in (np.uint8, np.uint16):
-        raise UserError(f"an image array must be uint8 or uint16, got {array.dtype}: scale it to 0..255 and convert it")
     if array.size == 0 or not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))):
         raise UserError(f"an image array must be (H, W), (H, W, 3) or (H, W, 4) and not empty, got {array.shape}")
-    if array.dtype == np.uint16:
-        array = ((array.astype(np.uint32) + _SIXTEEN_TO_EIGHT // 2) // _SIXTEEN_TO_EIGHT).astype(np.uint8)
+    array = eight_bit(array)
     if array.ndim == 2:
         return np.repeat(array[..., None], 3, axis=2)
     if array.shape[2] == 4:

@@ -26,8 +26,8 @@ class Preprocessing:
     as in OpenCV.
     """
 
-    mean: tuple[float, float, float] = IMAGENET_DEFAULT_MEAN
-    std: tuple[float, float, float] = IMAGENET_DEFAULT_STD
+    mean: tuple[float, ...] = IMAGENET_DEFAULT_MEAN
+    std: tuple[float, ...] = IMAGENET_DEFAULT_STD
     fit: tuple[int, int] | None = None
     multiple: int = 1
 
@@ -78,7 +78,7 @@ class Preprocessing:
 
     def normalize(self, x: torch.Tensor) -> torch.Tensor:
         """(B, 3, H, W) of 0..255, any type -> the same shape, float32, contiguous, normalised"""
-        mean = torch.tensor(self.mean, device=x.device).view(3, 1, 1)
-        std = torch.tensor(self.std, device=x.device).view(3, 1, 1)
+        mean = torch.tensor(self.mean, device=x.device).view(-1, 1, 1)
+        std = torch.tensor(self.std, device=x.device).view(-1, 1, 1)
         # contiguous, as channels-last pixels of three values are too short for vector instructions
         return (x.contiguous().float() / 255).sub_(mean).div_(std)

@@ -62,6 +62,7 @@ class SegmentationDataset(torch.utils.data.Dataset, ABC):
     """
 
     classes: ClassScheme
+    channels: int = 3
     names: Sequence[str]
     missing_masks: Sequence[str] = ()
     missing_images: Sequence[str] = ()

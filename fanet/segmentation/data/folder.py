@@ -11,6 +11,7 @@ import yaml
 
 from fanet.classes import ClassScheme
 from fanet.errors import UserError
+from fanet.media.channels import read_channels
 from fanet.media.images import IMAGE_SUFFIXES, read_image, read_labels, read_orientation
 from fanet.segmentation.data.coco import CocoMasks
 from fanet.segmentation.data.dataset import (
@@ -24,7 +25,7 @@ from fanet.segmentation.data.dataset import (
 
 CONFIG = "dataset.yaml"
 MASK_KINDS = ("index", "colour", "coco")
-_KEYS = ("classes", "palette", "ignore_index", "ignore_colour", "mask_kind", "splits")
+_KEYS = ("channels", "classes", "palette", "ignore_index", "ignore_colour", "mask_kind", "splits")
 _NAME = "{name}"
 
 
@@ -60,6 +61,7 @@ class FolderDataset(SegmentationDataset, kind="folder"):
         config = _read_config(self.root / CONFIG)
         self.classes, self.kind = _classes(config, self.root / CONFIG), config.get("mask_kind", MASK_KINDS[0])
         self.ignore_colour = config.get("ignore_colour")
+        self.channels = config.get("channels", 3)
         require_split(split, list(config["splits"]), f"{self.root / CONFIG} has")
         paths = config["splits"][split]
         images = _images(self.root, paths["images"])
@@ -83,7 +85,7 @@ class FolderDataset(SegmentationDataset, kind="folder"):
         return list(_read_config(Path(root) / CONFIG)["splits"])
 
     def load_image(self, index: int) -> np.ndarray:
-        return read_image(self._pairs[index][1])
+        return read_channels(self._pairs[index][1], self.channels)
 
     def turned_image(self, index: int) -> str | None:
         file = self._pairs[index][1]
@@ -117,6 +119,8 @@ def _read_config(path: Path) -> dict[str, Any]:
     if kind not in MASK_KINDS:
         raise UserError(f"{path}: mask_kind is {kind!r}, but must be one of {', '.join(MASK_KINDS)}")
     config["splits"] = {str(split): paths for split, paths in config["splits"].items()}
+    if type(config.get("channels", 3)) is not int or config.get("channels", 3) < 1:
+        raise UserError(f"{path}: channels must be a whole number of at least 1, got {config['channels']!r}")
     needed = {"images", "annotations" if kind == "coco" else "masks"}
     for split, paths in config["splits"].items():
         if not isinstance(paths, dict) or set(paths) != needed or not all(isinstance(p, str) for p in paths.values()):

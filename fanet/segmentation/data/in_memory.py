@@ -21,7 +21,7 @@ class InMemory(SegmentationDataset):
         Raises:
             UserError: A sample cannot be read.
         """
-        self.classes, self.names = dataset.classes, dataset.names
+        self.classes, self.names, self.channels = dataset.classes, dataset.names, dataset.channels
         self.missing_masks, self.missing_images = dataset.missing_masks, dataset.missing_images
         with parallel_map(dataset.__getitem__, len(dataset), title, "sample", workers) as samples:
             self.samples: list[Sample] = list(samples)

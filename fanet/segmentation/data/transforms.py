@@ -92,8 +92,8 @@ class TrainTransform:
     flip: float = 0.5
     turns: bool = False
     photometric: bool = True
-    mean: tuple[float, float, float] = IMAGENET_DEFAULT_MEAN
-    std: tuple[float, float, float] = IMAGENET_DEFAULT_STD
+    mean: tuple[float, ...] = IMAGENET_DEFAULT_MEAN
+    std: tuple[float, ...] = IMAGENET_DEFAULT_STD
     ignore_index: int = 255
 
     def __call__(self, sample: Sample, rng: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
@@ -213,9 +213,10 @@ class Distortion:
             x = _whole(x + self.brightness)
         if self.contrast is not None and self.contrast_first:
             x = _whole(x * self.contrast)
-        if self.saturation is not None:
+        in_colour = len(x) == 3  # other channels have no saturation or hue
+        if self.saturation is not None and in_colour:
             x = _whole(_saturate(x, self.saturation))
-        if self.hue is not None:
+        if self.hue is not None and in_colour:
             x = _whole(255 * F.adjust_hue(x / 255, self.hue / HUES))
         if self.contrast is not None and not self.contrast_first:
             x = _whole(x * self.contrast)

@@ -1,6 +1,6 @@
 """Any timm backbone as a source of feature maps: build it for images of any size, and describe its maps."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -140,6 +140,16 @@ def _takes(twin: nn.Module, multiple: int, in_chans: int) -> bool:
 def in_chans(kwargs: Mapping[str, Any]) -> int:
     """Return the number of channels of the images that a backbone with these arguments takes."""
     return kwargs.get("in_chans", 3)
+
+
+def for_channels(values: Sequence[float], in_chans: int) -> tuple[float, ...]:
+    """Adapt the mean or standard deviation of RGB to images of other channels: one takes their mean, more repeat them.
+
+    timm does the same to the weights of a pretrained stem.
+    """
+    if in_chans == 1 and len(values) == 3:
+        return (sum(values) / 3,)
+    return tuple(values[index % len(values)] for index in range(in_chans))
 
 
 def feature_maps(backbone: nn.Module, x: torch.Tensor) -> list[torch.Tensor]:

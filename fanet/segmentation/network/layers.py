@@ -1,5 +1,7 @@
 """Layers that decoders share, under MMSegmentation's parameter names."""
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -10,12 +12,23 @@ class BatchNorm(nn.BatchNorm2d):
 
     One value has no variance, so `nn.BatchNorm2d` raises. Here it is normalised with the running statistics, as in
     evaluation, which stay unchanged; scale and shift are trained as usual.
+
+    It stays in float32 if the model becomes float16, as its statistics outgrow that type.
     """
 
+    def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> "BatchNorm":
+        def convert(tensor: torch.Tensor) -> torch.Tensor:
+            converted = fn(tensor)
+            return tensor.to(converted.device) if converted.dtype == torch.float16 else converted
+
+        return super()._apply(convert, recurse)
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if self.training and x.shape[0] * x.shape[2] * x.shape[3] == 1:
-            return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
-        return super().forward(x)
+        uses_batch = self.training and x.shape[0] * x.shape[2] * x.shape[3] > 1
+        if uses_batch and self.num_batches_tracked is not None:
+            self.num_batches_tracked.add_(1)
+        mean, variance, weight, bias = self.running_mean, self.running_var, self.weight, self.bias
+        return F.batch_norm(x, mean, variance, weight, bias, uses_batch, self.momentum or 0.0, self.eps)
 
 
 class ConvBnRelu(nn.Module):

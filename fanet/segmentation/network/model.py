@@ -101,7 +101,11 @@ class SegmentationModel(PretrainedModel):
             backbone_kwargs=backbone_kwargs,
         )
         self.classes = classes
-        self.preprocessing = preprocessing or Preprocessing(mean=tuple(cfg["mean"]), std=tuple(cfg["std"]))
+        self.in_chans = backbones.in_chans(backbone_kwargs)
+        self.preprocessing = preprocessing or Preprocessing(
+            mean=backbones.for_channels(cfg["mean"], self.in_chans),
+            std=backbones.for_channels(cfg["std"], self.in_chans),
+        )
         self.multiple = backbones.size_multiple(self.backbone, backbone, backbone_kwargs)
         channels = backbones.channels(self.backbone)
         if aux_channels and len(channels) < 2:
@@ -196,6 +200,7 @@ class SegmentationModel(PretrainedModel):
             overlap=overlap,
             scales=tuple(scales),
             flip=flip,
+            channels=self.in_chans,
         )
 
     def predict(

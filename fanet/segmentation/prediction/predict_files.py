@@ -10,8 +10,9 @@ from tqdm import tqdm
 
 from fanet.errors import UserError
 from fanet.files import make_folder
+from fanet.media.channels import read_channels, visible
 from fanet.media.drawing import overlay
-from fanet.media.images import IMAGE_SUFFIXES, read_image, write_png
+from fanet.media.images import IMAGE_SUFFIXES, write_png
 from fanet.media.video import (
     VIDEO_SUFFIXES,
     Frame,
@@ -103,12 +104,12 @@ def _predict_images(
 
     def write(files: Prediction, image: np.ndarray, labels: np.ndarray) -> None:
         write_png(files.labels, labels)
-        write_png(files.overlay, overlay(image, labels, predictor.classes))
+        write_png(files.overlay, overlay(visible(image), labels, predictor.classes))
 
     done = []
     hidden = True if len(planned) <= 1 else None  # None: only on a terminal
     with (
-        read_ahead(_read(planned)) as images,
+        read_ahead(_read(planned, predictor.channels)) as images,
         Background() as writer,
         tqdm(desc="predict", unit="image", total=len(planned), disable=hidden) as bar,
     ):
@@ -124,10 +125,10 @@ def _predict_images(
     return done
 
 
-def _read(planned: Sequence[Prediction]) -> Iterator[tuple[Prediction, np.ndarray | UserError]]:
+def _read(planned: Sequence[Prediction], channels: int) -> Iterator[tuple[Prediction, np.ndarray | UserError]]:
     for files in planned:
         try:
-            yield files, read_image(files.source)
+            yield files, read_channels(files.source, channels)
         except UserError as error:
             yield files, error
 

@@ -11,7 +11,7 @@ import torch
 
 from fanet.classes import ClassScheme
 from fanet.errors import UserError
-from fanet.media.images import read_image
+from fanet.media.channels import read_channels
 from fanet.segmentation.bilinear import resize
 from fanet.segmentation.prediction.windows import OVERLAP, check_window, label_map, logit_map
 from fanet.segmentation.preprocessing import Preprocessing
@@ -50,6 +50,7 @@ class Predictor:
     overlap: float = OVERLAP
     scales: tuple[float, ...] = (1.0,)
     flip: bool = False
+    channels: int = 3
 
     def __post_init__(self) -> None:
         if self.window is not None:
@@ -69,7 +70,7 @@ class Predictor:
         Raises:
             UserError: The image cannot be read, or the network takes no images of its size.
         """
-        pixels = read_image(image)
+        pixels = read_channels(image, self.channels)
         if self._count == 1:  # nothing to average, so it can go class by class, in little memory
             network, view = next(self._views(pixels))
             labels = label_map(network, view, _size(pixels), self.window, self.overlap)
@@ -83,7 +84,7 @@ class Predictor:
 
         Args and errors as for `labels`.
         """
-        return self._summed(read_image(image)).div_(self._count)[0].cpu().numpy()
+        return self._summed(read_channels(image, self.channels)).div_(self._count)[0].cpu().numpy()
 
     @property
     def _count(self) -> int:

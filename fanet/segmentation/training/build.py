@@ -74,6 +74,19 @@ def build_network(settings: Settings, classes: ClassScheme, device: torch.device
     return network
 
 
+def check_channels(network: SegmentationModel, dataset: SegmentationDataset) -> None:
+    """Refuse images with other channels than the network takes.
+
+    Raises:
+        UserError: The numbers differ.
+    """
+    if network.in_chans != dataset.channels:
+        raise UserError(
+            f"the network takes {network.in_chans} channels (in_chans in model.backbone_kwargs), the data set has "
+            f"{dataset.channels}: set `channels: {network.in_chans}` in its dataset.yaml, or change in_chans"
+        )
+
+
 def try_sizes(network: SegmentationModel, settings: Settings, validation: SegmentationDataset) -> None:
     """Run the network on a crop and a validation image if timm builds its backbone for one size: some take no others.
 

@@ -18,6 +18,7 @@ from fanet.segmentation.training.build import (
     build_network,
     build_objective,
     build_optimizer,
+    check_channels,
     open_data,
     open_unlabelled,
     try_sizes,
@@ -118,6 +119,7 @@ class Run:
         training, validation = open_data(settings)
         classes = training.classes
         network = build_network(settings, classes, accelerator.device, processes)
+        check_channels(network, training)
         ema = ModelEmaV3(network, decay=train.ema_decay, use_warmup=True)
         objective = build_objective(settings, network, classes)
         optimizer = build_optimizer(settings, objective)

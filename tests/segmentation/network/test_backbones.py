@@ -1,0 +1,76 @@
+"""What any timm backbone brings: sizes, channels, layers, a start on constant regions."""
+
+import numpy as np
+import pytest
+import torch
+from timm.optim import create_optimizer_v2
+from torch import nn
+
+from fanet.segmentation import SegmentationModel, UperNet
+
+NARROW = dict(head_channels=8, aux_channels=8)
+
+
+@pytest.mark.parametrize("backbone", ["hrnet_w18_small", "dla34", "test_convnext", "test_fanet"])
+@pytest.mark.parametrize("size", [(33, 70), (68, 121)])
+def test_odd_sizes_are_trained_on_and_predicted(backbone, size):
+    net = UperNet(backbone, num_classes=2, **NARROW)
+    main, auxiliary = net.train()(torch.randn(2, 3, *size))
+    assert main.shape == auxiliary.shape == (2, 2, *size)
+    assert net.predict(np.zeros((*size, 3), np.uint8)).shape == size
+
+
+def test_images_are_padded_only_for_backbones_that_need_it():
+    multiples = {name: UperNet(name, 2, **NARROW).multiple for name in ("hrnet_w18_small", "dla34", "test_fanet")}
+    assert multiples == {"hrnet_w18_small": 32, "dla34": 16, "test_fanet": 1}
+
+
+@pytest.mark.parametrize("in_chans", [1, 2, 4, 13])
+@pytest.mark.parametrize("backbone", ["test_fanet", "test_convnext"])
+def test_other_channels_are_predicted_saved_and_loaded(backbone, in_chans, tmp_path):
+    net = SegmentationModel(backbone, 3, decoder="linear", backbone_kwargs={"in_chans": in_chans}).eval()
+    image = np.random.default_rng(0).integers(256, size=(40, 56, in_chans), dtype=np.uint8)
+    net.save_pretrained(tmp_path)
+    again = SegmentationModel.from_pretrained(tmp_path)
+    assert len(again.preprocessing.mean) == len(again.preprocessing.std) == again.in_chans == in_chans
+    np.testing.assert_array_equal(again.predict(image), net.predict(image))
+
+
+def test_pretrained_stem_is_adapted_as_timm_does(tmp_path):
+    import timm
+    from safetensors.torch import save_file
+
+    source = timm.create_model("test_fanet")
+    save_file(source.state_dict(), tmp_path / "backbone.safetensors")
+    weights = tmp_path / "backbone.safetensors"
+    net = UperNet("test_fanet", 2, backbone_weights=weights, backbone_kwargs={"in_chans": 1}, **NARROW)
+    torch.testing.assert_close(net.backbone.model.stem.weight, source.stem.weight.sum(1, keepdim=True))
+
+
+@pytest.mark.parametrize("backbone", ["test_fanet", "test_convnext", "test_resnet", "test_efficientnet", "test_vit"])
+def test_layers_of_the_backbone_learn_at_rates_of_their_own(backbone):
+    net = UperNet(backbone, 2, **NARROW)
+    groups = create_optimizer_v2(net, opt="adamw", lr=1e-3, layer_decay=0.5).param_groups
+    scale = {id(parameter): group["lr_scale"] for group in groups for parameter in group["params"]}
+    scales = {name: scale[id(parameter)] for name, parameter in net.named_parameters()}
+    assert all(value == 1 for name, value in scales.items() if not name.startswith("backbone."))
+    of_backbone = [value for name, value in scales.items() if name.startswith("backbone.")]
+    assert max(of_backbone) < 1 and len(set(of_backbone)) > 2
+    assert min(of_backbone) == next(iter(of_backbone)), "the stem is slowest"
+
+
+@pytest.mark.parametrize("backbone", ["test_convnext", "focalnet_tiny_lrf", "test_fanet", "test_resnet"])
+def test_first_gradient_on_half_empty_images_is_like_that_on_noise(backbone):
+    torch.manual_seed(0)
+    net = SegmentationModel(backbone, 3, decoder="linear").train()
+
+    def gradient(x: torch.Tensor) -> float:
+        net.zero_grad()
+        torch.manual_seed(1)
+        nn.functional.cross_entropy(net(x)[0], torch.randint(3, (2, 64, 64))).backward()
+        return float(torch.stack([p.grad.norm() for p in net.parameters() if p.grad is not None]).norm())
+
+    noise = torch.randn(2, 3, 64, 64)
+    half = noise.clone()
+    half[..., 32:] = 0
+    assert gradient(half) < 3 * gradient(noise)
