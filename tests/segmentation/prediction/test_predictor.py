@@ -191,6 +191,6 @@ def test_modes_are_restored_after_an_error():
 @pytest.mark.parametrize("scales", [(), (0.0,), (-1.0,), (1.0, 9.0), (0.1,), (float("nan"),), (float("inf"),)])
 def test_scales_out_of_range_are_an_error_of_one_line(net, scales):
     for method in (net.predict, net.predict_probabilities):
-        with pytest.raises(UserError, match=r"^scales must be one number or more, each in 0.125..8, got \(") as caught:
+        with pytest.raises(UserError, match=r"^scales must be one or more numbers in 0.125..8, got \(") as caught:
             method(random_image((32, 32)), scales=scales)
         assert "\n" not in str(caught.value)

@@ -99,5 +99,5 @@ def test_an_older_run_is_resumed_and_ends_bit_for_bit_like_an_undisturbed_one(tm
 def test_an_older_run_cannot_be_resumed_with_another_decoder(tmp_path, finished):
     checkpoint = state(finished[0])
     torch.save(checkpoint | {"recipe": older(checkpoint["recipe"])}, tmp_path / "last.pt")
-    with pytest.raises(UserError, match="model.decoder was 'upernet' and is 'linear' now"):
+    with pytest.raises(UserError, match="model.decoder was 'upernet' and is now 'linear'"):
         train(tiny_recipe("model.decoder=linear"), tmp_path, resume=True)

@@ -160,7 +160,7 @@ def test_only_decoders_can_be_registered():
 
 @pytest.mark.parametrize("name", ["slim", "Linear", "", None, 3, ["linear"]])
 def test_an_unknown_decoder_is_an_error_of_one_line_that_says_how_to_import_it(name):
-    with pytest.raises(UserError, match="there is no decoder .*--import FILE; registered are deeplabv3plus") as caught:
+    with pytest.raises(UserError, match="there is no decoder .*--import FILE; registered: deeplabv3plus") as caught:
         SegmentationModel("test_resnet", 2, decoder=name)
     assert "\n" not in str(caught.value)
 
@@ -219,5 +219,5 @@ def test_a_decoder_without_embed_says_what_it_lacks():
         def __init__(self, channels, reductions, width):
             super().__init__(width)
 
-    with pytest.raises(NotImplementedError, match=r"Bare has to define embed\(features\)"):
+    with pytest.raises(NotImplementedError, match=r"Bare must define embed\(features\)"):
         SegmentationModel("test_resnet", 2, "bare")(torch.zeros(1, 3, 64, 64))
