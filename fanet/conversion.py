@@ -19,6 +19,7 @@ from fanet.errors import UserError, one_line
 from fanet.files import make_folder
 from fanet.segmentation import SegmentationModel
 from fanet.segmentation.network.checkpoints import is_segmentation, segmentation_names
+from fanet.segmentation.network.half import scale_for_half
 from fanet.segmentation.network.saving import HUB_ID
 from fanet.weights.failures import WeightsError
 from fanet.weights.hub import Repository
@@ -72,7 +73,7 @@ class Report:
         return "\n".join([*table, summary])
 
 
-def convert(source: str | PathLike[str], target: str | PathLike[str]) -> Report:
+def convert(source: str | PathLike[str], target: str | PathLike[str], float16: bool = False) -> Report:
     """Convert weights in any layout to a folder with `model.safetensors` and `config.json`.
 
     A backbone becomes what timm loads by `local-dir:` and, once pushed, by `hf-hub:`; a segmentation model becomes what
@@ -81,6 +82,7 @@ def convert(source: str | PathLike[str], target: str | PathLike[str]) -> Report:
     Args:
         source: A checkpoint file, a folder that holds one, or a Hub id `ORG/NAME`.
         target: The folder to create; it may exist if it is empty.
+        float16: Scale the decoder of a segmentation model so that it fits float16; see `scale_for_half`.
 
     Returns:
         The old and new name of every tensor; `str()` of it is a table.
@@ -93,6 +95,8 @@ def convert(source: str | PathLike[str], target: str | PathLike[str]) -> Report:
     path, checkpoint = _open(source)
     segmentation = is_segmentation(unwrap(checkpoint))
     net = SegmentationModel.from_pretrained(path) if segmentation else _backbone(path, checkpoint)
+    if float16:
+        scale_for_half(net)
     rows = _rows(checkpoint, net)
     output = _trial(net)
     _write(net, folder)

@@ -24,6 +24,7 @@ def publish(
     dataset: str | None = None,
     license: str | None = None,
     token: str | bool | None = None,
+    float16: bool = False,
 ) -> tuple[Report, str | None]:
     """Convert weights, write a model card, and push both to the Hub, where an existing card is kept.
 
@@ -35,6 +36,7 @@ def publish(
         dataset: What the model was trained on, for the card.
         license: The weights' licence, for the card, as the Hub spells it: "apache-2.0".
         token: A token with write access; the stored one by default.
+        float16: As for `convert`.
 
     Returns:
         The report of the conversion, and the URL of the commit on the Hub, if any.
@@ -42,7 +44,7 @@ def publish(
     Raises:
         UserError: The source cannot be used, the target is not empty, or the Hub refuses.
     """
-    report = convert(source, target)
+    report = convert(source, target, float16)
     if report.kind != "backbone":
         if repo_id is None:
             return report, None

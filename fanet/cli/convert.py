@@ -26,6 +26,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--private", action="store_true", help="create the repository as private")
     parser.add_argument("--dataset", metavar="NAME", help="what the model was trained on, for its card")
     parser.add_argument("--license", metavar="ID", help="licence of the weights, for its card, e.g. apache-2.0")
+    parser.add_argument(
+        "--float16", action="store_true", help="scale a segmentation model's decoder so that it fits float16"
+    )
     add_import_argument(parser)
     parser.set_defaults(run=run)
 
@@ -34,7 +37,9 @@ def run(args: argparse.Namespace) -> int:
     """Convert, push if asked to, and print the report."""
     from fanet.publishing import publish
 
-    report, commit = publish(args.source, args.target, args.push, args.private, args.dataset, args.license)
+    report, commit = publish(
+        args.source, args.target, args.push, args.private, args.dataset, args.license, float16=args.float16
+    )
     print(report)
     if commit is not None:
         print(f"pushed: {commit}")

@@ -1,5 +1,6 @@
 """The folder of a training run: what is in it, and how it is written."""
 
+import copy
 import csv
 import pickle
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,7 @@ from fanet.errors import UserError, needs_extra
 from fanet.files import UNFINISHED, atomic_path, make_folder
 from fanet.recipes import flatten
 from fanet.segmentation.network.checkpoints import is_run_checkpoint
+from fanet.segmentation.network.half import scale_for_half
 from fanet.segmentation.network.model import SegmentationModel
 from fanet.segmentation.network.saving import BEST, FINAL
 from fanet.segmentation.training.settings import OPTIONAL_KEYS
@@ -105,6 +107,8 @@ class RunFolder:
 
     def save_model(self, model: SegmentationModel, name: str) -> None:
         """Write a model: `best` or `final`."""
+        model = copy.deepcopy(model)
+        scale_for_half(model)
         model.save_pretrained(self.path / name)
 
     def log(self, rows: Sequence[Mapping[str, float]]) -> None:
