@@ -82,13 +82,15 @@ def try_sizes(network: SegmentationModel, settings: Settings, validation: Segmen
     Raises:
         UserError: The backbone takes no images of that size.
     """
-    shown = network.preprocessing.resized(validation[0].image)
+    sizes = [tuple(settings.augmentation.crop)]
+    with suppress(UserError):  # an image that cannot be read is the evaluation's affair
+        sizes.append(tuple(network.preprocessing.resized(validation.load_image(0)).shape[-2:]))
     twin = copy.deepcopy(network.backbone).to("meta").eval()  # nothing is computed there
     with torch.no_grad(), naming_refused_sizes(settings.model.backbone, network.multiple):
-        for size in (settings.augmentation.crop, shown.shape[-2:]):
+        for size in sizes:
             height, width = (-(-side // network.multiple) * network.multiple for side in size)
             with suppress(NotImplementedError):  # an operation without a meta kernel
-                twin(torch.zeros(1, shown.shape[1], height, width, device="meta"))
+                twin(torch.zeros(1, network.in_chans, height, width, device="meta"))
 
 
 def build_objective(settings: Settings, network: SegmentationModel, classes: ClassScheme) -> Objective:
