@@ -86,11 +86,11 @@ def try_sizes(network: SegmentationModel, settings: Settings, validation: Segmen
     with suppress(UserError):  # an image that cannot be read is the evaluation's affair
         sizes.append(tuple(network.preprocessing.resized(validation.load_image(0)).shape[-2:]))
     twin = copy.deepcopy(network.backbone).to("meta").eval()  # nothing is computed there
-    with torch.no_grad(), naming_refused_sizes(settings.model.backbone, network.multiple):
-        for size in sizes:
-            height, width = (-(-side // network.multiple) * network.multiple for side in size)
-            with suppress(NotImplementedError):  # an operation without a meta kernel
-                twin(torch.zeros(1, network.in_chans, height, width, device="meta"))
+    for size in sizes:
+        height, width = (-(-side // network.multiple) * network.multiple for side in size)
+        # suppressed are operations without a meta kernel, as they say nothing of real images
+        with torch.no_grad(), suppress(RuntimeError), naming_refused_sizes(settings.model.backbone, network.multiple):
+            twin(torch.zeros(1, network.in_chans, height, width, device="meta"))
 
 
 def build_objective(settings: Settings, network: SegmentationModel, classes: ClassScheme) -> Objective:
