@@ -5,7 +5,7 @@ Fiaz, Khan; ICIP 2024; https://arxiv.org/abs/2407.09379). What the paper leaves 
 sizes, order of concatenation) follows the authors' released model.
 
 Every map is NCHW. Layer norms run over channels through `F.layer_norm` on channels-last memory, and the convolutions
-behind them keep that memory format, so no map is ever copied between layouts.
+after them keep that memory format, so no map is ever copied between layouts.
 """
 
 from collections.abc import Callable
@@ -319,7 +319,7 @@ class FANetStage(nn.Module):
     ) -> None:
         super().__init__()
         self.grad_checkpointing = False
-        entry, inner = dilation  # of the convolution that enters the stage, and of everything behind it
+        entry, inner = dilation  # of the convolution that enters the stage, and of everything after it
         self.downsample: nn.Module = ToChannelsLast()
         if not is_first:
             self.downsample = nn.Conv2d(

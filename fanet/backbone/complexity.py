@@ -1,6 +1,6 @@
 """What a network costs, counted on the meta device: nothing is allocated or computed.
 
-A multiply-accumulate (MAC) is a multiplication and the addition behind it; 1 MAC = 2 FLOPs. Counted are convolutions,
+A multiply-accumulate (MAC) is a multiplication and the addition after it; 1 MAC = 2 FLOPs. Counted are convolutions,
 linear layers and matrix products. Norms, activations, sums, products of maps, pooling and resizing are not: they take a
 few operations a value, where a convolution takes hundreds or thousands.
 """
@@ -15,7 +15,7 @@ from timm.models import get_pretrained_cfg
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-ZOO_SIZES = (224, 512)  # sides of the square pictures in the table of variants
+ZOO_SIZES = (224, 512)  # sides of the square images in the table of variants
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Variant:
         depths: blocks in each stage.
         dims: channels of each stage.
         params: number of parameters, the classifier for 1000 classes included.
-        macs: multiply-accumulates for one picture of each size asked for.
+        macs: multiply-accumulates for one image of each size asked for.
         weights: the Hub repository of its weights, None where there are none.
     """
 
@@ -58,7 +58,7 @@ def count_macs(model: nn.Module, size: tuple[int, int]) -> int:
 
 
 def variants(sizes: Sequence[int] = ZOO_SIZES) -> list[Variant]:
-    """All registered variants but the one for tests, the largest first; `sizes` are the sides of square pictures."""
+    """All registered variants but the one for tests, the largest first; `sizes` are the sides of square images."""
     found = [_variant(name, sizes) for name in timm.list_models("fanet_*", module="fanet")]
     return sorted(found, key=lambda variant: variant.params, reverse=True)
 

@@ -206,13 +206,13 @@ class FANet(nn.Module):
         output_fmt: str = "NCHW",
         intermediates_only: bool = False,
     ) -> list[torch.Tensor] | tuple[torch.Tensor, list[torch.Tensor]]:
-        """The maps behind the stages, [1/4, 1/8, 1/16, 1/32] of the input, and the final map.
+        """Return the maps of the stages, [1/4, 1/8, 1/16, 1/32] of the input, and the final map.
 
         Args:
             x: (B, in_chans, H, W).
             indices: The stages wanted: the last n for an int, all for None.
-            norm: Accepted for timm's sake; FANet has no norm behind its stages.
-            stop_early: Leave out the stages behind the last one wanted.
+            norm: Accepted for timm's sake; FANet has no norm after its stages.
+            stop_early: Leave out the stages after the last one wanted.
             output_fmt: Only "NCHW".
             intermediates_only: Return the list alone.
 
@@ -240,7 +240,7 @@ class FANet(nn.Module):
     def prune_intermediate_layers(
         self, indices: int | list[int] = 1, prune_norm: bool = False, prune_head: bool = True
     ) -> list[int]:
-        """Remove the stages behind the last one of `indices`, and with them (or if `prune_head`) the head.
+        """Remove the stages after the last one of `indices`, and with them (or if `prune_head`) the head.
 
         `prune_norm` is accepted for timm's sake. Returns the indices that were kept, none of them negative.
         """

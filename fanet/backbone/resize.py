@@ -1,4 +1,4 @@
-"""Bilinear resizing that survives TorchScript behind AOTAutograd."""
+"""Bilinear resizing that survives TorchScript after AOTAutograd."""
 
 import torch
 import torch.nn.functional as F

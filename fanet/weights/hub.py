@@ -1,7 +1,7 @@
 """Repositories on the Hub: list, download, check, remember.
 
 One request lists a repository's files with their checksums; after that its commit is known, and what the cache holds of
-that commit is used without asking again. Whatever fails is told in one message (`failures.hub_failure`).
+that commit is used without asking again. Whatever fails is reported in one message (`failures.hub_failure`).
 """
 
 import hashlib
@@ -213,7 +213,7 @@ class Repository:
                 [(int(size), str(digest)) for size, digest in entry["files"].values()]
             return record
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            return {}  # as good as none: it is written anew
+            return {}  # as good as none: it is written again
 
     def _write_record(self, chosen: dict[str, str] | None = None) -> None:
         """Note the listing, and what was chosen from it."""

@@ -19,7 +19,7 @@ from fanet.weights.hub import Repository
 from fanet.weights.loading import load_checkpoint
 from fanet.weights.sources import Folder, find_checkpoint
 
-# timm asks the filter function for the tensors behind this: then the file need not be read before the network stands.
+# timm asks the filter function for the tensors: so the file is read after the network is built.
 _LATER = {"read by": "the filter function"}
 
 _WAYS_OUT = (
@@ -42,7 +42,7 @@ def build_pretrained(
     """Build a network through timm and fill it with the weights that its configuration names.
 
     Args:
-        build: timm's `build_model_with_cfg`, given all but what stands here.
+        build: timm's `build_model_with_cfg`, which gets all arguments but these.
         variant: Name of the model.
         pretrained_cfg: As timm passes it.
         pretrained_cfg_overlay: As timm passes it.
@@ -129,7 +129,7 @@ def _repository(cfg: PretrainedCfg, variant: str, cache_dir: str | Path | None) 
 
 
 def _download(url: str, cache_dir: str | Path | None) -> Path:
-    """The file behind an address, kept where timm keeps such files."""
+    """The file at an address, kept where timm keeps such files."""
     target = Path(cache_dir or Path(get_dir()) / "checkpoints") / url.rsplit("/", 1)[-1]
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)

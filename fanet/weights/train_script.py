@@ -20,7 +20,7 @@ TRAINING_ARGUMENTS = (
 
 
 def evaluation_cfg(checkpoint: Mapping[str, Any], variant: str) -> dict[str, Any]:
-    """Entries of timm's configuration that make pictures look as they did in the training's evaluations.
+    """Entries of timm's configuration that make images look as they did in the training's evaluations.
 
     Args:
         checkpoint: What a file held; one that train.py did not write gives nothing.

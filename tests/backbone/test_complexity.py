@@ -5,7 +5,7 @@ import fanet  # noqa: F401  registers the models
 from fanet.backbone.complexity import count_macs, count_parameters
 
 
-def test_a_convolution_is_counted_by_hand() -> None:
+def test_convolution_is_counted_as_by_hand() -> None:
     conv = nn.Conv2d(3, 8, 5, stride=4, padding=2, device="meta")
     assert count_parameters(conv) == 8 * 3 * 25 + 8
     assert count_macs(conv, (32, 48)) == 8 * 12 * 8 * 3 * 25

@@ -16,11 +16,11 @@ def count(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def test_the_paper_s_parameter_count_is_missed():
+def test_parameter_count_is_the_papers():
     assert count(timm.create_model("fanet_base", device="meta")) == 36_721_864
 
 
-def test_the_paper_s_gmacs_are_missed():
+def test_gmacs_are_the_papers():
     counter = FlopCountAnalysis(timm.create_model("fanet_base").eval(), torch.zeros(1, 3, 224, 224))
     counts = counter.unsupported_ops_warnings(False).uncalled_modules_warnings(False).by_operator()
     # fvcore also counts layer norm (0.04 G) and bilinear resizing, which multiply and accumulate nothing.
@@ -31,11 +31,11 @@ def test_the_paper_s_gmacs_are_missed():
     "name, low, high",
     [("fanet_large", 83.6, 92.4), ("fanet_small", 16, 20), ("fanet_nano", 3, 5), ("fanet_pico", 1, 1.5)],
 )
-def test_a_variant_leaves_its_size_class(name, low, high):
+def test_variant_keeps_its_size_class(name, low, high):
     assert low <= count(timm.create_model(name, device="meta")) / 1e6 <= high
 
 
-def test_the_authors_name_makes_another_network():
+def test_name_of_the_authors_makes_the_same_network():
     with pytest.warns(UserWarning, match="fanet_tiny"):
         model = timm.create_model("fanet_tiny", device="meta")
     assert {name: p.shape for name, p in model.named_parameters()} == {
@@ -44,37 +44,37 @@ def test_the_authors_name_makes_another_network():
 
 
 @pytest.mark.parametrize("scm, frm", ABLATIONS)
-def test_an_ablation_has_an_unused_parameter(scm, frm):
+def test_ablation_has_no_unused_parameter(scm, frm):
     model = FANet(scm=scm, frm=frm, **SMALL)
     model(torch.randn(2, 3, 64, 64)).sum().backward()
     assert not [name for name, parameter in model.named_parameters() if parameter.grad is None]
 
 
-def test_two_rows_of_the_ablation_table_have_the_same_size_but_for_low_and_high():
+def test_rows_of_the_ablation_table_differ_in_size_but_for_low_and_high():
     sizes = {(scm, frm): count(FANet(scm=scm, frm=frm, device="meta", **SMALL)) for scm, frm in ABLATIONS}
     assert sizes.pop((False, "low")) == sizes[False, "high"]
     assert len(set(sizes.values())) == len(sizes)
 
 
 @pytest.mark.parametrize("in_chans", [1, 4, 13])
-def test_another_number_of_input_channels_fails(in_chans):
+def test_other_numbers_of_input_channels_run(in_chans):
     model = timm.create_model("test_fanet", in_chans=in_chans, num_classes=7).eval()
     assert model(torch.randn(1, in_chans, 64, 64)).shape == (1, 7)
 
 
 @pytest.mark.parametrize("output_stride, sizes", [(8, [24, 12, 12, 12]), (16, [24, 12, 6, 6]), (32, [24, 12, 6, 3])])
-def test_output_stride_gives_maps_of_another_size(output_stride, sizes):
+def test_output_stride_sets_the_size_of_the_maps(output_stride, sizes):
     body = timm.create_model("test_fanet", features_only=True, output_stride=output_stride).eval()
     assert [feature.shape[-1] for feature in body(torch.randn(1, 3, 96, 96))] == sizes
 
 
 @pytest.mark.parametrize("dims", [(16, 32, 64, 128), (16, 16, 16, 16)])
-def test_output_stride_changes_the_parameters(dims):
+def test_output_stride_keeps_the_parameters(dims):
     names = [set(FANet(dims=dims, output_stride=stride, device="meta").state_dict()) for stride in (8, 16, 32)]
     assert names[0] == names[1] == names[2]
 
 
-def test_dilation_changes_what_a_constant_image_gives():
+def test_dilation_keeps_what_a_constant_image_gives():
     # Far from the borders a constant image looks the same at every stride, so the centre pixel must agree.
     plain = timm.create_model("test_fanet", features_only=True).eval()
     dilated = timm.create_model("test_fanet", features_only=True, output_stride=8).eval()
@@ -85,7 +85,7 @@ def test_dilation_changes_what_a_constant_image_gives():
     torch.testing.assert_close(a[..., 16, 16], b[..., 64, 64], rtol=1e-4, atol=1e-5)
 
 
-def test_stochastic_depth_does_not_rise_linearly_to_a_tenth():
+def test_stochastic_depth_rises_linearly_to_a_tenth():
     model = timm.create_model("fanet_base", device="meta")
     rates = [getattr(block.drop_path1, "drop_prob", 0.0) for stage in model.stages for block in stage.blocks]
     assert rates == pytest.approx([0.1 * i / 13 for i in range(14)])
@@ -111,24 +111,24 @@ def test_weights_start_as_published_but_for_the_bias_of_the_stem():
         (dict(frm="middle"), '"none" or None'),
     ],
 )
-def test_a_wrong_argument_is_accepted(arguments, message):
+def test_wrong_argument_is_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         FANet(**(SMALL | arguments))
 
 
-def test_an_unknown_argument_is_swallowed():
+def test_unknown_argument_is_refused():
     with pytest.raises(TypeError):
         timm.create_model("test_fanet", window_size=7)
 
 
-def test_compile_breaks_the_graph():
+def test_compile_makes_one_graph():
     model = timm.create_model("test_fanet", num_classes=3).eval()
     compiled = torch.compile(model, fullgraph=True, backend="eager")
     image = torch.randn(1, 3, 64, 80)
     torch.testing.assert_close(compiled(image), model(image))
 
 
-def test_export_computes_something_else_at_another_size():
+def test_export_computes_the_same_at_another_size():
     model = timm.create_model("test_fanet", num_classes=3).eval()
     sizes = {0: torch.export.Dim("batch"), 2: torch.export.Dim("height", min=65), 3: torch.export.Dim("width", min=65)}
     program = torch.export.export(model, (torch.randn(2, 3, 96, 96),), dynamic_shapes=(sizes,))
@@ -137,7 +137,7 @@ def test_export_computes_something_else_at_another_size():
 
 
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
-def test_maps_are_copied_between_memory_layouts(memory_format):
+def test_maps_are_not_copied_between_memory_layouts(memory_format):
     model = timm.create_model("test_fanet").eval().to(memory_format=memory_format)
     image = torch.randn(2, 3, 96, 96).contiguous(memory_format=memory_format)
     for feature in model.forward_intermediates(image, intermediates_only=True):

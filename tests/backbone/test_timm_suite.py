@@ -103,12 +103,12 @@ def run_family_tests(timm_tests: Path, folder: Path, selection: str, **environme
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_a_family_test_of_timm_fails_or_is_left_out(timm_tests, tmp_path, model):
+def test_every_family_test_of_timm_passes(timm_tests, tmp_path, model):
     selection = f"({model}- or {model}] or {model}.) and not pretrained"
     assert run_family_tests(timm_tests, tmp_path, selection) == Counter(FAMILY_TESTS)
 
 
-def test_a_test_of_timm_with_pretrained_weights_fails_or_is_left_out(timm_tests, tmp_path):
+def test_every_test_of_timm_with_pretrained_weights_passes(timm_tests, tmp_path):
     repository = tmp_path / "hub" / "mubashir04" / "fanet_zerowaste_segmentation"
     repository.mkdir(parents=True)
     save_file(timm.create_model("fanet_base").state_dict(), repository / "weights.safetensors")
@@ -120,11 +120,11 @@ def test_a_test_of_timm_with_pretrained_weights_fails_or_is_left_out(timm_tests,
 
 @pytest.mark.parametrize("name, arguments", [(name, arguments) for name, *arguments in FIXED_TESTS])
 @pytest.mark.filterwarnings("ignore")  # timm's tests do not promise to run without warnings
-def test_a_fixed_model_test_of_timm_fails(suite, name, arguments):
+def test_fixed_model_tests_of_timm_pass(suite, name, arguments):
     getattr(suite, name)("test_fanet", *arguments)
 
 
 @pytest.mark.parametrize("name, arguments", [(name, arguments) for name, *arguments in EXPORT_TESTS])
 @pytest.mark.filterwarnings("ignore")
-def test_an_export_test_of_timm_fails(input_suite, tmp_path, name, arguments):
+def test_export_tests_of_timm_pass(input_suite, tmp_path, name, arguments):
     getattr(input_suite, name)(tmp_path, "test_fanet", *arguments)

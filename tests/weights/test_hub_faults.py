@@ -92,7 +92,7 @@ def cases() -> list[Case]:
 
 
 @pytest.mark.parametrize("case", cases(), ids=lambda case: f"{case.what}, {case.load.__name__}")
-def test_a_fault_is_not_explained_or_lasts_beyond_its_end(case: Case, repos: Hub, cache: Path) -> None:
+def test_fault_is_explained_and_ends_with_its_cause(case: Case, repos: Hub, cache: Path) -> None:
     repos.faults = case.faults
     with pytest.raises(WeightsError, match=f"(?s){case.says}") as caught:
         case.load(cache)
@@ -115,15 +115,13 @@ def test_a_fault_is_not_explained_or_lasts_beyond_its_end(case: Case, repos: Hub
     ],
     ids=["listing fails once", "file fails once", "body ends early once", "foreign ETag"],
 )
-def test_a_passing_weakness_is_not_overcome(fault: Fault, load: Callable, repos: Hub, cache: Path) -> None:
+def test_passing_weakness_is_overcome(fault: Fault, load: Callable, repos: Hub, cache: Path) -> None:
     repos.faults = [replace(fault)]
     load(cache)
 
 
 @pytest.mark.parametrize("load", [by_name, segmentation])
-def test_a_server_that_is_gone_is_asked_more_than_once(
-    load: Callable, repos: Hub, cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_missing_server_is_asked_once(load: Callable, repos: Hub, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     repos.stop()
     ask, asked = HfApi.model_info, []
     monkeypatch.setattr(HfApi, "model_info", lambda *args, **more: asked.append(args) or ask(*args, **more))
@@ -133,7 +131,7 @@ def test_a_server_that_is_gone_is_asked_more_than_once(
 
 
 @pytest.mark.parametrize("load", [by_name, segmentation])
-def test_offline_mode_is_not_named(load: Callable, repos: Hub, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_offline_mode_is_named(load: Callable, repos: Hub, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as offline:
         offline.setattr(constants, "HF_HUB_OFFLINE", True)
         with pytest.raises(
@@ -144,7 +142,7 @@ def test_offline_mode_is_not_named(load: Callable, repos: Hub, cache: Path, monk
     load(cache)
 
 
-def test_local_files_only_makes_requests(repos: Hub, cache: Path) -> None:
+def test_local_files_only_makes_no_request(repos: Hub, cache: Path) -> None:
     with pytest.raises(WeightsError, match=r"not in the cache \(local_files_only is set\)"):
         UperNet.from_pretrained("me/segmentation", cache_dir=cache, local_files_only=True)
     assert not repos.requests
@@ -154,7 +152,7 @@ def test_local_files_only_makes_requests(repos: Hub, cache: Path) -> None:
     assert not repos.requests
 
 
-def test_an_unknown_revision_is_not_named(repos: Hub, cache: Path) -> None:
+def test_unknown_revision_is_named(repos: Hub, cache: Path) -> None:
     with pytest.raises(WeightsError, match="no such revision"):
         UperNet.from_pretrained("me/segmentation", revision="gone", cache_dir=cache)
     with pytest.raises(WeightsError, match="no such revision"):
@@ -166,7 +164,7 @@ def test_an_unknown_revision_is_not_named(repos: Hub, cache: Path) -> None:
     assert not repos.requests  # a commit never changes
 
 
-def test_a_cache_that_cannot_be_written_is_not_named(repos: Hub, tmp_path: Path) -> None:
+def test_cache_that_cannot_be_written_is_named(repos: Hub, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for load in (by_name, segmentation):
         with pytest.raises(WeightsError, match="cannot load .* from the Hub repository"):
@@ -175,7 +173,7 @@ def test_a_cache_that_cannot_be_written_is_not_named(repos: Hub, tmp_path: Path)
 
 
 @pytest.mark.parametrize("load", [by_hub_id, segmentation])
-def test_a_broken_file_in_the_repository_stays_in_the_cache(load: Callable, repos: Hub, cache: Path) -> None:
+def test_broken_file_of_the_repository_leaves_the_cache(load: Callable, repos: Hub, cache: Path) -> None:
     path = repos.root / REPOS[load] / "model.safetensors"
     good = path.read_bytes()
     for bad in (b"hello", good[:50], b""):
@@ -188,7 +186,7 @@ def test_a_broken_file_in_the_repository_stays_in_the_cache(load: Callable, repo
     load(cache)
 
 
-def test_a_file_that_rots_in_the_cache_is_used(repos: Hub, cache: Path) -> None:
+def test_damaged_file_in_the_cache_is_not_used(repos: Hub, cache: Path) -> None:
     for load in REPOS:
         cache = cache / "another"
         load(cache)
@@ -201,7 +199,7 @@ def test_a_file_that_rots_in_the_cache_is_used(repos: Hub, cache: Path) -> None:
         load(cache)
 
 
-def test_a_repository_without_weights_is_not_told_from_a_broken_one(repos: Hub, cache: Path) -> None:
+def test_repository_without_weights_differs_from_a_broken_one(repos: Hub, cache: Path) -> None:
     folder = repos.root / "me" / "words"
     folder.mkdir()
     (folder / "README.md").write_text("hello")
@@ -211,7 +209,7 @@ def test_a_repository_without_weights_is_not_told_from_a_broken_one(repos: Hub, 
         UperNet.from_pretrained("me/words", cache_dir=cache)
 
 
-def test_weights_of_another_network_are_taken(repos: Hub, cache: Path) -> None:
+def test_weights_of_another_network_are_refused(repos: Hub, cache: Path) -> None:
     (repos.root / "me" / "authors" / "model_best.pth.tar").unlink()  # the segmentation model is left
     with pytest.raises(WeightsError, match="iter_40000.pth: it is a segmentation model, not a classifier"):
         by_name(cache)
@@ -225,7 +223,7 @@ def test_weights_of_another_network_are_taken(repos: Hub, cache: Path) -> None:
         UperNet.from_pretrained("me/backbone", cache_dir=cache)
 
 
-def test_what_timm_says_of_a_configuration_has_changed(repos: Hub, cache: Path) -> None:
+def test_timm_says_of_a_configuration_what_the_docs_quote(repos: Hub, cache: Path) -> None:
     """timm reads config.json before it calls the model, so these are its words; docs/weights.md repeats them."""
     config = repos.root / "me" / "backbone" / "config.json"
     text = config.read_text()
@@ -243,12 +241,12 @@ def test_what_timm_says_of_a_configuration_has_changed(repos: Hub, cache: Path) 
         by_hub_id(cache)
 
 
-def test_a_model_without_weights_names_no_alternative() -> None:
+def test_model_without_weights_names_alternatives() -> None:
     with pytest.raises(RuntimeError, match=r"fanet_pico has no published weights.*fanet_base.*load_model"):
         timm.create_model("fanet_pico", pretrained=True)
 
 
-def test_a_configuration_can_make_a_model_fetch_or_read_other_weights(
+def test_configuration_cannot_make_a_model_fetch_or_read_other_weights(
     repos: Hub, cache: Path, converted: dict[str, Path]
 ) -> None:
     config = repos.root / "me" / "segmentation" / "config.json"
@@ -260,7 +258,7 @@ def test_a_configuration_can_make_a_model_fetch_or_read_other_weights(
 
 
 @pytest.mark.skipif(os.name == "nt", reason="the cache holds copies there instead of links")
-def test_weights_fetched_by_other_tools_are_not_checked(repos: Hub, cache: Path) -> None:
+def test_weights_fetched_by_other_tools_are_checked(repos: Hub, cache: Path) -> None:
     from huggingface_hub import hf_hub_download
 
     for name in ("config.json", "model.safetensors"):

@@ -37,7 +37,7 @@ def _checkpoint(path: Path, averaged: bool = False, **arguments: Any) -> Path:
     return path
 
 
-def test_pictures_are_prepared_as_in_the_trainings_evaluations(tmp_path: Path) -> None:
+def test_images_are_prepared_as_in_the_evaluations_of_the_training(tmp_path: Path) -> None:
     convert(_checkpoint(tmp_path / "last.pth.tar"), tmp_path / "model")
     model = timm.create_model(f"local-dir:{tmp_path / 'model'}", pretrained=True)
     config = timm.data.resolve_data_config({}, model=model)
@@ -96,7 +96,7 @@ def test_card_on_the_hub_is_not_overwritten(hub: Hub, tmp_path: Path) -> None:
     assert (hub.root / "me" / "fanet" / "README.md").read_text() == "by hand"
 
 
-def test_failed_push_is_told_and_the_folder_stays(hub: Hub, tmp_path: Path) -> None:
+def test_failed_push_is_reported_and_the_folder_stays(hub: Hub, tmp_path: Path) -> None:
     hub.faults = [Fault("/commit/", status=403)]
     with pytest.raises(WeightsError, match="cannot push to the Hub repository me/fanet"):
         publish(_checkpoint(tmp_path / "last.pth.tar"), tmp_path / "model", "me/fanet")
@@ -112,7 +112,7 @@ def test_card_claims_no_accuracy_that_was_not_measured(arguments: dict, tmp_path
     assert "81.25" not in card and "Top-1" not in card and "model-index" not in card
 
 
-def test_senseless_arguments_are_told(tmp_path: Path) -> None:
+def test_invalid_arguments_are_reported(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="arguments in the checkpoint make no sense"):
         convert(_checkpoint(tmp_path / "last.pth.tar", input_size="huge"), tmp_path / "model")
     assert not (tmp_path / "model").exists()

@@ -63,7 +63,7 @@ def assert_same(model: torch.nn.Module, expected: dict[str, torch.Tensor], but: 
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_an_entrance_takes_no_layout_but_its_own(
+def test_every_entrance_takes_every_layout(
     layouts: dict[str, Path], expected: dict, converted: dict[str, Path], repos: Hub, tmp_path: Path, layout: str
 ) -> None:
     path = layouts[layout]
@@ -79,7 +79,7 @@ def test_an_entrance_takes_no_layout_but_its_own(
 
 
 @pytest.mark.parametrize("where", ["file", "checkpoint_path", "local-dir", "hf-hub"])
-def test_the_backbone_of_a_segmentation_model_is_not_found(
+def test_backbone_of_a_segmentation_model_is_found(
     where: str, converted: dict[str, Path], repos: Hub, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     expected = backbone_state_dict(load_checkpoint(MMSEG))
@@ -98,7 +98,7 @@ def test_the_backbone_of_a_segmentation_model_is_not_found(
     assert "no classification head" in caplog.text
 
 
-def test_head_and_channels_are_not_adapted(expected: dict) -> None:
+def test_head_and_channels_are_adapted(expected: dict) -> None:
     overlay = dict(file=str(AUTHORS), num_classes=10)
     model = timm.create_model(
         "test_fanet", pretrained=True, pretrained_cfg_overlay=overlay, num_classes=3, in_chans=1, drop_rate=0.1
@@ -112,18 +112,18 @@ def test_head_and_channels_are_not_adapted(expected: dict) -> None:
     assert torch.equal(without.head.norm.weight, expected["head.norm.weight"])
 
 
-def test_a_model_shows_another_configuration_than_timm_gives_it(converted: dict[str, Path]) -> None:
+def test_model_shows_the_configuration_that_timm_gives_it(converted: dict[str, Path]) -> None:
     model = timm.create_model(f"local-dir:{converted['backbone']}", pretrained=True)
     plain = timm.create_model(f"local-dir:{converted['backbone']}")
     assert model.pretrained_cfg == plain.pretrained_cfg and model.default_cfg is model.pretrained_cfg
 
 
-def test_a_given_state_dict_is_ignored(expected: dict) -> None:
+def test_given_state_dict_is_loaded(expected: dict) -> None:
     overlay = dict(state_dict=load_checkpoint(AUTHORS), num_classes=10)
     assert_same(timm.create_model("test_fanet", pretrained=True, pretrained_cfg_overlay=overlay), expected)
 
 
-def test_an_address_is_not_downloaded_once(repos: Hub, tmp_path: Path, expected: dict) -> None:
+def test_file_of_an_address_is_downloaded_once(repos: Hub, tmp_path: Path, expected: dict) -> None:
     url = f"{repos.url}/me/authors/resolve/main/model_best.pth.tar"
     for _ in range(2):
         overlay = dict(url=url, num_classes=10)
@@ -134,7 +134,7 @@ def test_an_address_is_not_downloaded_once(repos: Hub, tmp_path: Path, expected:
     assert len(repos.requests) == 1
 
 
-def test_the_filter_changes_what_it_has_filtered(expected: dict) -> None:
+def test_filter_is_idempotent(expected: dict) -> None:
     model = timm.create_model("test_fanet", num_classes=10)
     once = checkpoint_filter_fn(load_checkpoint(AUTHORS), model)
     twice = checkpoint_filter_fn(once, model)
@@ -142,7 +142,7 @@ def test_the_filter_changes_what_it_has_filtered(expected: dict) -> None:
     assert all(once[name] is twice[name] for name in once)
 
 
-def test_taking_foreign_names_breaks_what_modules_can_do(expected: dict) -> None:
+def test_load_state_dict_does_what_modules_do(expected: dict) -> None:
     model = timm.create_model("test_fanet", num_classes=10).eval()
     for copied in (deepcopy(model), pickle.loads(pickle.dumps(model))):
         copied.load_state_dict(load_checkpoint(AUTHORS))
@@ -155,7 +155,7 @@ def test_taking_foreign_names_breaks_what_modules_can_do(expected: dict) -> None
     assert_same(scripted, expected)
 
 
-def test_the_choice_among_files_is_made_anew_every_time(repos: Hub, cache: Path, expected: dict) -> None:
+def test_choice_among_files_is_remembered(repos: Hub, cache: Path, expected: dict) -> None:
     overlay = dict(hf_hub_id="me/authors", num_classes=10)
     arguments = dict(pretrained=True, pretrained_cfg_overlay=overlay, cache_dir=cache)
     torch.save({"conv.weight": torch.ones(1)}, repos.root / "me" / "authors" / "best_head.pth")  # asked first: smaller
@@ -173,7 +173,7 @@ def test_the_choice_among_files_is_made_anew_every_time(repos: Hub, cache: Path,
     assert [path for method, path in repos.requests if method == "GET"][-1].endswith("any_name.safetensors")
 
 
-def test_a_warm_cache_does_not_replace_the_network(
+def test_warm_cache_replaces_the_network(
     repos: Hub, cache: Path, monkeypatch: pytest.MonkeyPatch, expected: dict
 ) -> None:
     overlay = dict(hf_hub_id="me/authors", num_classes=10)
@@ -193,7 +193,7 @@ def test_a_warm_cache_does_not_replace_the_network(
     load_all()
 
 
-def test_reloading_a_segmentation_model_fetches_the_backbone_again(repos: Hub, cache: Path, tmp_path: Path) -> None:
+def test_segmentation_model_reloads_without_fetching_its_backbone(repos: Hub, cache: Path, tmp_path: Path) -> None:
     net = UperNet("test_fanet", 5, head_channels=8, aux_channels=0, backbone_weights=AUTHORS)
     net.save_pretrained(tmp_path / "model")
     assert "pretrained" not in (tmp_path / "model" / "config.json").read_text()
@@ -203,7 +203,7 @@ def test_reloading_a_segmentation_model_fetches_the_backbone_again(repos: Hub, c
     assert all("me/segmentation" in path for _, path in repos.requests)
 
 
-def test_a_segmentation_checkpoint_is_described_wrongly(converted: dict[str, Path], tmp_path: Path) -> None:
+def test_segmentation_checkpoint_is_described(converted: dict[str, Path], tmp_path: Path) -> None:
     net = UperNet.from_pretrained(MMSEG)
     assert net.config["backbone"] == "test_fanet" and net.config["backbone_kwargs"] == {}
     assert net.config["head_channels"] == net.config["aux_channels"] == 32
@@ -234,7 +234,7 @@ def test_a_segmentation_checkpoint_is_described_wrongly(converted: dict[str, Pat
 
 
 @pytest.mark.parametrize("name", ["nowhere/at/all", "model.pth", "runs/best.pth", "/nowhere", "a b"])
-def test_a_path_that_does_not_exist_is_asked_of_the_hub(name: str, hub: Hub) -> None:
+def test_missing_path_is_refused_without_a_request(name: str, hub: Hub) -> None:
     with pytest.raises(UserError, match="no such folder or file.*Hub id"):
         UperNet.from_pretrained(name)
     assert not hub.requests
@@ -252,7 +252,7 @@ def test_a_path_that_does_not_exist_is_asked_of_the_hub(name: str, hub: Hub) -> 
         dict(scm=False, frm="high", in_chans=4),
     ],
 )
-def test_sizes_read_off_the_tensors_differ_from_those_they_were_made_with(arguments: dict) -> None:
+def test_sizes_follow_from_the_tensors(arguments: dict) -> None:
     tensors = timm.create_model("test_fanet", device="meta", **arguments).state_dict()
     name, found = find_variant(tensors)
     rebuilt = timm.create_model(name, device="meta", **found).state_dict()
@@ -260,7 +260,7 @@ def test_sizes_read_off_the_tensors_differ_from_those_they_were_made_with(argume
     assert (name == "test_fanet") == (not arguments)
 
 
-def test_other_tensors_pass_for_a_fanet(tmp_path: Path) -> None:
+def test_other_tensors_are_refused(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="not those of a FANet"):
         find_variant({"conv1.weight": torch.ones(1)})
     save_file({"conv1.weight": torch.ones(1)}, tmp_path / "model.safetensors")
@@ -270,7 +270,7 @@ def test_other_tensors_pass_for_a_fanet(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("source", [AUTHORS, AUTHORS_DDP])
-def test_a_conversion_loses_a_name_or_a_bit(source: Path, tmp_path: Path, expected: dict) -> None:
+def test_conversion_keeps_every_name_and_bit(source: Path, tmp_path: Path, expected: dict) -> None:
     report = convert(source, tmp_path / "new" / "target")
     assert sorted(path.name for path in (tmp_path / "new" / "target").iterdir()) == ["config.json", "model.safetensors"]
     assert report.kind == "backbone" and report.model == "test_fanet" and report.output == (1, 10)
@@ -283,7 +283,7 @@ def test_a_conversion_loses_a_name_or_a_bit(source: Path, tmp_path: Path, expect
     assert not [path for path in (tmp_path / "new").iterdir() if path.name.startswith(".")]
 
 
-def test_a_segmentation_model_with_another_backbone_is_not_converted(tmp_path: Path) -> None:
+def test_segmentation_model_with_another_backbone_is_converted(tmp_path: Path) -> None:
     UperNet("resnet10t", 3, head_channels=8, aux_channels=0).save_pretrained(tmp_path / "model")
     report = convert(tmp_path / "model", tmp_path / "target")
     assert report.model == "resnet10t" and all(row.old == row.new for row in report.rows)
@@ -291,7 +291,7 @@ def test_a_segmentation_model_with_another_backbone_is_not_converted(tmp_path: P
     assert first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
 
 
-def test_a_conversion_overwrites_or_leaves_half_a_folder(
+def test_conversion_overwrites_nothing_and_leaves_no_half_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     target = tmp_path / "target"
@@ -319,7 +319,7 @@ def test_a_conversion_overwrites_or_leaves_half_a_folder(
 
 
 @pytest.mark.parametrize("source", [AUTHORS, MMSEG])
-def test_the_way_over_the_hub_and_back_changes_a_bit(hub: Hub, source: Path, tmp_path: Path, cache: Path) -> None:
+def test_way_over_the_hub_and_back_keeps_every_bit(hub: Hub, source: Path, tmp_path: Path, cache: Path) -> None:
     first, second, third = (tmp_path / name for name in ("first", "second", "third"))
     convert(source, first)
     if source is AUTHORS:
@@ -341,7 +341,7 @@ def test_the_way_over_the_hub_and_back_changes_a_bit(hub: Hub, source: Path, tmp
         assert torch.equal(tensor, tensors[1][name]) and torch.equal(tensor, tensors[2][name])
 
 
-def test_a_repository_is_not_converted(repos: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_repository_is_converted(repos: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
     assert convert("me/backbone", tmp_path / "a").model == "test_fanet"
     assert convert("me/segmentation", tmp_path / "b").kind == "segmentation model"
@@ -349,7 +349,7 @@ def test_a_repository_is_not_converted(repos: Hub, tmp_path: Path, monkeypatch: 
         convert("me/nothing", tmp_path / "c")
 
 
-def test_the_card_leaves_out_results_or_licence(hub: Hub, converted: dict[str, Path], tmp_path: Path) -> None:
+def test_card_names_results_and_licence(hub: Hub, converted: dict[str, Path], tmp_path: Path) -> None:
     metrics = {
         "miou": 54.321,
         "pixel_accuracy": 91.4,
@@ -385,7 +385,7 @@ def test_the_card_leaves_out_results_or_licence(hub: Hub, converted: dict[str, P
 @pytest.mark.parametrize(
     "status, code, says", [(403, "", "refused"), (401, "", "log in"), (500, "", "status 500"), (409, "", "status 409")]
 )
-def test_a_failed_push_is_a_traceback(hub: Hub, converted: dict[str, Path], status: int, code: str, says: str) -> None:
+def test_failed_push_is_one_line(hub: Hub, converted: dict[str, Path], status: int, code: str, says: str) -> None:
     net = UperNet.from_pretrained(converted["segmentation"])
     hub.faults = [Fault("/commit/|/preupload/", status=status, code=code)]
     with pytest.raises(WeightsError, match=f"cannot push to the Hub repository me/model: .*{says}"):
@@ -394,6 +394,6 @@ def test_a_failed_push_is_a_traceback(hub: Hub, converted: dict[str, Path], stat
     net.push_to_hub("me/model")
 
 
-def test_models_claim_weights_that_nobody_has() -> None:
+def test_models_without_weights_claim_none() -> None:
     assert timm.list_pretrained("fanet*") == ["fanet_base.in1k"]
     assert timm.list_pretrained("test_fanet*") == []
