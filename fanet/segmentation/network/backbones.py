@@ -1,5 +1,6 @@
 """Any timm backbone as a source of feature maps: build it for images of any size, and describe its maps."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from fnmatch import fnmatchcase
@@ -27,6 +28,10 @@ _OF_FEATURES = ("out_indices", "feature_cls")
 
 # Words that tell errors about the size of an image from others.
 _OF_SIZES = ("size", "shape", "dimension", "height", "width")
+
+# What PyTorch says if a map has become smaller than a kernel or its padding. Other errors of a backbone that takes
+# images of any size are bugs.
+_TOO_SMALL = ("Kernel size can't be greater", "too small", "Padding size should be less")
 
 
 def kwargs_for_any_size(name: str, kwargs: Mapping[str, Any]) -> dict[str, Any]:
@@ -107,9 +112,10 @@ def reductions(backbone: nn.Module) -> list[int]:
 def size_multiple(backbone: nn.Module, name: str, kwargs: Mapping[str, Any]) -> int:
     """Return what the sides of an image must be multiples of for a backbone: 1 for those that take any size.
 
-    Networks that timm builds for one size need what their coarsest map divides, even if they take other sizes. Of the
-    rest, some add up maps that fit only if every halving is even (HRNet, DLA): a trial on the meta device, where
-    nothing is computed, shows it.
+    Networks that timm builds for one size need what their coarsest map divides, even if they take other sizes (LeViT's
+    does not divide its own size, which is taken nevertheless), and those with windows (MaxViT) a multiple of all
+    windows: their own size. Of the rest, some add up maps that fit only if every halving is even (HRNet, DLA). A trial
+    on the meta device, where nothing is computed, shows it.
 
     Args:
         backbone: As `create_backbone` built it.
@@ -118,11 +124,11 @@ def size_multiple(backbone: nn.Module, name: str, kwargs: Mapping[str, Any]) -> 
     """
     coarsest = max(reductions(backbone))
     cfg: Any = getattr(backbone, "pretrained_cfg", {})
-    if cfg.get("fixed_input_size"):
-        return coarsest
+    own = max(cfg["input_size"][1:])
+    first = math.gcd(coarsest, own) if cfg.get("fixed_input_size") else 1
     twin = create_backbone(name, {**kwargs, "device": "meta"}, False, None).eval()
-    candidates = (1, *(coarsest * factor for factor in (1, 2, 4)))
-    return next((multiple for multiple in candidates if _takes(twin, multiple, in_chans(kwargs))), 1)
+    candidates = (first, coarsest, 2 * coarsest, 4 * coarsest, own)
+    return next((multiple for multiple in candidates if _takes(twin, multiple, in_chans(kwargs))), first)
 
 
 def _takes(twin: nn.Module, multiple: int, in_chans: int) -> bool:
@@ -223,10 +229,27 @@ def naming_refused_sizes(name: str, multiple: int) -> Iterator[None]:
     try:
         yield
     except (AssertionError, RuntimeError) as error:  # timm asserts; Hiera and others fail in torch
-        about_size = any(word in str(error) for word in _OF_SIZES)
-        if not about_size or (multiple == 1 and isinstance(error, RuntimeError)):
+        words = _TOO_SMALL if multiple == 1 and isinstance(error, RuntimeError) else _OF_SIZES
+        if not any(word in str(error) for word in words):
             raise
-        raise UserError(f"{name} takes no images of this size: {one_line(error)}") from error
+        raise UserError(
+            f"{name} takes no images of this size: {one_line(error).rstrip('.')}{_own_size(name)}"
+        ) from error
+
+
+def _own_size(name: str) -> str:
+    """The size that a backbone is built for, and how it is built for others if it can be, as the end of a message."""
+    cfg: Any = timm.get_pretrained_cfg(name.split(".")[0])
+    if cfg is None or not cfg.fixed_input_size:
+        return ""
+    channels, height, width = cfg.input_size
+    size = [2 * height, width]  # some take squares only
+    try:
+        twin = _build(name, {"img_size": size, "features_only": True, "device": "meta"})
+        twin.eval()(torch.zeros(1, channels, *size, device="meta"))
+    except (TypeError, UserError, AssertionError, RuntimeError, NotImplementedError):
+        return f"; it is built for {height}x{width}"
+    return f"; it is built for {height}x{width}, with backbone_kwargs={{'img_size': [H, W]}} for others"
 
 
 def _build(name: str, options: Mapping[str, Any]) -> nn.Module:

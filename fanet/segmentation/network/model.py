@@ -148,6 +148,17 @@ class SegmentationModel(PretrainedModel):
         """(B, 3, H, W) -> the backbone's maps, NCHW, finest first"""
         return backbones.feature_maps(self.backbone, x)
 
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run `forward`, and name sizes that the backbone refuses; compilers do not trace the context manager.
+
+        Raises:
+            UserError: The backbone takes no images of this size.
+        """
+        if torch.compiler.is_compiling():
+            return super().__call__(*args, **kwargs)
+        with backbones.naming_refused_sizes(self.config["backbone"], self.multiple):
+            return super().__call__(*args, **kwargs)
+
     def forward(self, x: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor | None]:
         height, width = x.shape[-2:]
         if self.multiple > 1:

@@ -252,7 +252,8 @@ def _stored(net: nn.Module, dtype: torch.dtype | None) -> dict[str, Tensor]:
     if dtype is not None and not dtype.is_floating_point:
         raise UserError(f"dtype must be a floating-point type such as torch.float16, got {dtype}")
     parameters = {name for name, _ in net.named_parameters(remove_duplicate=False)}
-    tensors = {}
+    tensors: dict[str, Tensor] = {}
+    memory = set()
     for name, tensor in net.state_dict().items():
         if not tensor.isfinite().all():
             raise UserError(f"{name} has values that are not finite: not saved; use an earlier checkpoint")
@@ -262,7 +263,11 @@ def _stored(net: nn.Module, dtype: torch.dtype | None) -> dict[str, Tensor]:
                 raise UserError(
                     f"{name} has values too large for {dtype}: not saved; choose a dtype with a wider range"
                 )
-        tensors[name] = tensor.contiguous()
+        tensor = tensor.contiguous()
+        if tensor.untyped_storage().data_ptr() in memory:
+            tensor = tensor.clone()  # of layers that share parameters, as in CoaT: safetensors stores no shared memory
+        memory.add(tensor.untyped_storage().data_ptr())
+        tensors[name] = tensor
     return tensors
 
 

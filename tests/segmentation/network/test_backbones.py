@@ -6,6 +6,7 @@ import torch
 from timm.optim import create_optimizer_v2
 from torch import nn
 
+from fanet.errors import UserError
 from fanet.segmentation import SegmentationModel, UperNet
 
 NARROW = dict(head_channels=8, aux_channels=8)
@@ -74,3 +75,40 @@ def test_first_gradient_on_half_empty_images_is_like_that_on_noise(backbone):
     half = noise.clone()
     half[..., 32:] = 0
     assert gradient(half) < 3 * gradient(noise)
+
+
+@pytest.mark.parametrize("backbone", ["maxvit_pico_rw_256", "halonet_h1"])
+def test_networks_of_windows_take_images_of_any_size(backbone):
+    net = SegmentationModel(backbone, 2, decoder="linear")
+    assert net.multiple == 256
+    assert net.train()(torch.randn(2, 3, 40, 56))[0].shape == (2, 2, 40, 56)
+    assert net.predict(np.zeros((97, 131, 3), np.uint8)).shape == (97, 131)
+
+
+def test_own_size_is_taken_by_a_network_whose_stride_does_not_divide_it():
+    net = SegmentationModel("levit_128s", 2, decoder="linear")
+    assert net.multiple == 32
+    assert net.predict(np.zeros((224, 224, 3), np.uint8)).shape == (224, 224)
+
+
+@pytest.mark.parametrize(
+    ("backbone", "size", "message"),
+    [
+        ("levit_128s", 96, r"it is built for 224x224, with backbone_kwargs=.* for others$"),
+        ("efficientformer_l1", 96, "it is built for 224x224$"),
+        ("inception_v3", 64, "Kernel size can't be greater than actual input size"),
+    ],
+)
+def test_sizes_that_a_network_refuses_are_named_in_training_and_evaluation(backbone, size, message):
+    net = SegmentationModel(backbone, 2, decoder="linear")
+    for mode in (True, False):
+        with pytest.raises(UserError, match=f"^{backbone} takes no images of this size: .*{message}"):
+            net.train(mode)(torch.randn(2, 3, size, size))
+
+
+def test_network_with_shared_parameters_is_saved_and_loaded(tmp_path):
+    net = SegmentationModel("coat_tiny", 2, decoder="linear").eval()
+    net.save_pretrained(tmp_path)
+    again = SegmentationModel.from_pretrained(tmp_path)
+    image = np.random.default_rng(0).integers(256, size=(224, 224, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(again.predict(image), net.predict(image))
