@@ -56,6 +56,33 @@ def kwargs_for_any_size(name: str, kwargs: Mapping[str, Any]) -> dict[str, Any]:
     return dict(kwargs)
 
 
+def kwargs_for_last_maps(name: str, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Complete the arguments of a backbone whose last maps timm does not number from 0: vision transformers, DLA.
+
+    Raises:
+        UserError: The model has no feature maps.
+    """
+    last, numbered_from_0 = _last_maps(name, kwargs)
+    return dict(kwargs) if last == numbered_from_0 else {"out_indices": last} | dict(kwargs)
+
+
+def kwargs_of_file(name: str, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Complete the arguments in a config.json that was written when maps were always numbered from 0.
+
+    Raises:
+        UserError: The model has no feature maps.
+    """
+    last, numbered_from_0 = _last_maps(name, kwargs)
+    return dict(kwargs) if last == numbered_from_0 else {"out_indices": numbered_from_0} | dict(kwargs)
+
+
+def _last_maps(name: str, kwargs: Mapping[str, Any]) -> tuple[list[int], list[int]]:
+    """The indices of the last maps that timm offers by default, and of as many if they are numbered from 0."""
+    info: Any = _build(name, {**kwargs, "features_only": True, "device": "meta"}).feature_info
+    levels = len(info.channels())
+    return list(info.out_indices)[-LEVELS:], list(range(max(0, levels - LEVELS), levels))
+
+
 def create_backbone(name: str, kwargs: Mapping[str, Any], pretrained: bool, weights: str | Path | None) -> nn.Module:
     """Build a timm model for its last four feature maps, or for all if it has fewer.
 
@@ -71,8 +98,7 @@ def create_backbone(name: str, kwargs: Mapping[str, Any], pretrained: bool, weig
     overlay = {"pretrained_cfg_overlay": {"file": str(weights)}} if weights is not None else {}
     options = {"features_only": True, "pretrained": pretrained or weights is not None} | overlay | dict(kwargs)
     if "out_indices" not in options:
-        levels = len(channels(_build(name, {**kwargs, "features_only": True, "device": "meta"})))
-        options["out_indices"] = tuple(range(max(0, levels - LEVELS), levels))
+        options["out_indices"] = _last_maps(name, kwargs)[0]
     backbone = _build(name, options)
     if not options["pretrained"]:
         _start_on_constant_regions(backbone)
@@ -90,8 +116,12 @@ def _start_on_constant_regions(backbone: nn.Module) -> None:
     first = [cfg.get("first_conv")] if isinstance(cfg.get("first_conv"), str) else cfg.get("first_conv") or []
     wanted = {name.replace(".", "_") for name in first}
     for name, module in backbone.named_modules():
-        flat = name.removeprefix("model.").replace(".", "_")
-        if flat in wanted and isinstance(module, nn.Conv2d) and module.bias is not None and not module.bias.is_meta:
+        if (
+            _flat(name) in wanted
+            and isinstance(module, nn.Conv2d)
+            and module.bias is not None
+            and not module.bias.is_meta
+        ):
             if not module.bias.any():
                 bound = module.weight[0].numel() ** -0.5
                 nn.init.uniform_(module.bias, -bound, bound)
@@ -211,8 +241,12 @@ def _whole(name: str, kwargs: Mapping[str, Any]) -> nn.Module:
 
 def _flat_names(backbone: nn.Module) -> dict[str, str]:
     """The parameters' names in the whole model with `_` for every dot, as timm's feature maps replace some of them."""
-    names = [name for name, _ in backbone.named_parameters()]
-    return {name: name.removeprefix("model.").replace(".", "_") for name in names}
+    return {name: _flat(name) for name, _ in backbone.named_parameters()}
+
+
+def _flat(name: str) -> str:
+    """A name without the prefix of the modules that timm wraps around a whole model, with `_` for every dot."""
+    return name.removeprefix("model.").removeprefix("body.").replace(".", "_")
 
 
 @contextmanager

@@ -86,6 +86,7 @@ class SegmentationModel(PretrainedModel):
         build_decoder: Any = decoder_class(decoder)
         decoder_kwargs = dict(decoder_kwargs or {})
         backbone_kwargs = backbones.kwargs_for_any_size(backbone, backbone_kwargs or {})
+        backbone_kwargs = backbones.kwargs_for_last_maps(backbone, backbone_kwargs)
         self.backbone = backbones.create_backbone(backbone, backbone_kwargs, pretrained_backbone, backbone_weights)
         cfg: dict[str, Any] = getattr(self.backbone, "pretrained_cfg", {})
         if cfg["architecture"] != backbone.split(".")[0]:

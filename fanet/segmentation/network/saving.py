@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from fanet.classes import ClassScheme
 from fanet.errors import UserError, one_line
 from fanet.files import atomic_path, make_folder
+from fanet.segmentation.network.backbones import kwargs_of_file
 from fanet.segmentation.network.card import segmentation_card
 from fanet.segmentation.network.checkpoints import describe_checkpoint, is_run_checkpoint, segmentation_state_dict
 from fanet.segmentation.network.decoders import decoder_class
@@ -122,8 +123,10 @@ class PretrainedModel(nn.Module):
             KeyError, TypeError, ValueError: An entry is missing or invalid.
         """
         palette = tuple((red, green, blue) for red, green, blue in config["palette"])
+        arguments = cls.arguments(config)
+        backbone_kwargs = kwargs_of_file(arguments["backbone"], arguments["backbone_kwargs"] or {})
         return cls(
-            **cls.arguments(config),
+            **arguments | {"backbone_kwargs": backbone_kwargs},
             classes=ClassScheme(tuple(config["classes"]), palette, config["ignore_index"]),
             preprocessing=Preprocessing.from_dict(config["preprocessing"]),
         )
