@@ -7,9 +7,9 @@ A page includes a table by a pair of marks, between which the text is replaced:
     <!-- table: zoo -->
     <!-- end table -->
 
-Tables are `zoo`, `published`, `ablation`, `complexity`, `clutter`, `clutter_seeds`, `miniature`, and `throughput FILE`,
-where FILE is the name of a file in benchmarks/results/ without its suffix. `--check` writes nothing and fails if a page
-is out of date.
+Tables are `zoo`, `published`, `ablation`, `complexity`, `clutter`, `clutter_seeds`, `miniature`, `throughput FILE`,
+`families FILE` and `families_refused FILE`, where FILE is the name of a file in benchmarks/results/ without its suffix.
+`--check` writes nothing and fails if a page is out of date.
 """
 
 import argparse
@@ -32,6 +32,19 @@ MARKS = re.compile(r"(<!-- table: ([^>]+?) -->\n).*?(<!-- end table -->)", re.DO
 NONE = "—"
 
 CLUTTER_DIFFICULTIES = ("0.2", "0.5", "1")
+
+# Columns of families.py, and what they are in words
+FAMILY_STEPS = {
+    "build": "build",
+    "odd_size": "predict an image of 97×131",
+    "train": "train a step",
+    "save": "save",
+    "load": "load",
+    "predict": "predict the same labels",
+    "layer_decay": "layer-wise learning rates",
+    "no_weight_decay": "parameters without weight decay",
+}
+NOT_TRIED = "-"
 
 Rows = list[list[str]]
 
@@ -242,9 +255,41 @@ def miniature() -> Rows:
     return rows
 
 
+def families(stem: str) -> Rows:
+    """Count how often each step of families.py succeeds."""
+    results = ("ok", "refused", "failed", NOT_TRIED)
+    found = read(stem)
+    rows: Rows = [["step", "works", "refused", "fails", "not tried"]]
+    for step, title in FAMILY_STEPS.items():
+        rows.append([title, *(str(sum(row[step] == result for row in found)) for result in results)])
+    every = sum(all(row[step] == "ok" for step in FAMILY_STEPS) for row in found)
+    return [*rows, ["all of these", str(every), NONE, NONE, NONE]]
+
+
+def families_refused(stem: str) -> Rows:
+    """List the families of families.py for which a step does not succeed, with the reason."""
+    rows: Rows = [["family", "model", "what does not work"]]
+    for row in read(stem):
+        if any(row[step] != "ok" for step in FAMILY_STEPS):
+            model = NONE if row["model"] == NOT_TRIED else f"`{row['model']}`"
+            rows.append([f"`{row['family']}`", model, row["reason"].replace("|", "\\|")])
+    return rows
+
+
 TABLES: dict[str, Callable[..., Rows]] = {
     function.__name__: function
-    for function in (zoo, published, ablation, complexity, throughput, clutter, clutter_seeds, miniature)
+    for function in (
+        zoo,
+        published,
+        ablation,
+        complexity,
+        throughput,
+        clutter,
+        clutter_seeds,
+        miniature,
+        families,
+        families_refused,
+    )
 }
 
 

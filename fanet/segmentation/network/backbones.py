@@ -1,5 +1,6 @@
 """Any timm backbone as a source of feature maps: build it for images of any size, and describe its maps."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from fnmatch import fnmatchcase
@@ -28,6 +29,10 @@ _OF_FEATURES = ("out_indices", "feature_cls")
 # Words that tell errors about the size of an image from others.
 _OF_SIZES = ("size", "shape", "dimension", "height", "width")
 
+# What PyTorch says if a map has become smaller than a kernel or its padding. Other errors of a backbone that takes
+# images of any size are bugs.
+_TOO_SMALL = ("Kernel size can't be greater", "too small", "Padding size should be less")
+
 
 def kwargs_for_any_size(name: str, kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """Complete the arguments of a backbone that timm builds for one size, so that it takes images of any size.
@@ -51,6 +56,33 @@ def kwargs_for_any_size(name: str, kwargs: Mapping[str, Any]) -> dict[str, Any]:
     return dict(kwargs)
 
 
+def kwargs_for_last_maps(name: str, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Complete the arguments of a backbone whose last maps timm does not number from 0: vision transformers, DLA.
+
+    Raises:
+        UserError: The model has no feature maps.
+    """
+    last, numbered_from_0 = _last_maps(name, kwargs)
+    return dict(kwargs) if last == numbered_from_0 else {"out_indices": last} | dict(kwargs)
+
+
+def kwargs_of_file(name: str, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Complete the arguments in a config.json that was written when maps were always numbered from 0.
+
+    Raises:
+        UserError: The model has no feature maps.
+    """
+    last, numbered_from_0 = _last_maps(name, kwargs)
+    return dict(kwargs) if last == numbered_from_0 else {"out_indices": numbered_from_0} | dict(kwargs)
+
+
+def _last_maps(name: str, kwargs: Mapping[str, Any]) -> tuple[list[int], list[int]]:
+    """The indices of the last maps that timm offers by default, and of as many if they are numbered from 0."""
+    info: Any = _build(name, {**kwargs, "features_only": True, "device": "meta"}).feature_info
+    levels = len(info.channels())
+    return list(info.out_indices)[-LEVELS:], list(range(max(0, levels - LEVELS), levels))
+
+
 def create_backbone(name: str, kwargs: Mapping[str, Any], pretrained: bool, weights: str | Path | None) -> nn.Module:
     """Build a timm model for its last four feature maps, or for all if it has fewer.
 
@@ -66,8 +98,7 @@ def create_backbone(name: str, kwargs: Mapping[str, Any], pretrained: bool, weig
     overlay = {"pretrained_cfg_overlay": {"file": str(weights)}} if weights is not None else {}
     options = {"features_only": True, "pretrained": pretrained or weights is not None} | overlay | dict(kwargs)
     if "out_indices" not in options:
-        levels = len(channels(_build(name, {**kwargs, "features_only": True, "device": "meta"})))
-        options["out_indices"] = tuple(range(max(0, levels - LEVELS), levels))
+        options["out_indices"] = _last_maps(name, kwargs)[0]
     backbone = _build(name, options)
     if not options["pretrained"]:
         _start_on_constant_regions(backbone)
@@ -85,8 +116,12 @@ def _start_on_constant_regions(backbone: nn.Module) -> None:
     first = [cfg.get("first_conv")] if isinstance(cfg.get("first_conv"), str) else cfg.get("first_conv") or []
     wanted = {name.replace(".", "_") for name in first}
     for name, module in backbone.named_modules():
-        flat = name.removeprefix("model.").replace(".", "_")
-        if flat in wanted and isinstance(module, nn.Conv2d) and module.bias is not None and not module.bias.is_meta:
+        if (
+            _flat(name) in wanted
+            and isinstance(module, nn.Conv2d)
+            and module.bias is not None
+            and not module.bias.is_meta
+        ):
             if not module.bias.any():
                 bound = module.weight[0].numel() ** -0.5
                 nn.init.uniform_(module.bias, -bound, bound)
@@ -107,9 +142,10 @@ def reductions(backbone: nn.Module) -> list[int]:
 def size_multiple(backbone: nn.Module, name: str, kwargs: Mapping[str, Any]) -> int:
     """Return what the sides of an image must be multiples of for a backbone: 1 for those that take any size.
 
-    Networks that timm builds for one size need what their coarsest map divides, even if they take other sizes. Of the
-    rest, some add up maps that fit only if every halving is even (HRNet, DLA): a trial on the meta device, where
-    nothing is computed, shows it.
+    Networks that timm builds for one size need what their coarsest map divides, even if they take other sizes (LeViT's
+    does not divide its own size, which is taken nevertheless), and those with windows (MaxViT) a multiple of all
+    windows: their own size. Of the rest, some add up maps that fit only if every halving is even (HRNet, DLA). A trial
+    on the meta device, where nothing is computed, shows it.
 
     Args:
         backbone: As `create_backbone` built it.
@@ -118,11 +154,11 @@ def size_multiple(backbone: nn.Module, name: str, kwargs: Mapping[str, Any]) -> 
     """
     coarsest = max(reductions(backbone))
     cfg: Any = getattr(backbone, "pretrained_cfg", {})
-    if cfg.get("fixed_input_size"):
-        return coarsest
+    own = max(cfg["input_size"][1:])
+    first = math.gcd(coarsest, own) if cfg.get("fixed_input_size") else 1
     twin = create_backbone(name, {**kwargs, "device": "meta"}, False, None).eval()
-    candidates = (1, *(coarsest * factor for factor in (1, 2, 4)))
-    return next((multiple for multiple in candidates if _takes(twin, multiple, in_chans(kwargs))), 1)
+    candidates = (first, coarsest, 2 * coarsest, 4 * coarsest, own)
+    return next((multiple for multiple in candidates if _takes(twin, multiple, in_chans(kwargs))), first)
 
 
 def _takes(twin: nn.Module, multiple: int, in_chans: int) -> bool:
@@ -205,8 +241,12 @@ def _whole(name: str, kwargs: Mapping[str, Any]) -> nn.Module:
 
 def _flat_names(backbone: nn.Module) -> dict[str, str]:
     """The parameters' names in the whole model with `_` for every dot, as timm's feature maps replace some of them."""
-    names = [name for name, _ in backbone.named_parameters()]
-    return {name: name.removeprefix("model.").replace(".", "_") for name in names}
+    return {name: _flat(name) for name, _ in backbone.named_parameters()}
+
+
+def _flat(name: str) -> str:
+    """A name without the prefix of the modules that timm wraps around a whole model, with `_` for every dot."""
+    return name.removeprefix("model.").removeprefix("body.").replace(".", "_")
 
 
 @contextmanager
@@ -223,10 +263,27 @@ def naming_refused_sizes(name: str, multiple: int) -> Iterator[None]:
     try:
         yield
     except (AssertionError, RuntimeError) as error:  # timm asserts; Hiera and others fail in torch
-        about_size = any(word in str(error) for word in _OF_SIZES)
-        if not about_size or (multiple == 1 and isinstance(error, RuntimeError)):
+        words = _TOO_SMALL if multiple == 1 and isinstance(error, RuntimeError) else _OF_SIZES
+        if not any(word in str(error) for word in words):
             raise
-        raise UserError(f"{name} takes no images of this size: {one_line(error)}") from error
+        raise UserError(
+            f"{name} takes no images of this size: {one_line(error).rstrip('.')}{_own_size(name)}"
+        ) from error
+
+
+def _own_size(name: str) -> str:
+    """The size that a backbone is built for, and how it is built for others if it can be, as the end of a message."""
+    cfg: Any = timm.get_pretrained_cfg(name.split(".")[0])
+    if cfg is None or not cfg.fixed_input_size:
+        return ""
+    channels, height, width = cfg.input_size
+    size = [2 * height, width]  # some take squares only
+    try:
+        twin = _build(name, {"img_size": size, "features_only": True, "device": "meta"})
+        twin.eval()(torch.zeros(1, channels, *size, device="meta"))
+    except (TypeError, UserError, AssertionError, RuntimeError, NotImplementedError):
+        return f"; it is built for {height}x{width}"
+    return f"; it is built for {height}x{width}, with backbone_kwargs={{'img_size': [H, W]}} for others"
 
 
 def _build(name: str, options: Mapping[str, Any]) -> nn.Module:

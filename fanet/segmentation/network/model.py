@@ -86,6 +86,7 @@ class SegmentationModel(PretrainedModel):
         build_decoder: Any = decoder_class(decoder)
         decoder_kwargs = dict(decoder_kwargs or {})
         backbone_kwargs = backbones.kwargs_for_any_size(backbone, backbone_kwargs or {})
+        backbone_kwargs = backbones.kwargs_for_last_maps(backbone, backbone_kwargs)
         self.backbone = backbones.create_backbone(backbone, backbone_kwargs, pretrained_backbone, backbone_weights)
         cfg: dict[str, Any] = getattr(self.backbone, "pretrained_cfg", {})
         if cfg["architecture"] != backbone.split(".")[0]:
@@ -147,6 +148,17 @@ class SegmentationModel(PretrainedModel):
     def forward_features(self, x: torch.Tensor) -> list[torch.Tensor]:
         """(B, 3, H, W) -> the backbone's maps, NCHW, finest first"""
         return backbones.feature_maps(self.backbone, x)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run `forward`, and name sizes that the backbone refuses; compilers do not trace the context manager.
+
+        Raises:
+            UserError: The backbone takes no images of this size.
+        """
+        if torch.compiler.is_compiling():
+            return super().__call__(*args, **kwargs)
+        with backbones.naming_refused_sizes(self.config["backbone"], self.multiple):
+            return super().__call__(*args, **kwargs)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor | None]:
         height, width = x.shape[-2:]

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from fanet.classes import ClassScheme
 from fanet.errors import UserError, one_line
 from fanet.files import atomic_path, make_folder
+from fanet.segmentation.network.backbones import kwargs_of_file
 from fanet.segmentation.network.card import segmentation_card
 from fanet.segmentation.network.checkpoints import describe_checkpoint, is_run_checkpoint, segmentation_state_dict
 from fanet.segmentation.network.decoders import decoder_class
@@ -122,8 +123,10 @@ class PretrainedModel(nn.Module):
             KeyError, TypeError, ValueError: An entry is missing or invalid.
         """
         palette = tuple((red, green, blue) for red, green, blue in config["palette"])
+        arguments = cls.arguments(config)
+        backbone_kwargs = kwargs_of_file(arguments["backbone"], arguments["backbone_kwargs"] or {})
         return cls(
-            **cls.arguments(config),
+            **arguments | {"backbone_kwargs": backbone_kwargs},
             classes=ClassScheme(tuple(config["classes"]), palette, config["ignore_index"]),
             preprocessing=Preprocessing.from_dict(config["preprocessing"]),
         )
@@ -252,7 +255,8 @@ def _stored(net: nn.Module, dtype: torch.dtype | None) -> dict[str, Tensor]:
     if dtype is not None and not dtype.is_floating_point:
         raise UserError(f"dtype must be a floating-point type such as torch.float16, got {dtype}")
     parameters = {name for name, _ in net.named_parameters(remove_duplicate=False)}
-    tensors = {}
+    tensors: dict[str, Tensor] = {}
+    memory = set()
     for name, tensor in net.state_dict().items():
         if not tensor.isfinite().all():
             raise UserError(f"{name} has values that are not finite: not saved; use an earlier checkpoint")
@@ -262,7 +266,11 @@ def _stored(net: nn.Module, dtype: torch.dtype | None) -> dict[str, Tensor]:
                 raise UserError(
                     f"{name} has values too large for {dtype}: not saved; choose a dtype with a wider range"
                 )
-        tensors[name] = tensor.contiguous()
+        tensor = tensor.contiguous()
+        if tensor.untyped_storage().data_ptr() in memory:
+            tensor = tensor.clone()  # of layers that share parameters, as in CoaT: safetensors stores no shared memory
+        memory.add(tensor.untyped_storage().data_ptr())
+        tensors[name] = tensor
     return tensors
 
 
