@@ -178,7 +178,7 @@ def test_at_most_one_image_is_read_ahead(net, model, tmp_path, monkeypatch):
     predict = Predictor.labels
     from fanet.segmentation.prediction import predict_files as module
 
-    monkeypatch.setattr(module, "read_image", lambda path: read.append(path.name) or read_image(path))
+    monkeypatch.setattr(module, "read_channels", lambda path, count: read.append(path.name) or read_image(path))
 
     def watched(*args):
         predicted.append(len(read))

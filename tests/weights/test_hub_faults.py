@@ -121,13 +121,13 @@ def test_passing_weakness_is_overcome(fault: Fault, load: Callable, repos: Hub, 
 
 
 @pytest.mark.parametrize("load", [by_name, segmentation])
-def test_missing_server_is_asked_once(load: Callable, repos: Hub, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_server_is_noticed_before_a_request(load: Callable, repos: Hub, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     repos.stop()
     ask, asked = HfApi.model_info, []
     monkeypatch.setattr(HfApi, "model_info", lambda *args, **more: asked.append(args) or ask(*args, **more))
     with pytest.raises(WeightsError, match=r"the connection failed.*offline mode is not set"):
         load(cache)
-    assert len(asked) == 1
+    assert not asked, "the client would try for long"
 
 
 @pytest.mark.parametrize("load", [by_name, segmentation])
