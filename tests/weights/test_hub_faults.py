@@ -121,7 +121,9 @@ def test_passing_weakness_is_overcome(fault: Fault, load: Callable, repos: Hub, 
 
 
 @pytest.mark.parametrize("load", [by_name, segmentation])
-def test_missing_server_is_noticed_before_a_request(load: Callable, repos: Hub, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_server_is_noticed_before_a_request(
+    load: Callable, repos: Hub, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     repos.stop()
     ask, asked = HfApi.model_info, []
     monkeypatch.setattr(HfApi, "model_info", lambda *args, **more: asked.append(args) or ask(*args, **more))
