@@ -276,6 +276,13 @@ def families_refused(stem: str) -> Rows:
     return rows
 
 
+def precision() -> Rows:
+    """Return the file of precision.py: a row for each model and precision, pixels with float32's label in %."""
+    rows: Rows = [["model", "precision", "all scenes (%)", "worst scene (%)", "the scene inside the package (%)"]]
+    keys = ("model", "precision", "all_percent", "worst_percent", "demo_percent")
+    return rows + [[row[key] for key in keys] for row in read("precision-cpu-50x128px")]
+
+
 TABLES: dict[str, Callable[..., Rows]] = {
     function.__name__: function
     for function in (
@@ -289,6 +296,7 @@ TABLES: dict[str, Callable[..., Rows]] = {
         miniature,
         families,
         families_refused,
+        precision,
     )
 }
 
