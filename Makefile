@@ -3,20 +3,22 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Another environment, because libraries that others bring along may change what `make test` runs with.
+INTEROP := .venv-interop
 # The pair that the tests last passed with; any versions that pyproject.toml allows may be set here.
 TORCH ?= torch==2.14.1 torchvision==0.29.1
 
 # By default glibc returns the memory of large tensors to the kernel after every layer, and the page faults when it is
 # allocated again cost up to half of a forward pass. Keep it instead, as the command line does.
-test: export MALLOC_MMAP_THRESHOLD_ = 4294967296
-test: export MALLOC_TRIM_THRESHOLD_ = 8589934592
+test test-interop: export MALLOC_MMAP_THRESHOLD_ = 4294967296
+test test-interop: export MALLOC_TRIM_THRESHOLD_ = 8589934592
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint tables wheel clean
+.PHONY: help demo test test-interop test-all lint tables wheel clean
 
 # lists the targets
 help:
-	@awk '/^# /{text = substr($$0, 3)} /^[a-z]+:[^=]*$$/{sub(/:.*/, ""); printf "make %-6s %s\n", $$0, text}' Makefile
+	@awk '/^# /{text = substr($$0, 3)} /^[a-z-]+:[^=]*$$/{sub(/:.*/, ""); printf "make %-12s %s\n", $$0, text}' Makefile
 
 # segments the scene inside the package with the model inside it, and writes fanet_demo/demo.png
 demo: $(VENV)/.installed
@@ -25,6 +27,14 @@ demo: $(VENV)/.installed
 # runs the static checks and the tests, in two processes of one thread each
 test: lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+
+# runs the tests with other libraries, which it installs into an environment of their own
+test-interop: $(INTEROP)/.installed
+	OMP_NUM_THREADS=1 $(INTEROP)/bin/python -m pytest -n 2 tests/interop
+
+# runs all tests, and prints how the first step of training starts for every variant
+test-all: test test-interop
+	$(BIN)/python benchmarks/first_step.py
 
 # checks style, formatting, types and the direction of imports
 lint: $(VENV)/.installed
@@ -44,7 +54,7 @@ wheel: $(VENV)/.installed
 
 # removes what the other targets made, including the virtual environment
 clean:
-	rm -rf $(VENV) build dist fanet_demo .mypy_cache .pytest_cache .ruff_cache *.egg-info
+	rm -rf $(VENV) $(INTEROP) build dist fanet_demo .mypy_cache .pytest_cache .ruff_cache *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # (the virtual environment; updated when the dependencies change)
@@ -53,4 +63,11 @@ $(VENV)/.installed: pyproject.toml
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet $(TORCH)
 	$(BIN)/python -m pip install --quiet --editable ".[dev,seg]"
+	touch $@
+
+$(INTEROP)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(INTEROP)
+	$(INTEROP)/bin/python -m pip install --quiet --upgrade pip
+	$(INTEROP)/bin/python -m pip install --quiet $(TORCH)
+	$(INTEROP)/bin/python -m pip install --quiet --editable ".[interop]"
 	touch $@

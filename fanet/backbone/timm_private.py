@@ -15,7 +15,15 @@ __all__ = ["CheckpointingFeatureGetter", "feature_take_indices"]
 
 
 class CheckpointingFeatureGetter(FeatureGetterNet):
-    """timm's feature getter with the gradient checkpointing of the network inside."""
+    """timm's feature getter with gradient checkpointing; in TorchScript, too, it returns a list of maps."""
+
+    def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
+        network: Any = self.model
+        maps = network.forward_intermediates(
+            x, indices=self.out_indices, norm=self.norm, output_fmt=self.output_fmt, intermediates_only=True
+        )
+        assert isinstance(maps, list)  # TorchScript needs this, as the method also returns tuples
+        return maps
 
     @torch.jit.ignore
     def set_grad_checkpointing(self, enable: bool = True) -> None:

@@ -188,12 +188,9 @@ def for_channels(values: Sequence[float], in_chans: int) -> tuple[float, ...]:
     return tuple(values[index % len(values)] for index in range(in_chans))
 
 
-def feature_maps(backbone: nn.Module, x: torch.Tensor) -> list[torch.Tensor]:
-    """(B, 3, H, W) -> the backbone's maps, NCHW, finest first"""
-    features = backbone(x)
-    if str(getattr(backbone, "output_fmt", "NCHW")).endswith("NHWC"):
-        features = [feature.permute(0, 3, 1, 2) for feature in features]
-    return features
+def gives_nhwc(backbone: nn.Module) -> bool:
+    """Whether the maps of a backbone are (B, H, W, C), as Swin's are, and not (B, C, H, W)."""
+    return str(getattr(backbone, "output_fmt", "NCHW")).endswith("NHWC")
 
 
 def layer_ids(backbone: nn.Module, name: str, kwargs: Mapping[str, Any], coarse: bool = False) -> dict[str, int] | None:

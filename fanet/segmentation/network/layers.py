@@ -62,7 +62,7 @@ class AuxiliaryHead(nn.Module):
     def __init__(self, in_chs: int, num_classes: int, channels: int, dropout: float) -> None:
         super().__init__()
         self.convs = nn.ModuleList([ConvBnRelu(in_chs, channels, 3)])
-        self.dropout = nn.Dropout2d(dropout)
+        self.dropout = nn.Dropout2d(float(dropout))  # TorchScript takes no int here
         self.conv_seg = classifier(channels, num_classes)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -11,9 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from fanet.backbone.resize import resize_as
 from fanet.classes import ZEROWASTE, ClassScheme
 from fanet.errors import UserError, one_line
-from fanet.segmentation.bilinear import resize
 from fanet.segmentation.network import backbones
 from fanet.segmentation.network.decoders import Decoder, decoder_class
 from fanet.segmentation.network.decoders.upernet import POOL_SCALES
@@ -91,7 +91,7 @@ class SegmentationModel(PretrainedModel):
         cfg: dict[str, Any] = getattr(self.backbone, "pretrained_cfg", {})
         if cfg["architecture"] != backbone.split(".")[0]:
             backbone = cfg["architecture"]  # the current name of a model that timm has renamed
-        self.config: dict[str, Any] = dict(
+        self.config = dict(
             backbone=backbone,
             num_classes=num_classes,
             decoder=decoder,
@@ -108,6 +108,7 @@ class SegmentationModel(PretrainedModel):
             std=backbones.for_channels(cfg["std"], self.in_chans),
         )
         self.multiple = backbones.size_multiple(self.backbone, backbone, backbone_kwargs)
+        self.has_nhwc_maps = backbones.gives_nhwc(self.backbone)
         channels = backbones.channels(self.backbone)
         if aux_channels and len(channels) < 2:
             raise UserError(
@@ -121,7 +122,7 @@ class SegmentationModel(PretrainedModel):
             raise
         except (TypeError, ValueError, RuntimeError) as error:
             raise UserError(f"decoder_kwargs do not fit {decoder}: {one_line(error)}") from error
-        self.decode_head.dropout = nn.Dropout2d(dropout)
+        self.decode_head.dropout = nn.Dropout2d(float(dropout))  # TorchScript takes no int here
         self.decode_head.conv_seg = classifier(self.decode_head.width, num_classes)
         self.auxiliary_head = AuxiliaryHead(channels[-2], num_classes, aux_channels, dropout) if aux_channels else None
 
@@ -147,7 +148,11 @@ class SegmentationModel(PretrainedModel):
 
     def forward_features(self, x: torch.Tensor) -> list[torch.Tensor]:
         """(B, 3, H, W) -> the backbone's maps, NCHW, finest first"""
-        return backbones.feature_maps(self.backbone, x)
+        features = self.backbone(x)
+        assert isinstance(features, list)  # tells TorchScript, which takes some of timm's returns for unions
+        if self.has_nhwc_maps:
+            features = [feature.permute(0, 3, 1, 2) for feature in features]
+        return features
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run `forward`, and name sizes that the backbone refuses; compilers do not trace the context manager.
@@ -165,12 +170,32 @@ class SegmentationModel(PretrainedModel):
         if self.multiple > 1:
             x = F.pad(x, (0, -width % self.multiple, 0, -height % self.multiple))
         features = self.forward_features(x)
-        logits = resize(self.decode_head(features), x.shape[-2:])[..., :height, :width]
+        logits = resize_as(self.decode_head(features), x)[..., :height, :width]
         if not self.training:
             return logits
         if self.auxiliary_head is None:
             return logits, None
-        return logits, resize(self.auxiliary_head(features[-2]), x.shape[-2:])[..., :height, :width]
+        return logits, resize_as(self.auxiliary_head(features[-2]), x)[..., :height, :width]
+
+    def __prepare_scriptable__(self) -> "SegmentationModel":
+        """Return the model to `torch.jit.script`, which asks for this before it compiles.
+
+        Raises:
+            UserError: TorchScript cannot compile the backbone or the decoder.
+        """
+        names = {
+            self.config["backbone"]: self.backbone,
+            f"the decoder {self.config.get('decoder', 'upernet')}": self.decode_head,
+        }
+        for name, part in names.items():
+            try:
+                torch.jit.script(part)
+            except Exception as error:  # of any type, and over many lines
+                raise UserError(
+                    f"TorchScript cannot compile {name}: use torch.jit.trace or torch.export.export "
+                    f"({one_line(error, 150)})"
+                ) from error
+        return self
 
     def coarse_logits(self, x: torch.Tensor) -> torch.Tensor:
         """Compute logits for prediction in evaluation mode, without resizing them to the image.

@@ -46,6 +46,8 @@ ModelT = TypeVar("ModelT", bound="PretrainedModel")
 class PretrainedModel(nn.Module):
     """Saving, loading and sharing of a segmentation model."""
 
+    __jit_ignored_attributes__ = ("config", "classes", "preprocessing")  # TorchScript knows only plain types
+
     config: dict[str, Any]
     classes: ClassScheme
     preprocessing: Preprocessing

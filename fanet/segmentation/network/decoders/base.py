@@ -3,10 +3,10 @@
 import os
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cache, partial
 from importlib.metadata import entry_points
-from typing import TypeVar, overload
+from typing import TYPE_CHECKING, TypeVar, overload
 
 import torch
 from torch import nn
@@ -32,19 +32,20 @@ class Decoder(nn.Module):
         width: Channels of the embedding, usually `head_channels`.
     """
 
-    # Set by the model. They are here because published checkpoints name the classifier `decode_head.conv_seg`.
-    dropout: nn.Module
-    conv_seg: nn.Conv2d
+    if TYPE_CHECKING:  # TorchScript knows no such types for attributes
+        # Set by the model. They are here because published checkpoints name the classifier `decode_head.conv_seg`.
+        dropout: nn.Module
+        conv_seg: nn.Conv2d
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.width = width
 
-    def embed(self, features: Sequence[torch.Tensor]) -> torch.Tensor:
+    def embed(self, features: list[torch.Tensor]) -> torch.Tensor:
         """[(B, C_1, H/r_1, W/r_1), …, (B, C_n, H/r_n, W/r_n)], finest first -> (B, width, h, w), at any scale"""
         raise NotImplementedError(f"{type(self).__name__} must define embed(features)")
 
-    def forward(self, features: Sequence[torch.Tensor]) -> torch.Tensor:
+    def forward(self, features: list[torch.Tensor]) -> torch.Tensor:
         """The maps of the backbone, finest first -> logits (B, num_classes, h, w) at the scale of the embedding"""
         return self.conv_seg(self.dropout(self.embed(features)))
 

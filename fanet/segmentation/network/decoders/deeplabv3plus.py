@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from fanet.backbone.resize import resize_as
 from fanet.errors import UserError
-from fanet.segmentation.bilinear import resize
 from fanet.segmentation.network.decoders.base import Decoder, register_decoder
 from fanet.segmentation.network.layers import ConvBnRelu
 
@@ -35,8 +35,8 @@ class AtrousPyramid(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        image = self.image(x).expand(-1, -1, *x.shape[-2:])
-        return self.dropout(self.project(torch.cat([*(conv(x) for conv in self.convs), image], dim=1)))
+        image = self.image(x).expand(-1, -1, x.shape[2], x.shape[3])
+        return self.dropout(self.project(torch.cat([conv(x) for conv in self.convs] + [image], dim=1)))
 
 
 @register_decoder
@@ -79,7 +79,7 @@ class DeepLabV3Plus(Decoder):
         self.low = ConvBnRelu(channels[0], low_channels, 1)
         self.refine = nn.Sequential(ConvBnRelu(width + low_channels, width, 3), ConvBnRelu(width, width, 3))
 
-    def embed(self, features: Sequence[torch.Tensor]) -> torch.Tensor:
+    def embed(self, features: list[torch.Tensor]) -> torch.Tensor:
         low = self.low(features[0])
-        context = resize(self.aspp(features[-1]), low.shape[-2:])
+        context = resize_as(self.aspp(features[-1]), low)
         return self.refine(torch.cat([context, low], dim=1))

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
-from fanet.segmentation.bilinear import resize
+from fanet.backbone.resize import resize_as
 from fanet.segmentation.network.decoders.base import Decoder, register_decoder
 
 
@@ -23,6 +23,5 @@ class Linear(Decoder):
     def __init__(self, channels: Sequence[int], reductions: Sequence[int], width: int = 256) -> None:
         super().__init__(sum(channels))
 
-    def embed(self, features: Sequence[torch.Tensor]) -> torch.Tensor:
-        size = features[0].shape[-2:]
-        return torch.cat([features[0], *(resize(x, size) for x in features[1:])], dim=1)
+    def embed(self, features: list[torch.Tensor]) -> torch.Tensor:
+        return torch.cat(features[:1] + [resize_as(x, features[0]) for x in features[1:]], dim=1)

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from fanet.backbone.resize import resize_as
 from fanet.errors import UserError
-from fanet.segmentation.bilinear import resize
 from fanet.segmentation.network.decoders.base import Decoder, register_decoder
 from fanet.segmentation.network.layers import ConvBnRelu
 
@@ -53,14 +53,15 @@ class UperDecoder(Decoder):
 
     def pool(self, x: torch.Tensor) -> torch.Tensor:
         """Add the context of every pooling scale to the last map: (B, C_n, h, w) -> (B, width, h, w)"""
-        pooled = [resize(module(x), x.shape[-2:]) for module in self.psp_modules]
-        return self.bottleneck(torch.cat([x, *pooled], dim=1))
+        pooled = [resize_as(module(x), x) for module in self.psp_modules]
+        return self.bottleneck(torch.cat([x] + pooled, dim=1))
 
-    def embed(self, features: Sequence[torch.Tensor]) -> torch.Tensor:
-        maps = [lateral(x) for lateral, x in zip(self.lateral_convs, features[:-1], strict=True)]
+    def embed(self, features: list[torch.Tensor]) -> torch.Tensor:
+        maps = [lateral(features[i]) for i, lateral in enumerate(self.lateral_convs)]
         maps.append(self.pool(features[-1]))
         for i in range(len(maps) - 1, 0, -1):
-            maps[i - 1] = maps[i - 1] + resize(maps[i], maps[i - 1].shape[-2:])
-        outs = [conv(x) for conv, x in zip(self.fpn_convs, maps[:-1], strict=True)] + [maps[-1]]
-        outs = [outs[0], *(resize(x, outs[0].shape[-2:]) for x in outs[1:])]
+            maps[i - 1] = maps[i - 1] + resize_as(maps[i], maps[i - 1])
+        for i, conv in enumerate(self.fpn_convs):
+            maps[i] = conv(maps[i])
+        outs = maps[:1] + [resize_as(x, maps[0]) for x in maps[1:]]
         return self.fpn_bottleneck(torch.cat(outs, dim=1))
