@@ -40,14 +40,8 @@ def kwargs_for_any_size(name: str, kwargs: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         UserError: The backbone is unknown to timm, or an argument is reserved.
     """
-    architecture = name.split(".")[0]
-    if not timm.is_model(architecture):
-        raise UserError(f"unknown backbone {name!r}: choose one of `timm.list_models()`")
-    if reserved := [key for key in _RESERVED if key in kwargs]:
-        raise UserError(
-            f"backbone_kwargs must not hold {', '.join(reserved)}: use pretrained_backbone or backbone_weights instead"
-        )
-    if getattr(timm.get_pretrained_cfg(architecture), "fixed_input_size", False):
+    _check_arguments(name, kwargs)
+    if getattr(timm.get_pretrained_cfg(name.split(".")[0]), "fixed_input_size", False):
         for flexible in _ANY_SIZE:
             if not flexible.keys() & kwargs.keys():
                 with suppress(TypeError):  # raised for an argument that the backbone does not have
@@ -72,8 +66,24 @@ def kwargs_of_file(name: str, kwargs: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         UserError: The model has no feature maps.
     """
+    _check_arguments(name, kwargs)
     last, numbered_from_0 = _last_maps(name, kwargs)
     return dict(kwargs) if last == numbered_from_0 else {"out_indices": numbered_from_0} | dict(kwargs)
+
+
+def _check_arguments(name: str, kwargs: Mapping[str, Any]) -> None:
+    """Refuse a backbone that timm does not know, and arguments that would make it read weights.
+
+    Raises:
+        UserError: It is unknown, or there are such arguments.
+    """
+    architecture = name.split(".")[0]
+    if not timm.is_model(architecture):
+        raise UserError(f"unknown backbone {name!r}: choose one of `timm.list_models()`")
+    if reserved := [key for key in _RESERVED if key in kwargs]:
+        raise UserError(
+            f"backbone_kwargs must not hold {', '.join(reserved)}: use pretrained_backbone or backbone_weights instead"
+        )
 
 
 def _last_maps(name: str, kwargs: Mapping[str, Any]) -> tuple[list[int], list[int]]:
