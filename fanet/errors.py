@@ -34,6 +34,7 @@ def needs_extra(extra: str, *modules: str) -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        if error.name in modules:
-            raise UserError(f'{error.name} is not installed: pip install "fanet[{extra}]"') from error
+        package = (error.name or "").split(".")[0]
+        if package in modules:
+            raise UserError(f'{package} is not installed: pip install "fanet[{extra}]"') from error
         raise
