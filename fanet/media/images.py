@@ -27,6 +27,11 @@ _BLOCK = 64  # rows that are copied at a time
 _PNG_ORIENTATION = (b"eXIf", b"Raw profile type exif", b"XML:com.adobe.xmp")
 
 
+def is_image_file(path: Path) -> bool:
+    """Return whether a file is an image."""
+    return path.suffix.lower() in IMAGE_SUFFIXES
+
+
 def read_image(source: str | Path | bytes | Image.Image | np.ndarray, name: str | None = None) -> np.ndarray:
     """Read an image as (H, W, 3) uint8 RGB.
 

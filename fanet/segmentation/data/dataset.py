@@ -1,7 +1,7 @@
 """The base class of data sets: samples by index, read on access."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -59,6 +59,7 @@ class SegmentationDataset(torch.utils.data.Dataset, ABC):
         names: Unique names of the samples; paths with forward slashes if the images are in folders.
         missing_masks: Images that were left out because they have no mask.
         missing_images: Masks that were left out because they have no image.
+        notes: A line for each thing of this split that was left out or changed, with its count.
     """
 
     classes: ClassScheme
@@ -66,6 +67,7 @@ class SegmentationDataset(torch.utils.data.Dataset, ABC):
     names: Sequence[str]
     missing_masks: Sequence[str] = ()
     missing_images: Sequence[str] = ()
+    notes: Sequence[str] = ()
     #: Static method that returns the names of the splits, given the constructor's arguments that locate the data set.
     splits: ClassVar[Callable[..., list[str]]]
 
@@ -175,22 +177,6 @@ def check_labels(labels: np.ndarray, classes: ClassScheme, file: str) -> np.ndar
         values = [str(value) for value in np.unique(labels) if is_unknown[value]]
         raise UnknownLabelError(file, values, f"0 to {len(classes) - 1}, and {classes.ignore_index} for ignored pixels")
     return labels
-
-
-def pair_files(
-    images: Mapping[str, str], masks: Mapping[str, str]
-) -> tuple[list[tuple[str, str, str]], list[str], list[str]]:
-    """Pair images and masks that have the same key.
-
-    Returns:
-        (key, image, mask) in the order of the keys; images without a mask; masks without an image.
-    """
-    pairs = [(key, images[key], masks[key]) for key in sorted(images.keys() & masks.keys())]
-    return (
-        pairs,
-        [images[key] for key in sorted(images.keys() - masks.keys())],
-        [masks[key] for key in sorted(masks.keys() - images.keys())],
-    )
 
 
 def require_pairs(dataset: SegmentationDataset, where: str, strict: bool) -> None:

@@ -16,11 +16,11 @@ from fanet.media.images import read_image, read_labels, read_orientation
 from fanet.segmentation.data.dataset import (
     SegmentationDataset,
     check_labels,
-    pair_files,
     require_pairs,
     require_split,
     shortened,
 )
+from fanet.segmentation.data.pairing import pair_files
 from fanet.segmentation.data.storage import Storage, ZipStorage, open_storage, verify_archive
 
 LAYOUT = "splits_final_deblurred"  # the folder that holds the splits

@@ -9,7 +9,7 @@ from PIL import Image
 
 from fanet.errors import UserError
 from fanet.segmentation.data import UnknownLabelError, list_splits, open_dataset
-from fanet.segmentation.data.coco import polygon_mask
+from fanet.segmentation.data.labels.polygons import polygon_mask
 
 CLASSES = ["background", "bottle", "can"]
 PALETTE = [[0, 0, 0], [230, 5, 5], [4, 200, 3]]
@@ -97,7 +97,7 @@ SPLIT = {"images": "images", "masks": "masks"}
         ({"palette": [[0, 0, 256]] * 3}, "three whole numbers"),
         ({"ignore_index": 1}, "from 3 to 255"),
         ({"ignore_index": "x"}, "from 3 to 255"),
-        ({"mask_kind": "color"}, "index, colour, coco"),
+        ({"mask_kind": "color"}, "coco, colour, index"),
         ({"mask_kind": "colour"}, "need a palette"),
         ({"mask_kind": "colour", "palette": [[0, 0, 0]] * 3}, "share a colour"),
         ({"splits": {"train": {"images": "images"}}}, "images and masks"),

@@ -10,29 +10,28 @@ import numpy as np
 from fanet.classes import ClassScheme
 from fanet.errors import UserError
 from fanet.segmentation.data.dataset import UnknownLabelError
+from fanet.segmentation.data.labels.base import LabelReader
+from fanet.segmentation.data.labels.polygons import polygon_mask
 
 _BACKGROUND = "background"
 
 
-class CocoMasks:
+class CocoLabels(LabelReader, kind="coco"):
     """The label maps that an annotation file describes.
 
     Categories become the classes of the same name. Objects are drawn in the order of the file, so later ones cover
     earlier ones; pixels of no object are `background` if there is such a class, and ignored otherwise. Objects are
     lists of polygons, or uncompressed run lengths (`counts` as a list of numbers).
-
-    Attributes:
-        names: The file names of the images, as the annotation file lists them.
     """
 
-    def __init__(self, path: str | Path, classes: ClassScheme) -> None:
-        """Read the file.
+    place = "annotations"
 
-        Raises:
-            UserError: The file is missing or not in COCO's format.
-            UnknownLabelError: An object's category is not a class.
-        """
-        self.path, self.classes = str(path), classes
+    def __init__(
+        self, root: Path, place: str, images: Mapping[str, str], classes: ClassScheme, options: Mapping[str, Any]
+    ) -> None:
+        super().__init__(root, place, images, classes, options)
+        path = root / place
+        self.path = str(path)
         try:
             content: Any = json.loads(Path(path).read_text(encoding="utf-8"))
             names = {category["id"]: category["name"] for category in content["categories"]}
@@ -56,27 +55,22 @@ class CocoMasks:
             raise UserError(
                 f"{path} is not in COCO's format: images, categories and annotations ({error!r})"
             ) from error
-        self.names = list(self._images)
+        self.files = {Path(name).with_suffix("").as_posix(): name for name in self._images}
 
-    def labels(self, name: str) -> np.ndarray:
-        """Return the label map of an image, (H, W) uint8.
-
-        Raises:
-            UserError: The size of the image or the outline of an object is not in COCO's format.
-        """
-        image = self._images[name]
+    def labels(self, file: str, image: str) -> np.ndarray:
+        listed = self._images[file]
         try:
-            height, width = int(image["height"]), int(image["width"])
+            height, width = int(listed["height"]), int(listed["width"])
             if min(height, width) < 1:
                 raise ValueError(f"size {width}x{height}")
             empty = self.classes.names.index(_BACKGROUND) if _BACKGROUND in self.classes.names else None
             labels = np.full((height, width), self.classes.ignore_index if empty is None else empty, dtype=np.uint8)
-            for index, outline in self._objects[image["id"]]:
+            for index, outline in self._objects[listed["id"]]:
                 _draw(labels, outline, index)
         except UserError as error:
-            raise UserError(f"{self.path}, {name}: {error}") from error
+            raise UserError(f"{self.path}, {file}: {error}") from error
         except (KeyError, TypeError, ValueError) as error:
-            raise UserError(f"{self.path}, {name}: not in COCO's format ({error!r})") from error
+            raise UserError(f"{self.path}, {file}: not in COCO's format ({error!r})") from error
         return labels
 
     def _indices(self, names: Mapping[Any, str], used: set) -> dict[Any, int]:
@@ -106,42 +100,3 @@ def _runs(counts: Sequence[int], size: Sequence[int], height: int, width: int) -
         raise UserError(f"run lengths for {sum(counts)} pixels in an image of {width}x{height}")
     values = np.arange(len(counts)) % 2 == 1
     return np.repeat(values, counts).reshape(width, height).T
-
-
-def polygon_mask(polygon: Sequence[float], height: int, width: int) -> tuple[slice, slice, np.ndarray]:
-    """Find the pixels whose centres are inside a polygon, by the even-odd rule.
-
-    Args:
-        polygon: Coordinates x, y of its corners in turn, in pixels from the upper left corner of the image, so the
-            centre of the first pixel is (0.5, 0.5). Corners may be outside the image.
-        height: Height of the image.
-        width: Width of the image.
-
-    Returns:
-        The rows and the columns of the polygon's bounding box in the image, and for the pixels of that box, (h, w)
-        bool, whether they are inside the polygon.
-
-    Raises:
-        UserError: The polygon has fewer than three corners or an odd number of coordinates.
-    """
-    corners = np.asarray(polygon, dtype=np.float64)
-    if corners.ndim != 1 or corners.size < 6 or corners.size % 2 or not np.isfinite(corners).all():
-        raise UserError("a polygon must be a list of x, y, x, y, … of at least three corners")
-    x, y = corners.reshape(-1, 2).T
-    next_x, next_y = np.roll(x, -1), np.roll(y, -1)
-    top, bottom = _reach(y, height)
-    left, right = _reach(x, width)
-    centres = np.arange(top, bottom)[:, None] + 0.5
-    # Every edge that crosses the line through a row's centres flips inside and outside right of the crossing.
-    rows, edges = np.nonzero((y <= centres) != (next_y <= centres))
-    slope = (next_x - x)[edges] / (next_y - y)[edges]
-    crossings = x[edges] + slope * (centres[rows, 0] - y[edges])
-    columns = np.clip(np.ceil(crossings - 0.5), left, right).astype(np.int64) - left
-    flips = np.zeros((bottom - top, right - left + 1), dtype=np.int32)
-    np.add.at(flips, (rows, columns), 1)
-    return slice(top, bottom), slice(left, right), np.cumsum(flips, axis=1)[:, :-1] % 2 == 1
-
-
-def _reach(corners: np.ndarray, side: int) -> tuple[int, int]:
-    """Return the first pixel along a side that a polygon can cover, and the one after the last."""
-    return int(np.clip(np.floor(corners.min()), 0, side)), int(np.clip(np.ceil(corners.max()), 0, side))
