@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from fanet.errors import UserError
+from fanet.media.png import encode_png
 from fanet.segmentation.network.shipped import load_model
 from fanet.segmentation.prediction.windows import OVERLAP, check_window
 from fanet.segmentation.processes import find_device
@@ -16,8 +17,8 @@ class BatchPredictor:
     """A callable that adds label maps to a batch of images; pass the class itself to `ray.data.Dataset.map_batches`.
 
     {"image": N images, …} -> the same with "labels". Images are an (N, H, W, 3) uint8 array, or an object array of N
-    images of different sizes; labels are (N, H, W) uint8, or an object array of N label maps of different sizes. Each
-    image is predicted by itself, so the labels do not depend on the batching.
+    images of different sizes; labels are (N, H, W) uint8, or an object array of N label maps of different sizes, or of
+    N PNG files as bytes. Each image is predicted by itself, so the labels do not depend on the batching.
     """
 
     def __init__(
@@ -28,6 +29,7 @@ class BatchPredictor:
         image_column: str = "image",
         labels_column: str = "labels",
         device: str | None = None,
+        png: bool = False,
     ) -> None:
         """
         Args:
@@ -37,6 +39,8 @@ class BatchPredictor:
             image_column: Key of the images.
             labels_column: Key of the labels.
             device: `cpu`, `cuda`, `cuda:1`, `mps`, …; by default a GPU if the process has one.
+            png: Whether labels are PNG files, whose pixels are class indices, instead of arrays. They take less room,
+                and columns of them fit into one table, while arrays of different sizes are of different types there.
 
         Raises:
             UserError: There is no such model or device, or the window is invalid.
@@ -47,6 +51,7 @@ class BatchPredictor:
         self.predictor = load_model(model).to(torch_device).predictor(window, overlap)
         self.image_column = image_column
         self.labels_column = labels_column
+        self.png = png
 
     def __call__(self, batch: Mapping[str, Any]) -> dict[str, Any]:
         """Predict a batch.
@@ -57,13 +62,15 @@ class BatchPredictor:
         if self.image_column not in batch:
             raise UserError(f"the batch has no {self.image_column!r}, only {', '.join(map(repr, batch))}")
         labels = [self.predictor.labels(np.asarray(image)) for image in batch[self.image_column]]
-        return {**batch, self.labels_column: _stacked(labels)}
+        if self.png:
+            files = [encode_png(map_, self.predictor.classes.palette) for map_ in labels]
+            return {**batch, self.labels_column: _column(files)}
+        is_uniform = len({map_.shape for map_ in labels}) == 1
+        return {**batch, self.labels_column: np.stack(labels) if is_uniform else _column(labels)}
 
 
-def _stacked(labels: list[np.ndarray]) -> np.ndarray:
-    """Return one array (N, H, W), or an object array (N,) if sizes differ."""
-    if len({map_.shape for map_ in labels}) == 1:
-        return np.stack(labels)
-    stacked = np.empty(len(labels), dtype=object)
-    stacked[:] = labels
-    return stacked
+def _column(values: list) -> np.ndarray:
+    """(N,) of any objects"""
+    column = np.empty(len(values), dtype=object)
+    column[:] = values
+    return column

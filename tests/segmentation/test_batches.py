@@ -1,3 +1,4 @@
+import io
 import os
 import subprocess
 import sys
@@ -6,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from fanet.errors import UserError
 from fanet.media.images import write_png
@@ -16,16 +18,17 @@ DOCUMENT = Path(__file__).parents[2] / "README.md"
 MARK = "<!-- the test of BatchPredictor runs this -->\n```python\n"
 # Ray sends usage statistics by default.
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DATA_DISABLE_PROGRESS_BARS": "1", "OMP_NUM_THREADS": "1"}
-# One processor for each of the two actors, one for reading and writing.
+# The fewest on which it can work: an actor takes one processor, reading the other.
 LOCAL = """
 import ray
-ray.init(num_cpus=3, include_dashboard=False, log_to_driver=False, object_store_memory=10**8)
+ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=10**8)
 """
 KEEP = """
 import pyarrow.parquet
 table = pyarrow.parquet.read_table("labels")
 names = [Path(path).stem for path in table["path"].to_pylist()]
-np.savez("labels.npz", **dict(zip(names, map(np.array, table["labels"].to_pylist()))))
+labels = [np.array(Image.open(io.BytesIO(file))) for file in table["labels"].to_pylist()]
+np.savez("labels.npz", **dict(zip(names, labels)))
 """
 
 
@@ -91,18 +94,28 @@ def test_gpu_is_used_by_default(monkeypatch):
     assert find_device() == torch.device("cuda") and find_device("cpu") == torch.device("cpu")
 
 
-def test_documented_example_on_two_ray_actors_labels_like_one_process(net, model):
+def test_labels_as_png_hold_the_class_indices_in_the_colours_of_the_model(net, model):
+    frames = np.empty(2, dtype=object)
+    frames[:] = [_frames(1)[0], _frames(1, (64, 33))[0]]
+    files = BatchPredictor(model, png=True)({"image": frames})["labels"]
+    for frame, file in zip(frames, files, strict=True):
+        image = Image.open(io.BytesIO(file))
+        np.testing.assert_array_equal(np.array(image), net.predict(frame))
+        assert image.getpalette()[:15] == [value for colour in net.classes.palette for value in colour]
+
+
+def test_documented_example_on_two_processors_gives_one_table_of_images_of_two_sizes(net, model):
     work = model.parent
     (work / "frames").mkdir()
-    frames = _frames(6)
+    frames = [*_frames(4), *_frames(4, (64, 33))]
     for index, frame in enumerate(frames):
         write_png(work / "frames" / f"{index}.png", frame)
     example = DOCUMENT.read_text().split(MARK)[1].split("```")[0]
-    script = f"from pathlib import Path\nimport numpy as np\n{LOCAL}{example}{KEEP}"
+    script = f"import io\nfrom pathlib import Path\nimport numpy as np\nfrom PIL import Image\n{LOCAL}{example}{KEEP}"
     environment = {**os.environ, **QUIET, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     done = subprocess.run([sys.executable, "-c", script], cwd=work, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     with np.load(work / "labels.npz") as labels:
-        assert sorted(labels) == [str(index) for index in range(6)]
+        assert sorted(labels) == [str(index) for index in range(8)]
         for index, frame in enumerate(frames):
             np.testing.assert_array_equal(labels[str(index)], net.predict(frame))
