@@ -10,8 +10,8 @@ TORCH ?= torch==2.14.1 torchvision==0.29.1
 
 # By default glibc returns the memory of large tensors to the kernel after every layer, and the page faults when it is
 # allocated again cost up to half of a forward pass. Keep it instead, as the command line does.
-test test-interop: export MALLOC_MMAP_THRESHOLD_ = 4294967296
-test test-interop: export MALLOC_TRIM_THRESHOLD_ = 8589934592
+test test-interop test-all: export MALLOC_MMAP_THRESHOLD_ = 4294967296
+test test-interop test-all: export MALLOC_TRIM_THRESHOLD_ = 8589934592
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-interop test-all lint tables wheel clean
@@ -32,8 +32,9 @@ test: lint
 test-interop: $(INTEROP)/.installed
 	OMP_NUM_THREADS=1 $(INTEROP)/bin/python -m pytest -n 2 tests/interop
 
-# runs all tests, and prints how the first step of training starts for every variant
+# runs all tests, slow ones too, and prints how the first step of training starts for every variant
 test-all: test test-interop
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m slow
 	$(BIN)/python benchmarks/first_step.py
 
 # checks style, formatting, types and the direction of imports

@@ -5,9 +5,13 @@ Importing the package registers the models: `timm.create_model("fanet_base")`.
 
 __version__ = "0.1.0"
 
-import fanet.weights
-from fanet.backbone import FANet
-from fanet.conversion import convert
+from fanet.interrupts import leave_without_traceback
+
+leave_without_traceback()  # before the imports that take seconds
+
+import fanet.weights  # noqa: E402
+from fanet.backbone import FANet  # noqa: E402
+from fanet.conversion import convert  # noqa: E402
 
 fanet.weights.convert = convert
 

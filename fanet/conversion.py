@@ -1,9 +1,6 @@
 """Convert weights in any layout to a folder with `model.safetensors` and `config.json`, and report every name."""
 
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from os import PathLike
@@ -16,7 +13,7 @@ from timm.models import save_for_hf
 from torch import nn
 
 from fanet.errors import UserError, one_line
-from fanet.files import make_folder
+from fanet.files import atomic_folder
 from fanet.segmentation import SegmentationModel
 from fanet.segmentation.network.checkpoints import is_segmentation, segmentation_names
 from fanet.segmentation.network.half import scale_for_half
@@ -200,23 +197,9 @@ def _stem_channels(net: nn.Module) -> int:
 
 
 def _write(net: nn.Module, folder: Path) -> None:
-    """Write the folder whole or not at all."""
-    parent = make_folder(folder.resolve().parent)
-    temporary = Path(tempfile.mkdtemp(prefix=".tmp-", dir=parent))
-    try:
+    """Write the folder whole or not at all; it may be there already, if it is empty."""
+    with atomic_folder(folder) as temporary:
         if isinstance(net, SegmentationModel):
             net.save_pretrained(temporary)
         else:
             save_for_hf(net, str(temporary), safe_serialization=True)
-        temporary.chmod(0o777 & ~_umask())
-        os.replace(temporary, folder.resolve())  # replaces an empty folder, refuses another
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
-
-
-def _umask() -> int:
-    """Return the mask for new files, which `mkdtemp` does not use; it can only be read by setting it."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -1,7 +1,9 @@
 """Files that are written whole or not at all."""
 
+import errno
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +11,10 @@ from pathlib import Path
 from fanet.errors import UserError
 
 UNFINISHED = ".tmp-"  # prefix of files that are being written
+
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# A writer that gives up for lack of space leaves less than this free, in bytes: they write in smaller blocks.
+_BLOCK = 1 << 20
 
 
 @contextmanager
@@ -19,7 +25,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     symbolic link stays a link; its target is replaced.
 
     Raises:
-        UserError: The folder of `path` does not exist or cannot be written to, or `path` is a folder.
+        UserError: The folder of `path` does not exist or cannot be written to, `path` is a folder, or the disk is full.
     """
     target = Path(path).resolve()
     if target.is_dir():
@@ -31,14 +37,59 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     # The name stays short however long the target's is: file systems limit it to 255 bytes.
     temporary = target.with_name(f"{UNFINISHED}{secrets.token_hex(8)}{target.suffix}")
     try:
-        temporary.touch()
-        mode = temporary.stat().st_mode
-        yield temporary
-        temporary.chmod(mode)  # some writers, safetensors among them, leave a file that only its owner can read
-        os.replace(temporary, target)
+        with named_if_full(path):
+            temporary.touch()
+            mode = temporary.stat().st_mode
+            yield temporary
+            temporary.chmod(mode)  # some writers, safetensors among them, leave a file that only its owner can read
+            os.replace(temporary, target)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def named_if_full(path: str | Path) -> Iterator[None]:
+    """Translate the failure of a write within the block into one line with the file's name, if the disk is full.
+
+    Raises:
+        UserError: There is no room for the file.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:  # writers in C++ and Rust raise errors of their own, which only say that writing failed
+        if isinstance(error, OSError) and error.errno is not None:
+            is_full = error.errno in _NO_SPACE
+        else:
+            free = shutil.disk_usage(Path(path).resolve().parent).free
+            is_full = free < _BLOCK or os.strerror(errno.ENOSPC) in str(error)
+        if not is_full:
+            raise
+        raise UserError(f"no space left for {path}: free some space, or choose another folder") from error
+
+
+@contextmanager
+def atomic_folder(path: str | Path) -> Iterator[Path]:
+    """Yield a new folder beside `path` that takes its name when the block succeeds, and is removed if it fails.
+
+    Errors of the user within the block name files as if they were in `path`.
+
+    Raises:
+        UserError: The folder cannot be created, or the disk is full.
+        OSError: `path` exists and is not an empty folder.
+    """
+    target = Path(path).resolve()
+    temporary = make_folder(target.parent / f"{UNFINISHED}{secrets.token_hex(8)}")
+    try:
+        with named_if_full(path):
+            yield temporary
+            os.replace(temporary, target)
+    except UserError as error:
+        raise UserError(str(error).replace(str(temporary), str(path))) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def make_folder(path: str | Path) -> Path:

@@ -10,6 +10,7 @@ from fanet.cli import convert, data, demo, evaluate, models, predict, recipes, r
 from fanet.cli.allocator import keep_freed_memory
 from fanet.cli.arguments import Parser, import_files
 from fanet.errors import UserError
+from fanet.interrupts import INTERRUPTED, raise_again
 from fanet.segmentation.processes import leave_processes
 
 COMMANDS = (demo, predict, train, evaluate, recipes, data, models, convert, run)
@@ -40,6 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Raises:
         SystemExit: For `--help` and `--version` (status 0), or arguments that do not parse (status 2).
     """
+    raise_again()
     args = _parse(argv)
     keep_freed_memory()
     try:
@@ -53,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _refuse(f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror))
     except KeyboardInterrupt as interrupt:
         print(f"fanet: interrupted{f': {interrupt}' if interrupt.args else ''}", file=sys.stderr)
-        return 130
+        return INTERRUPTED
     finally:
         leave_processes()
 

@@ -5,8 +5,6 @@ number of processes.
 """
 
 import json
-import os
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -18,7 +16,7 @@ import numpy as np
 
 from fanet.classes import ZEROWASTE
 from fanet.errors import UserError, needs_extra
-from fanet.files import make_folder
+from fanet.files import atomic_folder, atomic_path, make_folder
 from fanet.media.images import write_png
 from fanet.segmentation.data.dataset import Sample, SegmentationDataset, require_split
 from fanet.segmentation.data.parallel import parallel_map
@@ -187,16 +185,13 @@ def write_clutter(
     folder = Path(root) / LAYOUT / split
     if folder.exists():
         raise UserError(f"{folder} exists: choose another folder or split, or remove it first")
-    unfinished = folder.with_name(f".{split}.{os.getpid()}")
-    try:
+    with atomic_folder(folder) as unfinished:
         for name in (IMAGES, MASKS):
             make_folder(unfinished / name)
         with _scenes(partial(_write_scene, source, unfinished), count, workers, "writing scenes") as names:
             description = _describe(source, list(names))
-        (unfinished / DESCRIPTION).write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
-        unfinished.rename(folder)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+        with atomic_path(unfinished / DESCRIPTION) as path:
+            path.write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
     return folder
 
 

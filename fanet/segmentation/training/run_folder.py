@@ -11,7 +11,7 @@ import torch
 import yaml
 
 from fanet.errors import UserError, needs_extra
-from fanet.files import UNFINISHED, atomic_path, make_folder
+from fanet.files import UNFINISHED, atomic_path, make_folder, named_if_full
 from fanet.recipes import flatten
 from fanet.segmentation.network.checkpoints import is_run_checkpoint
 from fanet.segmentation.network.half import scale_for_half
@@ -120,7 +120,8 @@ class RunFolder:
         last = rows[-1]
         step = int(last["iteration"])
         # Purges what was logged after the checkpoint that a run was resumed from; curves would show it twice.
-        with _summary_writer()(str(self.path / "tensorboard"), purge_step=step) as board:
+        curves = self.path / "tensorboard"
+        with named_if_full(curves), _summary_writer()(str(curves), purge_step=step) as board:
             for key, value in last.items():
                 if key != "iteration" and value is not None:
                     board.add_scalar(key, value, step)

@@ -8,13 +8,14 @@ import contextlib
 import itertools
 import math
 import signal
+import socket
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -30,8 +31,11 @@ from fanet.segmentation.training.run import Batch, Run
 from fanet.segmentation.training.run_folder import RunFolder
 from fanet.segmentation.training.settings import Settings
 
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
 with needs_extra("seg", "accelerate"):
-    from accelerate.utils import broadcast
+    from accelerate.utils import broadcast, gather_object
 
 
 def train(recipe: dict, output: str | Path, resume: bool = False) -> dict[str, Any]:
@@ -55,9 +59,8 @@ def train(recipe: dict, output: str | Path, resume: bool = False) -> dict[str, A
     """
     settings = Settings.from_recipe(recipe)
     folder = RunFolder(Path(output))
-    checkpoint = folder.prepare(recipe, resume)
     accelerator = join_processes()
-    accelerator.wait_for_everyone()  # every process checks the folder before the first one writes to it
+    checkpoint = prepared_by_all(accelerator, folder, recipe, resume)
     if checkpoint is not None:  # it has all weights; the files that the run started from may be gone by now
         settings = replace(settings, model=replace(settings.model, pretrained_backbone=False, backbone_weights=None))
     run = Run.build(settings, accelerator)
@@ -109,6 +112,33 @@ def train(recipe: dict, output: str | Path, resume: bool = False) -> dict[str, A
         "miou": progress.history[-1]["miou"] if progress.history else None,
         "best_miou": progress.best_miou,
     }
+
+
+def prepared_by_all(accelerator: "Accelerator", folder: RunFolder, recipe: dict, resume: bool) -> dict[str, Any] | None:
+    """Return the checkpoint to resume from, None for a new run, after every process has looked at the folder.
+
+    Raises:
+        UserError: The folder is unsuitable to a process, or the processes see different runs in it.
+    """
+    checkpoint, error = None, None
+    try:
+        checkpoint = folder.prepare(recipe, resume)
+        view = "no run" if checkpoint is None else f"a run at iteration {checkpoint['progress']['iteration']}"
+    except UserError as refusal:
+        error, view = refusal, str(refusal)  # raised once all know of it: the others would wait for this process
+    views = gather_object([(socket.gethostname(), view, error is not None)])
+    if error is not None:
+        raise error
+    first_host, first_view, _ = views[0]
+    for rank, (host, view, is_error) in enumerate(views):
+        if is_error:
+            raise UserError(f"process {rank} on {host}: {view}")
+        if view != first_view:
+            raise UserError(
+                f"in {folder.path} process 0 on {first_host} sees {first_view}, but process {rank} on {host} {view}: "
+                "name a folder that all machines share"
+            )
+    return checkpoint
 
 
 def with_first_ready(batches: Iterator[Batch]) -> Iterator[Batch]:

@@ -3,6 +3,7 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -307,3 +308,23 @@ def test_two_processes_have_the_losses_of_one(tmp_path):
     )
     scores = ConfusionMatrix.of(matrices.sum(axis=0)).to_dict(ZEROWASTE.names)
     assert float(read_log(tmp_path / "two")[-1]["miou"]) == pytest.approx(scores["miou"], abs=1e-9)
+
+
+@pytest.mark.parametrize("first", ["run", "nothing"])
+def test_processes_that_see_different_folders_are_told_to_share_one(tmp_path, finished, first):
+    disks = (tmp_path / "run", tmp_path / "nothing")
+    shutil.copytree(finished[0], disks[0])
+    disks = disks if first == "run" else disks[::-1]
+    script = tmp_path / "train.py"
+    script.write_text(
+        "import os, sys\nfrom fanet.cli import main\n"
+        f"folder = {list(map(str, disks))!r}[int(os.environ['RANK'])]\n"
+        f"sys.exit(main(['train', 'clutter', *{TINY!r}, '--resume', '-o', folder]))\n"
+    )
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(script)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    one, other = ("a run at iteration 6", "no run") if first == "run" else ("no run", "a run at iteration 6")
+    line = rf"fanet: error: in .* process 0 on .* sees {one}, but process 1 on .* {other}: .* all machines share"
+    assert done.returncode and re.search(line, done.stderr)
+    assert not (tmp_path / "nothing").exists()
