@@ -11,7 +11,7 @@ import torch
 import yaml
 
 from fanet.errors import UserError
-from fanet.recipes import recipe_path, load_recipe
+from fanet.recipes import load_recipe, recipe_path
 from fanet.segmentation import SegmentationModel, UperNet
 from fanet.segmentation.training.settings import OPTIONAL_KEYS, Settings
 
@@ -89,6 +89,7 @@ def test_damaged_file_is_refused_in_one_line_or_loaded(name, good, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(7200)
 @pytest.mark.parametrize("name", FILES)
 def test_many_damaged_files_are_refused_in_one_line_or_loaded(name, good, tmp_path):
     assert try_mutations(name, good, tmp_path, range(12, 512)) > 100
