@@ -17,6 +17,11 @@ def one_line(error: BaseException | str, limit: int = 300) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
+def printable(text: str) -> str:
+    """Return a text that any terminal can print: bytes of file names that are no UTF-8 become escapes."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 @contextmanager
 def needs_extra(extra: str, *modules: str) -> Iterator[None]:
     """Guard imports of optional packages.

@@ -12,7 +12,8 @@ import numpy as np
 
 from fanet.classes import ZEROWASTE
 from fanet.errors import UserError
-from fanet.media.images import read_image, read_labels, read_orientation
+from fanet.media.images import read_image, read_orientation
+from fanet.media.label_maps import read_values
 from fanet.segmentation.data.dataset import (
     SegmentationDataset,
     check_labels,
@@ -83,7 +84,7 @@ class ZeroWaste(SegmentationDataset, kind="zerowaste"):
     def load_labels(self, index: int) -> np.ndarray:
         name = self._pairs[index][2]
         called = self.storage.describe(name)
-        return check_labels(read_labels(self.storage.read(name), called), self.classes, called)
+        return check_labels(read_values(self.storage.read(name), called).pixels, self.classes, called)
 
     def oddities(self, split: str) -> list[str]:
         found = self.listing_oddities()

@@ -13,6 +13,7 @@ from torch import nn
 from fanet.classes import ClassScheme
 from fanet.errors import UserError, one_line
 from fanet.segmentation.data import SegmentationDataset, open_dataset
+from fanet.segmentation.data.labelled import require_labels
 from fanet.segmentation.network.backbones import naming_refused_sizes
 from fanet.segmentation.network.model import SegmentationModel
 from fanet.segmentation.training.objectives import OBJECTIVES, Objective
@@ -34,6 +35,20 @@ def open_data(settings: Settings) -> list[SegmentationDataset]:
         with _naming(f"data.{key}", data.dataset):
             opened.append(open_dataset(data.dataset, data.root, split, **kwargs))
     return opened
+
+
+def describe_data(settings: Settings, training: SegmentationDataset, validation: SegmentationDataset) -> list[str]:
+    """Return a line for each thing that was left out of the data, or that may be wrong with it.
+
+    Raises:
+        UserError: There is nothing to learn or to score.
+    """
+    lines = []
+    for dataset, key in ((training, "train_split"), (validation, "val_split")):
+        split = getattr(settings.data, key)
+        found = [*dataset.remarks(), *require_labels(dataset, split, f"data.{key}")]
+        lines += [f"{split}: {line}" for line in found]
+    return lines
 
 
 def build_network(settings: Settings, classes: ClassScheme, device: torch.device, processes: int) -> SegmentationModel:
