@@ -14,8 +14,8 @@ from fanet.cli.arguments import (
     share,
     window_of,
 )
-from fanet.errors import printable
 from fanet.cli.data import add_dataset_arguments, dataset_options
+from fanet.errors import printable
 from fanet.segmentation.prediction.predictor import LARGEST_SCALE
 
 

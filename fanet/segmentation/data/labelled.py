@@ -25,12 +25,12 @@ def require_labels(dataset: SegmentationDataset, split: str, where: str) -> list
     Raises:
         UserError: All masks were read, and fewer than two classes are labelled.
     """
-    places = np.unique(np.linspace(0, len(dataset) - 1, _MOST).round().astype(int)) if len(dataset) else []
+    places = sorted({round(place) for place in np.linspace(0, len(dataset) - 1, _MOST)}) if len(dataset) else []
     seen: set[int] = set()
     ignore, read = dataset.classes.ignore_index, 0
     for index in places:
         with suppress(UserError):  # whatever cannot be read is reported where it is needed
-            seen.update(int(value) for value in np.unique(dataset.load_labels(int(index))))
+            seen.update(int(value) for value in np.unique(dataset.load_labels(index)))
             read += 1
         if len(seen - {ignore}) > 1:
             return []
@@ -54,8 +54,6 @@ def absence(dataset: SegmentationDataset, seen: set[int]) -> str:
     classes = dataset.classes
     labelled = sorted(seen - {classes.ignore_index})
     text = f"only {classes.names[labelled[0]]} is labelled" if labelled else "no pixel is labelled"
-    if classes.ignore_index not in seen:
-        return text
-    text += f", and {classes.ignore_index} is read as ignored"
-    cure = dataset.cure(sorted(seen)) if dataset.ignores_by_default else None
-    return f"{text}: {cure}" if cure else text
+    if classes.ignore_index in seen and dataset.ignores_by_default:
+        return f"{text}, and {classes.ignore_index} is read as ignored: {dataset.cure(sorted(seen))}"
+    return f"{text}, so there is nothing to tell apart: a model needs pixels of two classes or more"

@@ -48,9 +48,8 @@ def evaluate_split(
 
     Returns:
         The contents of `metrics.json`: scores in %, `confusion_matrix` (rows are true classes), `miou_low` and
-        `miou_high` (None without an interval), `bootstrap`, `images`, `notes` (a line for whatever was left out, and one if the scores would mean nothing),
-        `scales`, `flip`, `window` and `overlap` if
-        windows are used, and the description.
+        `miou_high` (None without an interval), `bootstrap`, `images`, `notes` (a line for whatever was left out, and
+        one if there are no scores), `scales`, `flip`, `window` and `overlap` if windows are used, and the description.
 
     Raises:
         UserError: Model and data set differ in their classes, a sample cannot be read, or the folder cannot be made.

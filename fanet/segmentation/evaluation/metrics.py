@@ -95,7 +95,7 @@ class ConfusionMatrix:
     def to_dict(self, names: Sequence[str]) -> dict:
         """Return the scores in %, ready for JSON: None for a score that does not exist.
 
-        Where fewer than two classes are labelled no score exists: a network that predicts nothing else would have 100 %.
+        Where fewer than two classes are labelled no score exists: predicting nothing else would give 100 %.
         `miou_no_background` leaves out the class whose name says that it is the background.
 
         Args:

@@ -120,7 +120,9 @@ def test_turned_photo_of_a_folder_data_set_is_reported(tmp_path):
             exif = Image.Exif()
             exif[0x0112] = orientation
             how = {"exif": exif} if mode == "RGB" else {}
-            Image.new(mode, (8, 6)).save(tmp_path / kind / f"{name}.{suffix}", **how)
+            drawn = Image.new(mode, (8, 6))
+            drawn.paste(1 if mode == "L" else (1, 1, 1), (0, 0, 4, 6))
+            drawn.save(tmp_path / kind / f"{name}.{suffix}", **how)
     report = check_dataset("folder", tmp_path)
     assert report.splits["all"].turned_images == [str(tmp_path / "images" / "turned.jpg")] and not report.errors
 
