@@ -110,7 +110,8 @@ def _split_lines(split: str, part: "SplitReport") -> list[str]:
         lines.append(f"  {name:<{width}}  {pixels:>8} of the pixels, in {part.images_with_class[name]} images")
     if others:
         together = sum(shares[name] or 0 for name in others)
-        lines.append(f"  {len(others)} other classes have {together:.2f} % of the pixels, {others[-1]} the fewest")
+        count = "1 other class has" if len(others) == 1 else f"{len(others)} other classes have"
+        lines.append(f"  {count} {together:.2f} % of the pixels, {others[-1]} the fewest")
     if part.ignored_share:
         lines.append(f"  {part.ignored_share:.2f} % of all pixels are ignored")
     return lines

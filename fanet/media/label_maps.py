@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
-from fanet.errors import UserError
+from fanet.errors import UserError, one_line
 from fanet.media.images import reading
 
 # Pillow stretches grey values of 2 and 4 bits to 0..255; only the raw mode shows it.
@@ -169,9 +169,14 @@ def _header(source: str | Path | bytes) -> bytes:
 
 
 def _saved_array(path: Path) -> np.ndarray:
+    if not path.is_file():
+        raise UserError(f"there is no file {path}")
     try:
-        return np.load(path, allow_pickle=False)
-    except FileNotFoundError:
-        raise UserError(f"there is no file {path}") from None
-    except (OSError, ValueError, EOFError) as error:
-        raise UserError(f"{path} is truncated or not an array that NumPy saved ({error})") from error
+        # mapped, so that a header which promises more than the file holds is refused before memory is taken
+        values = np.load(path, mmap_mode="r", allow_pickle=False)
+    except Exception as error:  # whatever a header of random bytes makes NumPy raise
+        raise UserError(f"{path} is truncated or not an array that NumPy saved ({one_line(error)})") from error
+    if not isinstance(values, np.ndarray):
+        values.close()
+        raise UserError(f"{path} holds several arrays: save the one you need with numpy.save")
+    return np.asarray(values)

@@ -12,7 +12,7 @@ import numpy as np
 
 from fanet.errors import UserError
 from fanet.segmentation.data import list_splits, open_dataset, takes_option
-from fanet.segmentation.data.dataset import SegmentationDataset, UnknownLabelError, shortened
+from fanet.segmentation.data.dataset import SCALE_MASKS, SegmentationDataset, UnknownLabelError, shortened
 from fanet.segmentation.data.labelled import absence
 from fanet.segmentation.data.parallel import parallel_map
 
@@ -183,8 +183,9 @@ def _examine(dataset: SegmentationDataset, index: int) -> _Finding:
     except UserError as error:
         return _Finding(broken=str(error))
     if labels.shape != image.shape[:2]:
-        sizes = f"{size[0]}x{size[1]}, mask {labels.shape[1]}x{labels.shape[0]}"
-        return _Finding(size, digest=digest.hexdigest(), mismatch=f"{dataset.names[index]} ({sizes})", turned=turned)
+        called, mask = dataset.pair(index)
+        sizes = f"{called} ({size[0]}x{size[1]}, {mask} {labels.shape[1]}x{labels.shape[0]})"
+        return _Finding(size, digest=digest.hexdigest(), mismatch=sizes, turned=turned)
     counts = np.bincount(labels.ravel(), minlength=256)
     ignore = dataset.classes.ignore_index
     pixels = (*(int(count) for count in counts[: len(dataset.classes)]), int(counts[ignore]))
@@ -261,7 +262,7 @@ def _errors(report: CheckReport, datasets: Mapping[str, SegmentationDataset]) ->
         ("images without a mask", lines("missing_masks"), hints[0] if hints else None),
         ("files that cannot be read", lines("broken"), None),
         ("masks with unknown labels", unknown, cure),
-        ("images of another size than their mask", lines("size_mismatches"), None),
+        ("images of another size than their mask", lines("size_mismatches"), SCALE_MASKS),
     ]
     found = [
         f"{len(entries)} {kind}: {shortened(entries, longest=_LONGEST)}{f'; {hint}' if hint else ''}"

@@ -14,6 +14,8 @@ from fanet.errors import UserError, printable
 
 # The number of values or names in an error; more would hide what it says.
 _SHOWN = 3
+#: How to mend masks of another size than their images.
+SCALE_MASKS = "scale masks to the size of their images without smoothing (nearest neighbour)"
 _LONGEST = 160  # characters of a name in an error: enough for most paths
 
 
@@ -149,9 +151,10 @@ class SegmentationDataset(torch.utils.data.Dataset, ABC):
             raise IndexError(index)
         image, labels = self.load(index)
         if labels.shape != image.shape[:2]:
+            called, mask = self.pair(index)
             raise UserError(
-                f"{self.names[index]} has {image.shape[1]}x{image.shape[0]} pixels, but its mask has "
-                f"{labels.shape[1]}x{labels.shape[0]}"
+                f"{called} has {image.shape[1]}x{image.shape[0]} pixels, but its {mask} has "
+                f"{labels.shape[1]}x{labels.shape[0]}: {SCALE_MASKS}"
             )
         return Sample(self.names[index], image, labels)
 
@@ -162,6 +165,10 @@ class SegmentationDataset(torch.utils.data.Dataset, ABC):
             UserError: A file cannot be read, or the mask holds an unknown label.
         """
         return self.load_image(index), self.load_labels(index)
+
+    def pair(self, index: int) -> tuple[str, str]:
+        """Return how errors name image and mask of sample `index`."""
+        return self.names[index], "mask"
 
     def turned_image(self, index: int) -> str | None:
         """Return the file of image `index`, for messages, if its EXIF orientation rotates it, but not the labels.

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from fanet.errors import UserError
 from fanet.media.channels import read_channels
 from fanet.media.images import read_orientation
-from fanet.segmentation.data.dataset import SegmentationDataset, require_pairs, require_split
+from fanet.segmentation.data.dataset import SegmentationDataset, require_pairs, require_split, shortened
 from fanet.segmentation.data.folder_config import Places, Share, read_config
 from fanet.segmentation.data.labels import LABEL_READERS
 from fanet.segmentation.data.pairing import NAME, find_images, fixed_folder, pair_files
@@ -57,10 +58,14 @@ class FolderDataset(SegmentationDataset, kind="folder"):
         if not images:
             raise UserError(" ".join((f"{where} has no images in {places.images}", *(f"({n})" for n in found.notes))))
         self.reader = reader(self.root, places.labels, found.files, config.classes, config.options)
+        if reader.place == "masks":
+            images, more = _without_masks(images, self.reader.files)
+            notes = [*notes, *more]
         others = found.files.keys() - images.keys()
         labels = {name: file for name, file in self.reader.files.items() if name not in others}
         self._pairs, self.missing_masks, self.missing_images = pair_files(images, labels)
         self._require_listed(masks, places)
+        self._require_one_case(images, labels)
         self.names = [name for name, _, _ in self._pairs]
         options = config.options
         self.ignores_by_default = config.kind == "index" and not options.keys() & {"ignore_index", "values"}
@@ -90,10 +95,23 @@ class FolderDataset(SegmentationDataset, kind="folder"):
         """Refuse a list that pairs an image with another mask than the data set's description does."""
         for name, image, mask in self._pairs:
             wanted = masks.get(name)
-            if wanted is not None and not ends_alike(wanted, mask):
+            if wanted is not None and not ends_alike(self.root, wanted, mask):
                 raise UserError(
                     f"{self.root / str(places.listed)} pairs {image} with {wanted}, but `masks: {places.labels}` in "
                     f"{self.config.path} with {mask}: correct one of them"
+                )
+
+    def _require_one_case(self, images: Mapping[str, str], labels: Mapping[str, str]) -> None:
+        """Refuse masks of no image whose names differ from that of an image's mask in case only: which one is meant?"""
+        if self.reader.place != "masks":
+            return
+        paired = {name.casefold(): name for name in images if name in labels}
+        for name in labels.keys() - images.keys():
+            other = paired.get(name.casefold())
+            if other is not None:
+                raise UserError(
+                    f"{labels[other]} and {labels[name]} differ in upper and lower case only, and both may belong to "
+                    f"{images[other]}: keep one of them"
                 )
 
     def _hint(self, places: Places, images: Mapping[str, str], labels: Mapping[str, str]) -> str:
@@ -101,9 +119,14 @@ class FolderDataset(SegmentationDataset, kind="folder"):
         first = next(name for name in sorted(images) if name not in labels)
         if self.reader.place != "masks":
             return f"{places.labels} does not list {first}"
-        wanted = places.labels.replace(NAME, first) if NAME in places.labels else f"{places.labels}/{first}.png"
         there = fixed_folder(self.root, places.labels)[0]
-        masks = {name: path for name, path in find_images(there, ".").files.items() if name not in images}
+        if NAME in places.labels:
+            wanted = places.labels.replace(NAME, first)
+        else:
+            wanted = f"{os.path.relpath(there, self.root)}/{first}.png"
+        masks: dict[str, str] = {}
+        with suppress(UserError):  # such as two files of one name
+            masks = {name: file for name, file in find_images(there, "**/*").files.items() if name not in images}
         unpaired = {name: path for name, path in images.items() if name not in labels}
         folders = tuple(
             os.path.relpath(folder, self.root) for folder in (fixed_folder(self.root, places.images)[0], there)
@@ -123,6 +146,10 @@ class FolderDataset(SegmentationDataset, kind="folder"):
     def load_image(self, index: int) -> np.ndarray:
         return read_channels(self._pairs[index][1], self.channels)
 
+    def pair(self, index: int) -> tuple[str, str]:
+        _, image, file = self._pairs[index]
+        return image, f"mask {file}" if self.reader.place == "masks" else "mask"
+
     def turned_image(self, index: int) -> str | None:
         _, image, file = self._pairs[index]
         is_turned = Path(image).suffix.lower() != ".npy" and read_orientation(image) > 1
@@ -138,3 +165,21 @@ class FolderDataset(SegmentationDataset, kind="folder"):
     def load_labels(self, index: int) -> np.ndarray:
         _, image, file = self._pairs[index]
         return self.reader.labels(file, image)
+
+
+def _without_masks(images: Mapping[str, str], masks: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+    """Leave out the files that are masks of other images, as where both are in one folder.
+
+    Returns:
+        The images, and a line for what was left out.
+
+    Raises:
+        UserError: A file is its own mask.
+    """
+    paths = {masks[name] for name in images if name in masks}
+    chosen = {name: path for name, path in images.items() if path not in paths}
+    left_out = [path for name, path in images.items() if name not in chosen]
+    itself = next((path for name, path in images.items() if masks.get(name) == path), None)
+    if itself is not None:
+        raise UserError(f"{itself} is an image and its own mask: `images` and `masks` must stand for different files")
+    return chosen, [f"images: {len(left_out)} files left out (masks): {shortened(left_out)}"] if left_out else []

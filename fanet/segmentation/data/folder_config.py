@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from fanet.classes import ClassScheme
-from fanet.errors import UserError
+from fanet.errors import UserError, one_line
 from fanet.segmentation.data.labels import LABEL_READERS
 from fanet.segmentation.data.suggest import suggest_config
 
@@ -86,7 +86,7 @@ def read_config(root: str | Path) -> FolderConfig:
     path = Path(root) / CONFIG
     config = _read_mapping(path)
     kind = config.get("mask_kind", _DEFAULT_KIND)
-    if kind not in LABEL_READERS:
+    if not isinstance(kind, str) or kind not in LABEL_READERS:
         raise UserError(f"{path}: mask_kind is {kind!r}, but must be one of {', '.join(LABEL_READERS)}")
     reader = LABEL_READERS[kind]
     known = sorted({*_KEYS, *(key for each in LABEL_READERS.values() for key in each.options)})
@@ -118,8 +118,8 @@ def _read_mapping(path: Path) -> dict[str, Any]:
         raise UserError(f"there is no file {path}: write one that says where images and masks are: {example}") from None
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    except Exception as error:  # PyYAML passes on whatever its parsers of numbers and dates raise
+        raise UserError(f"{path} is not valid YAML: {one_line(error)}") from error
     if not isinstance(config, dict) or "classes" not in config or not isinstance(config.get("splits"), dict):
         raise UserError(f"{path} must be a mapping with at least `classes` and `splits`")
     return config
@@ -180,7 +180,8 @@ def _classes(config: Mapping[str, Any], path: Path) -> ClassScheme:
         if config.get("mask_kind") == "colour":
             raise UserError(f"{path}: masks in colours need a palette, one colour for each class")
         palette = [list(colour) for colour in ClassScheme.numbered(len(names)).palette]
-    colours = [*palette, config["ignore_colour"]] if "ignore_colour" in config else palette
+    colours = palette if isinstance(palette, list) else [palette]
+    colours = [*colours, config["ignore_colour"]] if "ignore_colour" in config else colours
     if not isinstance(palette, list) or not all(_is_colour(colour) for colour in colours):
         raise UserError(f"{path}: a colour is three whole numbers from 0 to 255, and a palette is a list of them")
     if config.get("mask_kind") == "colour" and len({tuple(colour) for colour in colours}) < len(colours):

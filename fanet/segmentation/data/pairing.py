@@ -1,6 +1,7 @@
 """Find the images and masks of a split, and which of them belong together."""
 
 import glob
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -95,7 +96,7 @@ def fixed_folder(root: Path, pattern: str) -> tuple[Path, list[str]]:
         UserError: There is no such folder.
     """
     parts = Path(pattern).parts
-    if "\\" in pattern and not (root / pattern).exists():
+    if "\\" in pattern and not os.path.exists(root / pattern):
         parts = Path(pattern.replace("\\", "/")).parts  # as Windows writes paths
     base = root
     for index, part in enumerate(parts):
@@ -111,7 +112,10 @@ def fixed_folder(root: Path, pattern: str) -> tuple[Path, list[str]]:
 
 def _find(root: Path, pattern: str, key: str) -> Found:
     base, rest = fixed_folder(root, pattern)
-    matcher = _matcher(rest or ["*"])
+    try:
+        matcher = _matcher(rest or ["*"])
+    except re.error as error:
+        raise UserError(f"{root / 'dataset.yaml'}: {key} {pattern!r} is not a valid pattern ({error})") from error
     unlimited = any(part == "**" or NAME in part for part in rest)
     folder = walk(base, None if unlimited else max(1, len(rest)))
     files: dict[str, str] = {}

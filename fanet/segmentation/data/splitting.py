@@ -70,7 +70,7 @@ def listed_images(root: Path, file: str, images: Mapping[str, str]) -> tuple[dic
 def _lines(path: Path) -> list[str]:
     try:
         content = path.read_bytes()
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError):  # a name with a null character is a ValueError
         raise UserError(f"there is no file {path}, which `list` in dataset.yaml names") from None
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
@@ -88,8 +88,8 @@ class _Index:
         self.images = images
         self.by_end: dict[str, list[tuple[str, tuple[str, ...]]]] = {}
         for name, path in images.items():
-            whole = PurePosixPath(composed(Path(path).as_posix()))
-            for parts in {whole.parts, whole.with_suffix("").parts, PurePosixPath(name).parts}:
+            whole = _inside(root, path)
+            for parts in {whole.parts, whole.with_suffix("").parts}:
                 self.by_end.setdefault(parts[-1], []).append((name, parts))
 
     def find(self, text: str, path: Path) -> str | None:
@@ -119,10 +119,22 @@ class _Index:
         return found[max(found)] if found else set()
 
 
-def ends_alike(wanted: str, path: str) -> bool:
-    """Return whether a path as a list writes it can mean a file: the end of one is the other, suffix included."""
+def _inside(root: Path, path: str) -> PurePosixPath:
+    """Return a file's path relative to `root` if it is in it: data sets are moved, lists stay as they are."""
+    file = Path(path)
+    return PurePosixPath(composed((file.relative_to(root) if file.is_relative_to(root) else file).as_posix()))
+
+
+def ends_alike(root: Path, wanted: str, path: str) -> bool:
+    """Return whether a path as a list writes it can mean a file: the end of one is the other, suffix included.
+
+    Args:
+        root: The folder that holds `dataset.yaml`.
+        wanted: The path in the list.
+        path: The file.
+    """
     parts = tuple(part for part in PurePosixPath(wanted.replace("\\", "/")).parts if part not in ("/", ".", ".."))
-    known = PurePosixPath(composed(Path(path).as_posix())).parts
+    known = _inside(root, path).parts
     common = min(len(parts), len(known))
     return common > 0 and parts[-common:] == known[-common:]
 

@@ -1,7 +1,9 @@
 """Guess what a person meant, for the end of an error: a line of `dataset.yaml` to copy."""
 
 import os
-from collections.abc import Mapping, Sequence
+import re
+import string
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 IMAGE_FOLDERS = ("images", "image", "imgs", "img", "jpegimages", "photos", "pictures", "data", "x")
@@ -65,12 +67,11 @@ def _affix(images: Sequence[str], masks: Sequence[str]) -> tuple[str, str] | Non
     """Return what precedes and follows the names of images in those of masks, if that fits at least half of them."""
     found: dict[tuple[str, str], int] = {}
     known = set(masks)
-    for name in images[:3]:
-        base = PurePosixPath(name).name
-        for mask in masks:
-            before, middle, after = mask.rpartition(base)
-            if middle and before.endswith(str(PurePosixPath(name).parent).removeprefix(".")):
-                found[before.rpartition("/")[2], after] = 0
+    for path in map(PurePosixPath, images[:3]):
+        for mask in map(PurePosixPath, masks):
+            if mask.parent == path.parent:
+                ends = [(match.start(), match.end()) for match in re.finditer(re.escape(path.name), mask.name)]
+                found.update({(mask.name[:start], mask.name[end:]): 0 for start, end in ends})
     for before, after in found:
         made = (str(PurePosixPath(name).with_name(f"{before}{PurePosixPath(name).name}{after}")) for name in images)
         found[before, after] = sum(name in known for name in made)
@@ -86,10 +87,13 @@ def _affixes(images: Sequence[str], masks: Sequence[str]) -> tuple[tuple[str, st
         return None
     first, mask_first = os.path.commonprefix(images), os.path.commonprefix(masks)
     last, mask_last = (os.path.commonprefix([name[::-1] for name in names])[::-1] for names in (images, masks))
-    while first and mask_first and first[-1] == mask_first[-1]:
-        first, mask_first = first[:-1], mask_first[:-1]
-    while last and mask_last and last[0] == mask_last[0]:
-        last, mask_last = last[1:], mask_last[1:]
+    first, mask_first = _without_numbers(first, mask_first, str.rstrip)
+    last, mask_last = _without_numbers(last, mask_last, str.lstrip)
     cores = {name[len(first) : len(name) - len(last)] for name in images}
     others = {name[len(mask_first) : len(name) - len(mask_last)] for name in masks}
     return ((first, last), (mask_first, mask_last)) if len(cores & others) * 2 >= len(images) else None
+
+
+def _without_numbers(one: str, other: str, strip: Callable[[str, str], str]) -> tuple[str, str]:
+    """Leave digits to the names, of which they are a part, and whatever images and masks share."""
+    return ("", "") if one == other else (strip(one, string.digits), strip(other, string.digits))
