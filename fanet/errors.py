@@ -10,6 +10,9 @@ class UserError(ValueError):
     The command line prints that line and ends with exit status 2.
     """
 
+    def __str__(self) -> str:
+        return printable(super().__str__())
+
 
 def one_line(error: BaseException | str, limit: int = 300) -> str:
     """Return the message of an error in one line of at most `limit` characters."""

@@ -124,8 +124,9 @@ def _one_channel(values: np.ndarray, name: str) -> np.ndarray:
     if values.dtype == bool:
         return values.astype(np.uint8)
     if values.dtype.kind == "f":
-        whole = values.astype(np.int64) if np.isfinite(values).all() else None
-        if whole is None or (whole != values).any():
+        with np.errstate(invalid="ignore"):  # nan, infinity and whatever no integer can hold
+            whole = values.astype(np.int64)
+        if (whole != values).any():
             raise UserError(f"{name} holds fractions, not class indices: save whole numbers as a PNG")
         return whole
     if values.dtype.kind not in "iu":
