@@ -12,7 +12,7 @@ import numpy as np
 
 from fanet.errors import UserError
 from fanet.segmentation.data import list_splits, open_dataset, takes_option
-from fanet.segmentation.data.dataset import SCALE_MASKS, SegmentationDataset, UnknownLabelError, shortened
+from fanet.segmentation.data.dataset import SCALE_MASKS, SegmentationDataset, UnknownLabelError, by_split, shortened
 from fanet.segmentation.data.labelled import absence
 from fanet.segmentation.data.parallel import parallel_map
 
@@ -295,9 +295,8 @@ def _count_classes(labels: Collection[int], dataset: SegmentationDataset) -> int
 
 
 def _warnings(report: CheckReport, datasets: dict[str, SegmentationDataset]) -> list[str]:
-    found = []
+    found = by_split({split: part.notes for split, part in report.splits.items()})
     for split, part in report.splits.items():
-        found += [f"{split}: {note}" for note in part.notes]
         for files, what in (
             (part.missing_images, "masks without an image"),
             (part.turned_images, "images are rotated by their EXIF orientation, their masks are not"),

@@ -1,7 +1,7 @@
 """The base class of data sets: samples by index, read on access."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -263,6 +263,15 @@ def require_split(split: str, splits: Sequence[str], where: str) -> None:
             f"{where} no split {split!r}, only {', '.join(splits)}: choose one by --split, in training by "
             "data.train_split and data.val_split"
         )
+
+
+def by_split(lines: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return lines about splits, each with the names of all splits that it is about."""
+    splits: dict[str, list[str]] = {}
+    for split, of_split in lines.items():
+        for line in of_split:
+            splits.setdefault(line, []).append(split)
+    return [f"{' and '.join(names)}: {line}" for line, names in splits.items()]
 
 
 def shortened(items: Sequence[str], shown: int = _SHOWN, longest: int = _LONGEST) -> str:

@@ -13,6 +13,7 @@ from torch import nn
 from fanet.classes import ClassScheme
 from fanet.errors import UserError, one_line
 from fanet.segmentation.data import SegmentationDataset, open_dataset
+from fanet.segmentation.data.dataset import by_split
 from fanet.segmentation.data.labelled import require_labels
 from fanet.segmentation.network.backbones import naming_refused_sizes
 from fanet.segmentation.network.model import SegmentationModel
@@ -43,12 +44,12 @@ def describe_data(settings: Settings, training: SegmentationDataset, validation:
     Raises:
         UserError: There is nothing to learn or to score.
     """
-    lines = []
+    lines: dict[str, list[str]] = {}
     for dataset, key in ((training, "train_split"), (validation, "val_split")):
         split = getattr(settings.data, key)
         found = [*dataset.remarks(), *require_labels(dataset, split, f"data.{key}")]
-        lines += [f"{split}: {line}" for line in found]
-    return lines
+        lines.setdefault(split, found)  # one split may be both
+    return by_split(lines)
 
 
 def build_network(settings: Settings, classes: ClassScheme, device: torch.device, processes: int) -> SegmentationModel:

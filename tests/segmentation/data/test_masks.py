@@ -265,10 +265,15 @@ TRANSPARENT = {
         {"classes": ["background", "tree", "road"]},
         None,
     ),
+    "of no class, and some opaque": (
+        np.dstack([np.full((3, 4, 3), 7, np.uint8), np.eye(3, 4, dtype=np.uint8)]),
+        {},
+        "known are #000000, #ffffff, #1e3c5a; put it into the palette",
+    ),
     "of no class": (
         np.dstack([np.full((3, 4, 3), 7, np.uint8), np.zeros((3, 4), np.uint8)]),
         {},
-        "unknown label #070707: .*write ignore_colour: [7, 7, 7]",
+        "unknown label #070707: .*only transparent pixels have it.*write ignore_colour: [7, 7, 7]",
     ),
 }
 

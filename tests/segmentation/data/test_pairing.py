@@ -319,6 +319,15 @@ def test_share_is_split_off_from_another_split(tmp_path):
     assert not check_dataset("folder", tmp_path, workers=1).errors
 
 
+def test_what_is_left_out_of_a_folder_of_two_splits_is_told_once(tmp_path):
+    write(tmp_path, *(f"images/{i}.jpg" for i in range(4)), *(f"masks/{i}.png" for i in range(4)), "images/x.db")
+    opened(tmp_path, train=PLAIN, val={"from": "train", "share": 0.5})
+    warnings = check_dataset("folder", tmp_path, workers=1).warnings
+    assert [line for line in warnings if "left out" in line] == [
+        "train and val: images: 1 file left out (no images): x.db"
+    ]
+
+
 @pytest.mark.parametrize(
     ("val", "message"),
     [

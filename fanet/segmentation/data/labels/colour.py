@@ -35,10 +35,13 @@ class ColourLabels(LabelReader, kind="colour"):
 
     def labels(self, file: str, image: str) -> np.ndarray:
         colours, transparent = read_colours(file)
-        labels, unknown = lookup(_packed(colours), self._codes, self._indices)
+        codes = _packed(colours)
+        labels, unknown = lookup(codes, self._codes, self._indices)
         if unknown.size:
             known = ", ".join(f"#{code:06x}" for code in self._codes)
-            raise UnknownLabelError(file, [f"#{code:06x}" for code in unknown], known, cure=_cure(int(unknown[0])))
+            is_hidden = transparent is not None and bool(transparent[np.isin(codes, unknown)].all())
+            cure = _cure(int(unknown[0]), is_hidden)
+            raise UnknownLabelError(file, [f"#{code:06x}" for code in unknown], known, cure=cure)
         refuse_ambiguous_transparency(labels, transparent, self.classes, file)
         return labels
 
@@ -46,9 +49,10 @@ class ColourLabels(LabelReader, kind="colour"):
         return is_turned(file)
 
 
-def _cure(colour: int) -> str:
+def _cure(colour: int, is_hidden: bool) -> str:
     channels = [colour >> shift & 255 for shift in (16, 8, 0)]
-    return f"put it into the palette, or write ignore_colour: {channels} in dataset.yaml if it does not count"
+    cure = f"put it into the palette, or write ignore_colour: {channels} in dataset.yaml if it does not count"
+    return f"only transparent pixels have it: fill them with the colour of their class, {cure}" if is_hidden else cure
 
 
 def _packed(colours: np.ndarray) -> np.ndarray:
