@@ -329,7 +329,7 @@ def _suspected(report: CheckReport, dataset: SegmentationDataset) -> list[str]:
     ]
     if not dataset.ignores_by_default or dataset.classes.ignore_index not in together or not absent:
         return []
-    if _count_classes(together, dataset) < 2:
-        return []  # an error
+    if _count_classes(together, dataset) < 2 or any(part.unknown_labels for part in report.splits.values()):
+        return []  # an error says so
     cure = dataset.cure(sorted(together))
     return [f"{dataset.classes.ignore_index} is read as ignored, while {shortened(absent)} never occurs: {cure}"]

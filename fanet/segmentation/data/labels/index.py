@@ -49,4 +49,4 @@ class IndexLabels(LabelReader, kind="index"):
         line = None if self.values else suggestion(values, self.classes)
         if line is None:
             return "say by `values` in dataset.yaml which class each number is, or that it is ignored"
-        return f"if these are the classes in order, write {line} in dataset.yaml"
+        return f"if that is what they mean, write {line} in dataset.yaml"
