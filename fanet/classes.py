@@ -1,6 +1,11 @@
 """The classes of a segmentation task: their names, their colours and the label that does not count."""
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+# What people call the class of everything else, without spaces and punctuation; the first that occurs is meant.
+_BACKGROUNDS = ("background", "bg", "backgroundclutter", "clutterbackground", "unlabeled", "unlabelled", "void", "none")
 
 
 @dataclass(frozen=True)
@@ -29,10 +34,25 @@ class ClassScheme:
     def __len__(self) -> int:
         return len(self.names)
 
+    @property
+    def background(self) -> int | None:
+        """Index of the class that is the background; None if no class is called so."""
+        return background_of(self.names)
+
     @classmethod
     def numbered(cls, count: int) -> "ClassScheme":
         """Return names `class_0`, `class_1`, … and distinct colours, for a task without class names."""
         return cls(tuple(f"class_{index}" for index in range(count)))
+
+
+def background_of(names: Sequence[str]) -> int | None:
+    """Return the index of the class that is the background, by its name: `background`, `_background_`, `BG`, `void`, …
+
+    Args:
+        names: Class names, in the order of their indices.
+    """
+    plain = [re.sub(r"[\W_]", "", name).casefold() for name in names]
+    return next((plain.index(name) for name in _BACKGROUNDS if name in plain), None)
 
 
 def distinct_colours(count: int) -> tuple[tuple[int, int, int], ...]:

@@ -10,11 +10,19 @@ class UserError(ValueError):
     The command line prints that line and ends with exit status 2.
     """
 
+    def __str__(self) -> str:
+        return printable(super().__str__())
+
 
 def one_line(error: BaseException | str, limit: int = 300) -> str:
     """Return the message of an error in one line of at most `limit` characters."""
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def printable(text: str) -> str:
+    """Return a text that any terminal can print: bytes of file names that are no UTF-8 become escapes."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 @contextmanager

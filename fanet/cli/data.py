@@ -2,15 +2,23 @@
 
 import argparse
 import json
+import math
 import sys
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from fanet.cli.arguments import example, not_negative, positive, share
+from fanet.errors import printable
 from fanet.segmentation.data import KINDS
 
 if TYPE_CHECKING:
     from fanet.segmentation.data.check import SplitReport
+
+_STDOUT = "-"  # as a file name
+# What is shown of a split one by one, so that a report fits on a screen.
+_MOST_SIZES = 3
+_MOST_CLASSES = 12
+_FREQUENT_CLASSES = 8
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -58,7 +66,7 @@ def _add_check(subparsers: argparse._SubParsersAction) -> None:
     add_dataset_arguments(parser)
     parser.add_argument("--split", metavar="S", nargs="+", dest="splits", help="splits to check (default: all)")
     parser.add_argument("--workers", metavar="N", type=positive, help="processes (default: one per core)")
-    parser.add_argument("--json", metavar="FILE", help="also write the report to this file")
+    parser.add_argument("--json", metavar="FILE", help="also write the whole report to this file; - prints it instead")
     parser.set_defaults(run=run_check)
 
 
@@ -68,31 +76,54 @@ def run_check(args: argparse.Namespace) -> int:
     from fanet.segmentation.data.check import check_dataset
 
     # The file is opened first, so that a path that cannot be written fails before everything is read.
-    with atomic_path(args.json) if args.json else nullcontext() as path:
+    to_file = args.json is not None and args.json != _STDOUT
+    with atomic_path(args.json) if to_file else nullcontext() as path:
         report = check_dataset(args.dataset, args.folder, args.splits, args.workers, **dataset_options(args))
+        text = json.dumps(report.to_dict(), indent=1) + "\n"
         if path is not None:
-            path.write_text(json.dumps(report.to_dict(), indent=1) + "\n", encoding="utf-8")
-    for split, part in report.splits.items():
-        print("\n".join(_split_lines(split, part)))
-    for line in report.warnings:
-        print(f"warning: {line}")
+            path.write_text(text, encoding="utf-8")
+    if args.json == _STDOUT:
+        print(text, end="")
+    else:
+        lines = [line for split, part in report.splits.items() for line in _split_lines(split, part)]
+        lines += [f"warning: {line}" for line in report.warnings]
+        print(printable("\n".join(lines)))
     for line in report.errors:
-        print(f"fanet: error: {line}", file=sys.stderr)
-    if not report.errors:
-        print("the data set can be used")
+        print(f"fanet: error: {printable(line)}", file=sys.stderr)
+    if args.json != _STDOUT:
+        print("the data set cannot be used as it is" if report.errors else "the data set can be used")
     return 2 if report.errors else 0
 
 
 def _split_lines(split: str, part: "SplitReport") -> list[str]:
-    sizes = ", ".join(f"{count} of {size}" for size, count in part.sizes.items())
-    width = max(map(len, part.class_shares))
+    sizes = _sizes(part.sizes)
     lines = [f"{split}: {part.images} images ({sizes})" if sizes else f"{split}: {part.images} images"]
-    for name, pixels in part.class_shares.items():
-        shown = "-" if pixels is None else f"{pixels:.2f} %"
-        lines.append(f"  {name:<{width}}  {shown:>8} of the pixels, in {part.images_with_class[name]} images")
+    shares = part.class_shares
+    if len(shares) > _MOST_CLASSES:
+        present = sorted((name for name in shares if shares[name]), key=lambda name: shares[name] or 0, reverse=True)
+        shown, others = present[:_FREQUENT_CLASSES], present[_FREQUENT_CLASSES:]
+    else:
+        shown, others = list(shares), []
+    width = max(map(len, shown), default=0)
+    for name in shown:
+        pixels = "-" if shares[name] is None else f"{shares[name]:.2f} %"
+        lines.append(f"  {name:<{width}}  {pixels:>8} of the pixels, in {part.images_with_class[name]} images")
+    if others:
+        together = sum(shares[name] or 0 for name in others)
+        count = "1 other class has" if len(others) == 1 else f"{len(others)} other classes have"
+        lines.append(f"  {count} {together:.2f} % of the pixels, {others[-1]} the fewest")
     if part.ignored_share:
         lines.append(f"  {part.ignored_share:.2f} % of all pixels are ignored")
     return lines
+
+
+def _sizes(sizes: dict[str, int]) -> str:
+    """Describe the sizes of a split's images, most frequent first; a few of them one by one."""
+    if len(sizes) <= _MOST_SIZES:
+        return ", ".join(f"{count} of {size}" for size, count in sizes.items())
+    by_area = sorted(sizes, key=lambda size: math.prod(map(int, size.split("x"))))
+    most = next(iter(sizes))
+    return f"{len(sizes)} sizes from {by_area[0]} to {by_area[-1]}, {sizes[most]} of {most}"
 
 
 def _add_clutter(subparsers: argparse._SubParsersAction) -> None:

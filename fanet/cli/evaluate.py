@@ -1,6 +1,7 @@
 """`fanet evaluate`."""
 
 import argparse
+import sys
 from typing import Any
 
 from fanet.cli.arguments import (
@@ -14,6 +15,7 @@ from fanet.cli.arguments import (
     window_of,
 )
 from fanet.cli.data import add_dataset_arguments, dataset_options
+from fanet.errors import printable
 from fanet.segmentation.prediction.predictor import LARGEST_SCALE
 
 
@@ -102,16 +104,19 @@ def run(args: argparse.Namespace) -> int:
         },
     )
     if is_main_process():
+        for line in result["notes"]:
+            print(f"note: {printable(line)}", file=sys.stderr)
         print("\n".join(_table(result)))
         print(f"{result['images']} images, results in {args.output}")
     return 0
 
 
 def _table(result: dict[str, Any]) -> list[str]:
+    without = result["miou_no_background"]
     rows = [
         *result["iou"].items(),
         ("mIoU", result["miou"]),
-        ("mIoU without background", result["miou_no_background"]),
+        *([] if without is None else [("mIoU without background", without)]),
         ("mean accuracy", result["mean_accuracy"]),
         ("pixel accuracy", result["pixel_accuracy"]),
     ]

@@ -162,3 +162,88 @@ def test_archive_other_than_the_published_one_needs_an_option(place, capsys):
     assert "the published archive 7518242799" in error and "--any-archive" in error
     assert run(["data", "check", "repacked.zip", "--dataset", "zerowaste", "--any-archive"]) == 0
     assert "test: 2 images (2 of 48x40)" in capsys.readouterr().out
+
+
+def described(root: Path, count: int, sizes: int, images: int) -> Path:
+    """Write a data set of your own with many classes and sizes; all masks hold the first classes only."""
+    for index in range(images):
+        shape = (8 + index % sizes, 16)
+        for folder, pixels in (("images", np.full((*shape, 3), index)), ("masks", np.arange(16 * shape[0]) % 9)):
+            (root / folder).mkdir(parents=True, exist_ok=True)
+            file = root / folder / f"{'a_very_long_name_' * 8}{index}.png"
+            Image.fromarray(pixels.reshape(*shape, *pixels.shape[2:]).astype(np.uint8)).save(file)
+    names = [f"class number {index}" for index in range(count)]
+    text = json.dumps({"classes": names, "splits": {"train": {"images": "images", "masks": "masks"}}})
+    (root / "dataset.yaml").write_text(text)
+    return root
+
+
+def test_check_of_many_classes_and_sizes_fits_on_a_screen(tmp_path, capsys):
+    root = described(tmp_path / "set", count=171, sizes=20, images=45)
+    assert run(["data", "check", root, "--dataset", "folder", "--json", tmp_path / "report.json"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "train: 45 images (20 sizes from 16x8 to 16x27, 3 of 16x8)"
+    assert len([line for line in lines if " of the pixels, in 45 images" in line]) == 8
+    assert any(line.startswith("  1 other class has 1") for line in lines)
+    assert "162 of 171 classes have no pixel: class number 9, class number 10, class number 11 and 159 more" in str(
+        lines
+    )
+    assert len(lines) <= 24 and lines[-1] == "the data set can be used"
+    assert len(json.loads((tmp_path / "report.json").read_text())["splits"]["train"]["class_shares"]) == 171
+
+
+def test_check_groups_problems_and_keeps_lines_short(tmp_path, capsys):
+    root = described(tmp_path / "set", count=5, sizes=1, images=9)
+    for index, file in enumerate(sorted((root / "images").iterdir())[:4]):
+        file.unlink() if index % 2 else file.write_bytes(b"\x89PNG\r\n\x1a\n broken")
+    assert run(["data", "check", root, "--dataset", "folder"]) == 2
+    captured = capsys.readouterr()
+    errors = [line for line in captured.err.splitlines() if "error: " in line]
+    assert [line.split(":")[2] for line in errors] == [" 2 files that cannot be read", " 5 masks with unknown labels"]
+    assert all(len(line) < 1500 for line in errors) and "and 2 more" in errors[1]
+    assert captured.out.splitlines()[-1] == "the data set cannot be used as it is"
+
+
+def test_whole_report_can_be_printed_as_json(tmp_path, capsys):
+    root = described(tmp_path / "set", count=10, sizes=2, images=3)
+    assert run(["data", "check", root, "--dataset", "folder", "--json", "-"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["splits"]["train"]["numbers"] == list(range(9)) and report["errors"] == []
+
+
+def test_evaluation_of_one_class_prints_no_score(tmp_path, models, capsys):
+    text = json.dumps(
+        {
+            "classes": ["sky", "tree", "road"],
+            "splits": {"test": {"images": "images", "masks": "masks"}},
+        }
+    )
+    for folder, mode in (("images", "RGB"), ("masks", "L")):
+        (tmp_path / folder).mkdir()
+        for name in "ab":
+            Image.new(mode, (40, 40)).save(tmp_path / folder / f"{name}.png")
+    (tmp_path / "dataset.yaml").write_text(text)
+    output = tmp_path / "out"
+    argv = ["evaluate", "--model", models / "of_3", "--dataset", "folder", "--data", tmp_path, "-o", output]
+    assert run(argv) == 0
+    captured = capsys.readouterr()
+    assert "note: only sky is labelled in these images, so that scores would mean nothing" in captured.err
+    assert "%" not in captured.out and "mIoU without background" not in captured.out
+    result = json.loads((output / "metrics.json").read_text())
+    assert result["miou"] is result["miou_low"] is result["miou_no_background"] is None
+    assert np.sum(result["confusion_matrix"]) == 2 * 40 * 40
+
+
+def test_mean_without_background_is_printed_only_where_there_is_one(tmp_path, models, capsys):
+    for names, is_printed in ((["sky", "tree", "road"], False), (["sky", "tree", "BG"], True)):
+        root = tmp_path / names[2]
+        for folder, pixels in (("images", np.zeros((40, 40, 3))), ("masks", np.arange(1600).reshape(40, 40) % 3)):
+            (root / folder).mkdir(parents=True)
+            Image.fromarray(pixels.astype(np.uint8)).save(root / folder / "a.png")
+        text = json.dumps({"classes": names, "splits": {"test": {"images": "images", "masks": "masks"}}})
+        (root / "dataset.yaml").write_text(text)
+        argv = ["evaluate", "--model", models / "of_3", "--dataset", "folder", "--data", root, "-o", root / "out"]
+        assert run(argv) == 0
+        assert ("mIoU without background" in capsys.readouterr().out) == is_printed
+        score = json.loads((root / "out" / "metrics.json").read_text())["miou_no_background"]
+        assert (score is not None) == is_printed

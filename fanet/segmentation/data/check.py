@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -12,11 +12,15 @@ import numpy as np
 
 from fanet.errors import UserError
 from fanet.segmentation.data import list_splits, open_dataset, takes_option
-from fanet.segmentation.data.dataset import SegmentationDataset, UnknownLabelError, shortened
+from fanet.segmentation.data.dataset import SCALE_MASKS, SegmentationDataset, UnknownLabelError, by_split, shortened
+from fanet.segmentation.data.labelled import absence
 from fanet.segmentation.data.parallel import parallel_map
 
 _FEWEST_PER_WORKER = 32  # images: for fewer, starting a process takes longer than reading them
 _DIGEST_BYTES = 16
+_LONGEST = 400  # characters of what is wrong with one file
+_MOST_ABSENT = 5  # classes that are named, instead of counted
+_TRAIN = "train"  # the split to learn from, in every recipe's defaults
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,9 @@ class _Finding:
     broken: str = ""
     unknown: tuple[str, tuple[str, ...]] | None = None
     mismatch: str = ""
-    turned: str = ""  # the file of an image that its EXIF orientation rotates; not an error by itself
+    seen: tuple[int, ...] = ()  # all numbers in a mask with unknown ones
+    turned: str = ""  # the file of an image that its EXIF orientation rotates, but not its mask; no error by itself
+    turned_mask: str = ""  # the file of a mask that its own EXIF orientation rotates
 
 
 @dataclass
@@ -47,7 +53,10 @@ class SplitReport:
         broken: What is wrong with files that cannot be read.
         unknown_labels: Values that are not a class, by file.
         size_mismatches: Images whose size differs from their mask's.
-        turned_images: Images that their EXIF orientation rotates; masks are never rotated.
+        turned_images: Images that their EXIF orientation rotates, but not their masks.
+        turned_masks: Masks that their own EXIF orientation rotates.
+        numbers: All numbers that occur in the masks, as far as they are known.
+        notes: A line for each thing that was left out or changed when the split was opened.
     """
 
     images: int = 0
@@ -61,6 +70,9 @@ class SplitReport:
     unknown_labels: dict[str, list[str]] = field(default_factory=dict)
     size_mismatches: list[str] = field(default_factory=list)
     turned_images: list[str] = field(default_factory=list)
+    turned_masks: list[str] = field(default_factory=list)
+    numbers: list[int] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -101,8 +113,9 @@ def check_dataset(
     """Read every image and mask of a data set, in parallel.
 
     Errors, which make the data set unusable, are images without a mask or with another size than their mask, files
-    that cannot be read, and unknown labels. Warnings are masks without an image, images with an EXIF orientation,
-    names or images that occur more than once, classes that never occur, and counts other than the published ones.
+    that cannot be read, unknown labels, and fewer than two labelled classes. Warnings are files that were left out,
+    masks without an image, EXIF orientations, names or images that occur more than once, classes that never occur, and
+    counts other than the published ones.
 
     Args:
         kind: As for `open_dataset`.
@@ -135,7 +148,7 @@ def check_dataset(
     }
     report.repeated_names = _repeated_names(digests)
     report.repeated_images = _repeated_images(digests)
-    report.errors = _errors(report)
+    report.errors = [*_errors(report, datasets), *_vanished(report, datasets)]
     report.warnings = _warnings(report, datasets)
     return report
 
@@ -160,21 +173,23 @@ def _examine(dataset: SegmentationDataset, index: int) -> _Finding:
     try:
         image = dataset.load_image(index)
         size = (image.shape[1], image.shape[0])
-        turned = dataset.turned_image(index) or ""
+        turned, turned_mask = dataset.turned_image(index) or "", dataset.turned_labels(index) or ""
         digest = hashlib.blake2b(image.tobytes(), digest_size=_DIGEST_BYTES)
         digest.update(repr(image.shape).encode())
         labels = dataset.load_labels(index)
     except UnknownLabelError as error:
-        return _Finding(size, digest=digest.hexdigest(), unknown=(error.file, error.values), turned=turned)
+        unknown = (error.file, error.values)
+        return _Finding(size, digest=digest.hexdigest(), unknown=unknown, seen=error.seen, turned=turned)
     except UserError as error:
         return _Finding(broken=str(error))
     if labels.shape != image.shape[:2]:
-        sizes = f"{size[0]}x{size[1]}, mask {labels.shape[1]}x{labels.shape[0]}"
-        return _Finding(size, digest=digest.hexdigest(), mismatch=f"{dataset.names[index]} ({sizes})", turned=turned)
+        called, mask = dataset.pair(index)
+        sizes = f"{called} ({size[0]}x{size[1]}, {mask} {labels.shape[1]}x{labels.shape[0]})"
+        return _Finding(size, digest=digest.hexdigest(), mismatch=sizes, turned=turned)
     counts = np.bincount(labels.ravel(), minlength=256)
     ignore = dataset.classes.ignore_index
     pixels = (*(int(count) for count in counts[: len(dataset.classes)]), int(counts[ignore]))
-    return _Finding(size, pixels, digest.hexdigest(), turned=turned)
+    return _Finding(size, pixels, digest.hexdigest(), turned=turned, turned_mask=turned_mask)
 
 
 def _summarise(dataset: SegmentationDataset, findings: Sequence[_Finding]) -> SplitReport:
@@ -183,6 +198,8 @@ def _summarise(dataset: SegmentationDataset, findings: Sequence[_Finding]) -> Sp
     pixels = np.array(rows, dtype=np.int64).reshape(len(rows), len(names) + 1)
     total, counted = int(pixels.sum()), int(pixels[:, :-1].sum())
     shares = pixels[:, :-1].sum(axis=0)
+    labels = [*range(len(names)), dataset.classes.ignore_index]
+    numbers = {label for label, count in zip(labels, pixels.sum(axis=0), strict=True) if count}
     return SplitReport(
         images=len(dataset),
         sizes=dict(Counter(f"{f.size[0]}x{f.size[1]}" for f in findings if f.size).most_common()),
@@ -197,6 +214,9 @@ def _summarise(dataset: SegmentationDataset, findings: Sequence[_Finding]) -> Sp
         unknown_labels={finding.unknown[0]: list(finding.unknown[1]) for finding in findings if finding.unknown},
         size_mismatches=[finding.mismatch for finding in findings if finding.mismatch],
         turned_images=[finding.turned for finding in findings if finding.turned],
+        turned_masks=[finding.turned_mask for finding in findings if finding.turned_mask],
+        numbers=sorted(numbers.union(*(finding.seen for finding in findings))),
+        notes=list(dataset.notes),
     )
 
 
@@ -226,7 +246,7 @@ def _repeated_images(digests: dict[str, dict[str, str]]) -> list[list[str]]:
     return [places for places in where.values() if len(places) > 1]
 
 
-def _errors(report: CheckReport) -> list[str]:
+def _errors(report: CheckReport, datasets: Mapping[str, SegmentationDataset]) -> list[str]:
     def lines(attribute: str) -> list[str]:
         return [f"{split}: {entry}" for split, part in report.splits.items() for entry in getattr(part, attribute)]
 
@@ -235,32 +255,62 @@ def _errors(report: CheckReport) -> list[str]:
         for part in report.splits.values()
         for file, values in part.unknown_labels.items()
     ]
+    numbers = sorted({number for part in report.splits.values() for number in part.numbers})
+    cure = next(iter(datasets.values())).cure(numbers) if unknown and numbers else None
+    hints = [dataset.missing_hint for dataset in datasets.values() if dataset.missing_hint]
     kinds = [
-        ("images without a mask", lines("missing_masks")),
-        ("files that cannot be read", lines("broken")),
-        ("masks with unknown labels", unknown),
-        ("images of another size than their mask", lines("size_mismatches")),
+        ("images without a mask", lines("missing_masks"), hints[0] if hints else None),
+        ("files that cannot be read", lines("broken"), None),
+        ("masks with unknown labels", unknown, cure),
+        ("images of another size than their mask", lines("size_mismatches"), SCALE_MASKS),
     ]
-    found = [f"{len(entries)} {kind}: {shortened(entries)}" for kind, entries in kinds if entries]
+    found = [
+        f"{len(entries)} {kind}: {shortened(entries, longest=_LONGEST)}{f'; {hint}' if hint else ''}"
+        for kind, entries, hint in kinds
+        if entries
+    ]
     return [" ".join(line.split()) for line in found]
 
 
+def _vanished(report: CheckReport, datasets: Mapping[str, SegmentationDataset]) -> list[str]:
+    """Return a line if fewer than two classes are labelled, in all splits together or in the one to train on."""
+    dataset = next(iter(datasets.values()))
+    read = {
+        split: part for split, part in report.splits.items() if any(part.images_with_class.values()) or part.numbers
+    }
+    if any(part.unknown_labels for part in report.splits.values()) or not read:
+        return []  # what is labelled is not known
+    together = {number for part in read.values() for number in part.numbers}
+    if _count_classes(together, dataset) < 2:
+        return [absence(dataset, together)]
+    return [
+        f"{split}: {absence(dataset, set(part.numbers))}"
+        for split, part in read.items()
+        if split == _TRAIN and _count_classes(part.numbers, dataset) < 2
+    ]
+
+
+def _count_classes(labels: Collection[int], dataset: SegmentationDataset) -> int:
+    return len(set(labels) - {dataset.classes.ignore_index})
+
+
 def _warnings(report: CheckReport, datasets: dict[str, SegmentationDataset]) -> list[str]:
-    found = []
+    found = by_split({split: part.notes for split, part in report.splits.items()})
     for split, part in report.splits.items():
-        if part.missing_images:
-            found.append(
-                f"{split}: {len(part.missing_images)} masks without an image: {shortened(part.missing_images)}"
-            )
-        if part.turned_images:
-            found.append(
-                f"{split}: {len(part.turned_images)} images are rotated by their EXIF orientation, "
-                f"their masks are not: {shortened(part.turned_images)}"
-            )
+        for files, what in (
+            (part.missing_images, "masks without an image"),
+            (part.turned_images, "images are rotated by their EXIF orientation, their masks are not"),
+            (part.turned_masks, "masks are rotated by their own EXIF orientation"),
+        ):
+            if files:
+                found.append(f"{split}: {len(files)} {what}: {shortened(files)}")
         absent = [name for name, count in part.images_with_class.items() if not count]
-        if absent:
+        if len(absent) > _MOST_ABSENT:
+            found.append(f"{split}: {len(absent)} of {len(report.classes)} classes have no pixel: {shortened(absent)}")
+        elif absent and part.numbers:
             found.append(f"{split}: no pixel is {' or '.join(absent)}")
         found += [f"{split}: {oddity}" for oddity in datasets[split].oddities(split)]
+    found += _suspected(report, next(iter(datasets.values())))
     for same, what in ((False, "different"), (True, "the same")):
         names = [entry["name"] for entry in report.repeated_names if entry["same_pixels"] == same]
         if names:
@@ -269,3 +319,17 @@ def _warnings(report: CheckReport, datasets: dict[str, SegmentationDataset]) -> 
         groups = [" = ".join(places) for places in report.repeated_images]
         found.append(f"{len(groups)} images occur more than once: {shortened(groups)}")
     return found
+
+
+def _suspected(report: CheckReport, dataset: SegmentationDataset) -> list[str]:
+    """Return a line if 255, ignored because nobody said otherwise, may be one of the classes that never occur."""
+    together = {number for part in report.splits.values() for number in part.numbers}
+    absent = [
+        name for name in report.classes if not any(part.images_with_class[name] for part in report.splits.values())
+    ]
+    if not dataset.ignores_by_default or dataset.classes.ignore_index not in together or not absent:
+        return []
+    if _count_classes(together, dataset) < 2 or any(part.unknown_labels for part in report.splits.values()):
+        return []  # an error says so
+    cure = dataset.cure(sorted(together))
+    return [f"{dataset.classes.ignore_index} is read as ignored, while {shortened(absent)} never occurs: {cure}"]

@@ -1,7 +1,7 @@
 """The base class of data sets: samples by index, read on access."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -10,28 +10,42 @@ import numpy as np
 import torch
 
 from fanet.classes import ClassScheme
-from fanet.errors import UserError
+from fanet.errors import UserError, printable
 
 # The number of values or names in an error; more would hide what it says.
 _SHOWN = 3
+#: How to mend masks of another size than their images.
+SCALE_MASKS = "scale masks to the size of their images without smoothing (nearest neighbour)"
+_LONGEST = 160  # characters of a name in an error: enough for most paths
 
 
 class UnknownLabelError(UserError):
-    """A mask holds values or colours that are not a class; `values` are all of them, as text."""
+    """A mask holds values or colours that are not a class.
 
-    def __init__(self, file: str, values: Sequence[str], known: str) -> None:
-        self.file, self.values = file, tuple(values)
+    Args:
+        file: The mask.
+        values: All that are not a class, as text.
+        known: What is known, as text.
+        seen: All numbers in the mask, known or not, if it holds numbers.
+        cure: How to mend it, for this mask alone.
+    """
+
+    def __init__(
+        self, file: str, values: Sequence[str], known: str, seen: Sequence[int] = (), cure: str | None = None
+    ) -> None:
+        self.file, self.values, self.seen = file, tuple(values), tuple(seen)
         noun = "label" if len(values) == 1 else "labels"
-        super().__init__(f"{file} holds the unknown {noun} {shortened(values)}: known are {known}")
+        text = f"{file} holds the unknown {noun} {shortened(values)}: known are {known}"
+        super().__init__(f"{text}; {cure}" if cure else text)
 
     def __reduce__(self) -> tuple:
         # By default an exception is pickled with its text only, which is not what the constructor takes.
-        return _restored_unknown_label, (str(self), self.file, self.values)
+        return _restored_unknown_label, (str(self), self.file, self.values, self.seen)
 
 
-def _restored_unknown_label(text: str, file: str, values: tuple[str, ...]) -> UnknownLabelError:
+def _restored_unknown_label(text: str, file: str, values: tuple[str, ...], seen: tuple[int, ...]) -> UnknownLabelError:
     error = UnknownLabelError.__new__(UnknownLabelError)
-    error.args, error.file, error.values = (text,), file, values
+    error.args, error.file, error.values, error.seen = (text,), file, values, seen
     return error
 
 
@@ -60,6 +74,8 @@ class SegmentationDataset(torch.utils.data.Dataset, ABC):
         missing_masks: Images that were left out because they have no mask.
         missing_images: Masks that were left out because they have no image.
         notes: A line for each thing of this split that was left out or changed, with its count.
+        missing_hint: What may pair the images that have no mask, as the end of a sentence.
+        ignores_by_default: Whether 255 is the ignored label only because nobody said otherwise.
     """
 
     classes: ClassScheme
@@ -68,6 +84,8 @@ class SegmentationDataset(torch.utils.data.Dataset, ABC):
     missing_masks: Sequence[str] = ()
     missing_images: Sequence[str] = ()
     notes: Sequence[str] = ()
+    missing_hint: str = ""
+    ignores_by_default: bool = False
     #: Static method that returns the names of the splits, given the constructor's arguments that locate the data set.
     splits: ClassVar[Callable[..., list[str]]]
 
@@ -80,6 +98,33 @@ class SegmentationDataset(torch.utils.data.Dataset, ABC):
     def located(cls, root: str | Path | None) -> type["SegmentationDataset"]:
         """Return the class that reads this kind of data set from `root`, or without files if it is None."""
         return cls
+
+    def remarks(self) -> list[str]:
+        """Return a line for each thing that was left out or changed, images and masks without a partner included."""
+        lines = list(self.notes)
+        for names, what in (
+            (self.missing_masks, "images without a mask"),
+            (self.missing_images, "masks without an image"),
+        ):
+            if names:
+                lines.append(f"{len(names)} {what} left out: {shortened(names)}")
+        return lines
+
+    def turned_labels(self, index: int) -> str | None:
+        """Return the file of the labels of sample `index`, for messages, if its own EXIF orientation rotates them.
+
+        Raises:
+            UserError: The file cannot be read.
+        """
+        return None
+
+    def cure(self, values: Sequence[int]) -> str | None:
+        """Return the line of the data set's description that would give numbers in masks a meaning; None without one.
+
+        Args:
+            values: All numbers that occur in the masks.
+        """
+        return None
 
     def oddities(self, split: str) -> list[str]:
         """Return a line for each oddity that is specific to this kind of data set, for the check's warnings.
@@ -106,9 +151,10 @@ class SegmentationDataset(torch.utils.data.Dataset, ABC):
             raise IndexError(index)
         image, labels = self.load(index)
         if labels.shape != image.shape[:2]:
+            called, mask = self.pair(index)
             raise UserError(
-                f"{self.names[index]} has {image.shape[1]}x{image.shape[0]} pixels, but its mask has "
-                f"{labels.shape[1]}x{labels.shape[0]}"
+                f"{called} has {image.shape[1]}x{image.shape[0]} pixels, but its {mask} has "
+                f"{labels.shape[1]}x{labels.shape[0]}: {SCALE_MASKS}"
             )
         return Sample(self.names[index], image, labels)
 
@@ -119,6 +165,10 @@ class SegmentationDataset(torch.utils.data.Dataset, ABC):
             UserError: A file cannot be read, or the mask holds an unknown label.
         """
         return self.load_image(index), self.load_labels(index)
+
+    def pair(self, index: int) -> tuple[str, str]:
+        """Return how errors name image and mask of sample `index`."""
+        return self.names[index], "mask"
 
     def turned_image(self, index: int) -> str | None:
         """Return the file of image `index`, for messages, if its EXIF orientation rotates it, but not the labels.
@@ -165,7 +215,12 @@ class Unlabelled(SegmentationDataset):
 
 
 def check_labels(labels: np.ndarray, classes: ClassScheme, file: str) -> np.ndarray:
-    """Return the labels if all of them are classes or the ignored label.
+    """Return the labels as uint8 if all of them are classes or the ignored label.
+
+    Args:
+        labels: Whole numbers, of any type.
+        classes: What they mean.
+        file: How errors name them.
 
     Raises:
         UnknownLabelError: Some are neither.
@@ -173,10 +228,13 @@ def check_labels(labels: np.ndarray, classes: ClassScheme, file: str) -> np.ndar
     is_unknown = np.ones(256, dtype=bool)
     is_unknown[: len(classes)] = False
     is_unknown[classes.ignore_index] = False
-    if is_unknown[labels].any():
-        values = [str(value) for value in np.unique(labels) if is_unknown[value]]
-        raise UnknownLabelError(file, values, f"0 to {len(classes) - 1}, and {classes.ignore_index} for ignored pixels")
-    return labels
+    fits = labels.dtype == np.uint8 or (labels.min() >= 0 and labels.max() <= 255)
+    if not fits or is_unknown[labels].any():
+        seen = [int(value) for value in np.unique(labels)]
+        values = [str(value) for value in seen if not 0 <= value <= 255 or is_unknown[value]]
+        known = f"0 to {len(classes) - 1}, and {classes.ignore_index} for ignored pixels"
+        raise UnknownLabelError(file, values, known, seen)
+    return labels.astype(np.uint8, copy=False)
 
 
 def require_pairs(dataset: SegmentationDataset, where: str, strict: bool) -> None:
@@ -188,7 +246,8 @@ def require_pairs(dataset: SegmentationDataset, where: str, strict: bool) -> Non
     missing = dataset.missing_masks
     if strict and missing:
         count = f"{len(missing)} images have" if len(missing) > 1 else "1 image has"
-        raise UserError(f"{where}: {count} no mask: {shortened(missing)}")
+        hint = f": {dataset.missing_hint}" if dataset.missing_hint else ""
+        raise UserError(f"{where}: {count} no mask: {shortened(missing)}{hint}")
     if not len(dataset) and not missing:
         raise UserError(f"{where} has no images: is the data set unpacked completely?")
 
@@ -206,7 +265,21 @@ def require_split(split: str, splits: Sequence[str], where: str) -> None:
         )
 
 
-def shortened(items: Sequence[str]) -> str:
-    """Return the first items and the number of further ones, as text."""
-    more = len(items) - _SHOWN
-    return ", ".join(items[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+def by_split(lines: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return lines about splits, each with the names of all splits that it is about."""
+    splits: dict[str, list[str]] = {}
+    for split, of_split in lines.items():
+        for line in of_split:
+            splits.setdefault(line, []).append(split)
+    return [f"{' and '.join(names)}: {line}" for line, names in splits.items()]
+
+
+def shortened(items: Sequence[str], shown: int = _SHOWN, longest: int = _LONGEST) -> str:
+    """Return the first items, long ones without their middle, and the number of further ones, as text."""
+    more = len(items) - shown
+    return ", ".join(_cut(item, longest) for item in items[:shown]) + (f" and {more} more" if more > 0 else "")
+
+
+def _cut(name: str, longest: int) -> str:
+    text, half = printable(name), longest // 2
+    return text if len(text) <= longest else f"{text[:half]}…{text[-half:]}"

@@ -8,12 +8,43 @@ from typing import Any
 import yaml
 
 from fanet.classes import ClassScheme
-from fanet.errors import UserError
+from fanet.errors import UserError, one_line
 from fanet.segmentation.data.labels import LABEL_READERS
+from fanet.segmentation.data.suggest import suggest_config
 
 CONFIG = "dataset.yaml"
 _KEYS = ("channels", "classes", "palette", "ignore_index", "mask_kind", "splits")
 _DEFAULT_KIND = "index"
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the files of a split are, relative to the folder of `dataset.yaml`.
+
+    Attributes:
+        images: A folder or a pattern.
+        labels: Where the labels are, as the label reader wants it.
+        listed: A text file that names the images; None for all of them.
+    """
+
+    images: str
+    labels: str
+    listed: str | None = None
+
+
+@dataclass(frozen=True)
+class Share:
+    """A share of another split's images that is split off at random.
+
+    Attributes:
+        source: The other split.
+        share: Which part of its images, above 0 and below 1.
+        seed: Seed of the choice.
+    """
+
+    source: str
+    share: float
+    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -22,11 +53,11 @@ class FolderConfig:
 
     Attributes:
         path: The file.
-        classes: What the labels mean.
+        classes: What the labels mean once they are read; `ignore_index` is not one of the classes' indices.
         channels: Number of channels of the images, 1 or more.
         kind: A key of `LABEL_READERS`.
         options: The keys of that label reader that the file has.
-        splits: For each split, in the order of the file, where its images and labels are.
+        splits: Where the files of each split are, in the order of the file, or what share of another split it is.
     """
 
     path: Path
@@ -34,7 +65,16 @@ class FolderConfig:
     channels: int
     kind: str
     options: Mapping[str, Any]
-    splits: Mapping[str, Mapping[str, str]]
+    splits: Mapping[str, Places | Share]
+
+    def places(self, split: str) -> Places:
+        """Return where the files of a split are, those of its source if it is a share."""
+        places = self.splits[split]
+        return self.places(places.source) if isinstance(places, Share) else places
+
+    def shares(self, split: str) -> dict[str, Share]:
+        """Return the shares that are split off from a split, by name."""
+        return {name: part for name, part in self.splits.items() if isinstance(part, Share) and part.source == split}
 
 
 def read_config(root: str | Path) -> FolderConfig:
@@ -46,13 +86,17 @@ def read_config(root: str | Path) -> FolderConfig:
     path = Path(root) / CONFIG
     config = _read_mapping(path)
     kind = config.get("mask_kind", _DEFAULT_KIND)
-    if kind not in LABEL_READERS:
+    if not isinstance(kind, str) or kind not in LABEL_READERS:
         raise UserError(f"{path}: mask_kind is {kind!r}, but must be one of {', '.join(LABEL_READERS)}")
     reader = LABEL_READERS[kind]
     known = sorted({*_KEYS, *(key for each in LABEL_READERS.values() for key in each.options)})
     unknown = [str(key) for key in config if key not in known]
     if unknown:
         raise UserError(f"{path} has the unknown key {unknown[0]!r}: known are {', '.join(known)}")
+    foreign = [key for key in config if key not in _KEYS and key not in reader.options]
+    if foreign:
+        takers = [name for name, each in LABEL_READERS.items() if foreign[0] in each.options]
+        raise UserError(f"{path}: {foreign[0]} is for mask_kind: {' or '.join(takers)}, but this one is {kind}")
     channels = config.get("channels", 3)
     if type(channels) is not int or channels < 1:
         raise UserError(f"{path}: channels must be a whole number of at least 1, got {channels!r}")
@@ -62,7 +106,7 @@ def read_config(root: str | Path) -> FolderConfig:
         channels,
         kind,
         {key: config[key] for key in reader.options if key in config},
-        _splits(config["splits"], {"images", reader.place}, path),
+        _splits(config["splits"], reader.place, path),
     )
 
 
@@ -70,40 +114,82 @@ def _read_mapping(path: Path) -> dict[str, Any]:
     try:
         config = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UserError(f"there is no file {path}: write one that says where images and masks are") from None
+        example = suggest_config(path.parent)
+        raise UserError(f"there is no file {path}: write one that says where images and masks are: {example}") from None
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    except Exception as error:  # PyYAML passes on whatever its parsers of numbers and dates raise
+        raise UserError(f"{path} is not valid YAML: {one_line(error)}") from error
     if not isinstance(config, dict) or "classes" not in config or not isinstance(config.get("splits"), dict):
         raise UserError(f"{path} must be a mapping with at least `classes` and `splits`")
     return config
 
 
-def _splits(splits: Mapping[Any, Any], needed: set[str], path: Path) -> dict[str, dict[str, str]]:
-    for split, paths in splits.items():
-        if not isinstance(paths, dict) or set(paths) != needed or not all(isinstance(p, str) for p in paths.values()):
-            raise UserError(f"{path}: the split {split} must have the keys {' and '.join(sorted(needed))}")
-    return {str(split): paths for split, paths in splits.items()}
+def _splits(splits: Mapping[Any, Any], place: str, path: Path) -> dict[str, Places | Share]:
+    found: dict[str, Places | Share] = {}
+    for split, keys in splits.items():
+        if isinstance(keys, Mapping) and "from" in keys:
+            found[str(split)] = _share(str(split), keys, splits, path)
+            continue
+        needed = {"images", place}
+        if not isinstance(keys, Mapping) or not needed <= set(keys) <= {*needed, "list"}:
+            raise UserError(
+                f"{path}: the split {split} must have the keys {' and '.join(sorted(needed))}, and may have list: "
+                f"{split}: {{images: FOLDER, {place}: {'FOLDER' if place == 'masks' else 'FILE'}}}"
+            )
+        for key, value in keys.items():
+            if not isinstance(value, str) or not value:
+                raise UserError(f"{path}: {key} of the split {split} must be a path, got {value!r}")
+        found[str(split)] = Places(keys["images"], keys[place], keys.get("list"))
+    for name in found:
+        total = sum(part.share for part in found.values() if isinstance(part, Share) and part.source == name)
+        if total >= 1:
+            raise UserError(f"{path}: shares of {total:g} are split off from {name}, which leaves it no images")
+    return found
+
+
+def _share(split: str, keys: Mapping[Any, Any], splits: Mapping[Any, Any], path: Path) -> Share:
+    where = f"{path}: the split {split}"
+    if not {"from", "share"} <= set(keys) <= {"from", "share", "seed"}:
+        raise UserError(f"{where} must have the keys from and share, and may have seed: {{from: train, share: 0.2}}")
+    source, share, seed = str(keys["from"]), keys["share"], keys.get("seed", 0)
+    origin = {str(name): value for name, value in splits.items()}.get(source)
+    if not isinstance(origin, Mapping) or "from" in origin:
+        raise UserError(f"{where} is a share of {source}, which is not a split with images of its own")
+    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share < 1:
+        raise UserError(f"{where} must have a share above 0 and below 1, such as 0.2, got {share!r}")
+    if type(seed) is not int or seed < 0:
+        raise UserError(f"{where} must have a whole number from 0 as its seed, got {seed!r}")
+    return Share(source, float(share), seed)
 
 
 def _classes(config: Mapping[str, Any], path: Path) -> ClassScheme:
     names, palette, ignore_index = config["classes"], config.get("palette"), config.get("ignore_index", 255)
     if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
         raise UserError(f"{path}: classes must be a list of names")
-    if type(ignore_index) is not int or not len(names) <= ignore_index <= 255:
-        raise UserError(f"{path}: ignore_index must be a whole number from {len(names)} to 255, got {ignore_index!r}")
+    if len(names) == 1:
+        raise UserError(
+            f"{path} has one class, {names[0]}, so that there is nothing to tell apart: add one for the rest, "
+            f"classes: [background, {names[0]}]"
+        )
+    if len(names) > 255:
+        raise UserError(f"{path} has {len(names)} classes: at most 255 are possible")
+    if type(ignore_index) is not int or not 0 <= ignore_index <= 255:
+        raise UserError(f"{path}: ignore_index must be a whole number from 0 to 255, got {ignore_index!r}")
     if palette is None:
         if config.get("mask_kind") == "colour":
             raise UserError(f"{path}: masks in colours need a palette, one colour for each class")
         palette = [list(colour) for colour in ClassScheme.numbered(len(names)).palette]
-    colours = [*palette, config["ignore_colour"]] if "ignore_colour" in config else palette
+    colours = palette if isinstance(palette, list) else [palette]
+    colours = [*colours, config["ignore_colour"]] if "ignore_colour" in config else colours
     if not isinstance(palette, list) or not all(_is_colour(colour) for colour in colours):
         raise UserError(f"{path}: a colour is three whole numbers from 0 to 255, and a palette is a list of them")
     if config.get("mask_kind") == "colour" and len({tuple(colour) for colour in colours}) < len(colours):
         raise UserError(f"{path}: two classes share a colour, so masks in colours cannot tell them apart")
+    # an ignore_index of the files that is below the number of classes would be a class once they are read
+    inside = ignore_index if ignore_index >= len(names) else 255
     try:
-        return ClassScheme(tuple(names), tuple((r, g, b) for r, g, b in palette), ignore_index)
+        return ClassScheme(tuple(names), tuple((r, g, b) for r, g, b in palette), inside)
     except ValueError as error:
         raise UserError(f"{path}: {error}") from error
 

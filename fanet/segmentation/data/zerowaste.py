@@ -12,7 +12,8 @@ import numpy as np
 
 from fanet.classes import ZEROWASTE
 from fanet.errors import UserError
-from fanet.media.images import read_image, read_labels, read_orientation
+from fanet.media.images import read_image, read_orientation
+from fanet.media.label_maps import read_values
 from fanet.segmentation.data.dataset import (
     SegmentationDataset,
     check_labels,
@@ -31,6 +32,7 @@ ARCHIVE = "zerowaste-f-final.zip"
 ARCHIVE_BYTES = 7_518_242_799
 ARCHIVE_MD5 = "e26e31a58080bca6782dca0e56074c5d"
 
+_PNG = ".png"
 IMAGES, MASKS, DESCRIPTION = "data", "sem_seg", "labels.json"
 
 
@@ -58,9 +60,19 @@ class ZeroWaste(SegmentationDataset, kind="zerowaste"):
         self.folder = f"{top}/{split}" if top else split
         require_split(split, _splits(self.storage, top), f"{root} has")
         images, masks = (_png_files(self.storage, f"{self.folder}/{part}") for part in (IMAGES, MASKS))
+        self.notes = self._left_out()
         self._pairs, self.missing_masks, self.missing_images = pair_files(images, masks)
         self.names = [name for name, _, _ in self._pairs]
         require_pairs(self, self.storage.describe(self.folder), strict)
+
+    def _left_out(self) -> list[str]:
+        """Return a line for each folder with files that are no PNGs."""
+        lines = []
+        for part in (IMAGES, MASKS):
+            other = [name for name in self.storage.files(f"{self.folder}/{part}") if not name.lower().endswith(_PNG)]
+            if other:
+                lines.append(f"{part}: {len(other)} files left out (no PNGs): {shortened(other)}")
+        return lines
 
     @staticmethod
     def splits(root: str | Path, verify: bool = True) -> list[str]:
@@ -83,7 +95,7 @@ class ZeroWaste(SegmentationDataset, kind="zerowaste"):
     def load_labels(self, index: int) -> np.ndarray:
         name = self._pairs[index][2]
         called = self.storage.describe(name)
-        return check_labels(read_labels(self.storage.read(name), called), self.classes, called)
+        return check_labels(read_values(self.storage.read(name), called).pixels, self.classes, called)
 
     def oddities(self, split: str) -> list[str]:
         found = self.listing_oddities()
@@ -145,4 +157,4 @@ def _splits(storage: Storage, top: str) -> list[str]:
 
 def _png_files(storage: Storage, folder: str) -> dict[str, str]:
     """Return the path of every PNG file in a folder, by its name."""
-    return {name: f"{folder}/{name}" for name in storage.files(folder) if name.lower().endswith(".png")}
+    return {name: f"{folder}/{name}" for name in storage.files(folder) if name.lower().endswith(_PNG)}

@@ -48,8 +48,8 @@ def evaluate_split(
 
     Returns:
         The contents of `metrics.json`: scores in %, `confusion_matrix` (rows are true classes), `miou_low` and
-        `miou_high` (None without an interval), `bootstrap`, `images`, `scales`, `flip`, `window` and `overlap` if
-        windows are used, and the description.
+        `miou_high` (None without an interval), `bootstrap`, `images`, `notes` (a line for whatever was left out, and
+        one if there are no scores), `scales`, `flip`, `window` and `overlap` if windows are used, and the description.
 
     Raises:
         UserError: Model and data set differ in their classes, a sample cannot be read, or the folder cannot be made.
@@ -61,14 +61,15 @@ def evaluate_split(
     folder = _writable(output)
     accelerator = join_processes()
     matrices = image_matrices(predictor, dataset, accelerator, workers)
-    interval = bootstrap_miou(matrices, resamples)
     confusion = ConfusionMatrix.of(matrices.sum(axis=0), dataset.classes.ignore_index)
+    interval = bootstrap_miou(matrices, resamples) if len(confusion.labelled) > 1 else None
     windows = {"window": list(predictor.window), "overlap": predictor.overlap} if predictor.window else {}
     result = confusion.to_dict(dataset.classes.names) | {
         "miou_low": None if interval is None else 100 * interval[0],
         "miou_high": None if interval is None else 100 * interval[1],
         "bootstrap": {"unit": "images", "resamples": resamples, "seed": 0, "confidence": 95},
         "images": len(dataset),
+        "notes": [*dataset.remarks(), *_without_meaning(confusion, dataset.classes)],
         "scales": list(predictor.scales),
         "flip": predictor.flip,
         **windows,
@@ -116,6 +117,15 @@ def image_matrices(
         # NCCL reduces only tensors in GPU memory
         matrices = accelerator.reduce(matrices.to(accelerator.device), "sum").cpu()
     return matrices.numpy()
+
+
+def _without_meaning(confusion: ConfusionMatrix, classes: ClassScheme) -> list[str]:
+    """Return the line that says why there are no scores, if that is so."""
+    if len(confusion.labelled) > 1:
+        return []
+    labelled = " and ".join(classes.names[index] for index in confusion.labelled)
+    what = f"only {labelled} is labelled in these images" if labelled else "no pixel of these images is labelled"
+    return [f"{what}, so that scores would mean nothing: see what `fanet data check` says"]
 
 
 def _check_classes(known: ClassScheme, wanted: ClassScheme) -> None:

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from fanet.classes import background_of
+
 
 class ConfusionMatrix:
     """Counts, over all images together, of pixels by true class and predicted class.
@@ -71,10 +73,14 @@ class ConfusionMatrix:
         """Mean IoU of the classes that occur, in 0..1."""
         return _mean(self.iou())
 
+    def miou_without(self, background: int | None) -> float:
+        """Return the mean IoU of the classes that occur, without the background, in 0..1; nan if no class is that."""
+        return float("nan") if background is None else _mean(np.delete(self.iou(), background))
+
     @property
-    def miou_no_background(self) -> float:
-        """Mean IoU of the classes that occur, without class 0, in 0..1."""
-        return _mean(self.iou()[1:])
+    def labelled(self) -> list[int]:
+        """The classes that occur in the ground truth. With fewer than two of them no score means anything."""
+        return [int(index) for index in np.flatnonzero(self.matrix.sum(axis=1))]
 
     @property
     def mean_accuracy(self) -> float:
@@ -89,6 +95,9 @@ class ConfusionMatrix:
     def to_dict(self, names: Sequence[str]) -> dict:
         """Return the scores in %, ready for JSON: None for a score that does not exist.
 
+        Where fewer than two classes are labelled no score exists: predicting nothing else would give 100 %.
+        `miou_no_background` leaves out the class whose name says that it is the background.
+
         Args:
             names: Class names, in the order of their indices.
 
@@ -97,12 +106,18 @@ class ConfusionMatrix:
         """
         if len(names) != self.num_classes:
             raise ValueError(f"{len(names)} names for {self.num_classes} classes")
+        scores = {
+            "miou": self.miou,
+            "miou_no_background": self.miou_without(background_of(names)),
+            "pixel_accuracy": self.pixel_accuracy,
+            "mean_accuracy": self.mean_accuracy,
+        }
+        is_meaningful = len(self.labelled) > 1
         return {
-            "miou": _percent(self.miou),
-            "miou_no_background": _percent(self.miou_no_background),
-            "pixel_accuracy": _percent(self.pixel_accuracy),
-            "mean_accuracy": _percent(self.mean_accuracy),
-            "iou": {name: _percent(value) for name, value in zip(names, self.iou(), strict=True)},
+            **{key: _percent(value) if is_meaningful else None for key, value in scores.items()},
+            "iou": {
+                name: _percent(value) if is_meaningful else None for name, value in zip(names, self.iou(), strict=True)
+            },
             "confusion_matrix": self.matrix.tolist(),
         }
 

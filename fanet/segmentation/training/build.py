@@ -13,6 +13,8 @@ from torch import nn
 from fanet.classes import ClassScheme
 from fanet.errors import UserError, one_line
 from fanet.segmentation.data import SegmentationDataset, open_dataset
+from fanet.segmentation.data.dataset import by_split
+from fanet.segmentation.data.labelled import require_labels
 from fanet.segmentation.network.backbones import naming_refused_sizes
 from fanet.segmentation.network.model import SegmentationModel
 from fanet.segmentation.training.objectives import OBJECTIVES, Objective
@@ -34,6 +36,20 @@ def open_data(settings: Settings) -> list[SegmentationDataset]:
         with _naming(f"data.{key}", data.dataset):
             opened.append(open_dataset(data.dataset, data.root, split, **kwargs))
     return opened
+
+
+def describe_data(settings: Settings, training: SegmentationDataset, validation: SegmentationDataset) -> list[str]:
+    """Return a line for each thing that was left out of the data, or that may be wrong with it.
+
+    Raises:
+        UserError: There is nothing to learn or to score.
+    """
+    lines: dict[str, list[str]] = {}
+    for dataset, key in ((training, "train_split"), (validation, "val_split")):
+        split = getattr(settings.data, key)
+        found = [*dataset.remarks(), *require_labels(dataset, split, f"data.{key}")]
+        lines.setdefault(split, found)  # one split may be both
+    return by_split(lines)
 
 
 def build_network(settings: Settings, classes: ClassScheme, device: torch.device, processes: int) -> SegmentationModel:

@@ -19,6 +19,7 @@ from fanet.segmentation.training.build import (
     build_objective,
     build_optimizer,
     check_channels,
+    describe_data,
     open_data,
     try_sizes,
 )
@@ -85,6 +86,7 @@ class Run:
         samples: The streams of training samples: labelled, and unlabelled if the objective needs them.
         validation: The data set that the network is scored on.
         progress: Where the run is.
+        remarks: A line for each thing that was left out of the data, or that may be wrong with it.
         saved: Iteration of the last checkpoint; None before there is one.
     """
 
@@ -99,6 +101,7 @@ class Run:
     schedule: Schedule
     samples: list[TrainSamples]
     validation: SegmentationDataset
+    remarks: list[str] = field(default_factory=list)
     progress: Progress = field(default_factory=Progress)
     saved: int | None = None
 
@@ -116,6 +119,7 @@ class Run:
                 f"train.batch_size {train.batch_size} must be a multiple of {parts}: processes times accumulation_steps"
             )
         training, validation, *unlabelled = open_data(settings)
+        remarks = describe_data(settings, training, validation)
         classes = training.classes
         network = build_network(settings, classes, accelerator.device, processes)
         check_channels(network, training)
@@ -134,7 +138,18 @@ class Run:
         seeds = (train.seed, UNLABELLED_SEED + train.seed)
         samples = [TrainSamples(source, transform, seed) for source, seed in zip(sources, seeds, strict=False)]
         return cls(
-            settings, accelerator, classes, network, ema, objective, model, optimizer, schedule, samples, validation
+            settings,
+            accelerator,
+            classes,
+            network,
+            ema,
+            objective,
+            model,
+            optimizer,
+            schedule,
+            samples,
+            validation,
+            remarks,
         )
 
     def batches(self) -> Iterator[Batch]:

@@ -9,6 +9,7 @@ import itertools
 import math
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from fanet.errors import UserError, needs_extra
+from fanet.errors import UserError, needs_extra, printable
 from fanet.segmentation.evaluation.evaluate import image_matrices
 from fanet.segmentation.evaluation.metrics import ConfusionMatrix
 from fanet.segmentation.network.saving import BEST, FINAL
@@ -64,6 +65,9 @@ def train(recipe: dict, output: str | Path, resume: bool = False) -> dict[str, A
     if checkpoint is not None:  # it has all weights; the files that the run started from may be gone by now
         settings = replace(settings, model=replace(settings.model, pretrained_backbone=False, backbone_weights=None))
     run = Run.build(settings, accelerator)
+    if accelerator.is_main_process:
+        for line in run.remarks:
+            print(f"note: {printable(line)}", file=sys.stderr)
     if checkpoint is not None:
         run.restore(checkpoint)
 
@@ -223,7 +227,7 @@ def evaluate(run: Run, folder: RunFolder) -> None:
     """Evaluate the averaged weights, add a row to the log, and save the weights if they are the best so far.
 
     Raises:
-        UserError: A validation sample cannot be read, or none has a labelled pixel.
+        UserError: A validation sample cannot be read, or fewer than two classes are labelled.
     """
     progress, accelerator, model = run.progress, run.accelerator, run.ema.module
     started = time.perf_counter()
@@ -232,7 +236,10 @@ def evaluate(run: Run, folder: RunFolder) -> None:
     scores = ConfusionMatrix.of(matrices.sum(axis=0), run.classes.ignore_index).to_dict(run.classes.names)
     progress.seconds += time.perf_counter() - started
     if scores["miou"] is None:
-        raise UserError("the validation split has no labelled pixel: choose another data.val_split")
+        raise UserError(
+            "fewer than two classes are labelled in the validation split, so that no score would mean anything: "
+            "choose another data.val_split"
+        )
     row = {
         "iteration": progress.iteration,
         "loss": progress.mean_loss,

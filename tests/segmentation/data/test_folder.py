@@ -95,13 +95,19 @@ SPLIT = {"images": "images", "masks": "masks"}
         ({"color": 1}, "unknown key 'color'"),
         ({"palette": [[0, 0, 0]]}, "3 class names, but 1 colours"),
         ({"palette": [[0, 0, 256]] * 3}, "three whole numbers"),
-        ({"ignore_index": 1}, "from 3 to 255"),
-        ({"ignore_index": "x"}, "from 3 to 255"),
+        ({"ignore_index": 256}, "from 0 to 255"),
+        ({"ignore_index": "x"}, "from 0 to 255"),
         ({"mask_kind": "color"}, "coco, colour, index"),
+        ({"mask_kind": ["index"]}, "coco, colour, index"),
+        ({"palette": 3, "ignore_colour": [0, 0, 0], "mask_kind": "colour"}, "three whole numbers"),
+        ({"splits": {"train": SPLIT | {"images": "images/[z-a].jpg"}}}, "is not a valid pattern"),
+        ({"splits": {"train": SPLIT | {"images": "ima\0ges"}}}, "there is no folder"),
+        ({"splits": {"train": SPLIT | {"images": "x" * 5000}}}, "there is no folder"),
+        ({"splits": {"train": SPLIT | {"list": "a\0b"}}}, "there is no file"),
         ({"mask_kind": "colour"}, "need a palette"),
         ({"mask_kind": "colour", "palette": [[0, 0, 0]] * 3}, "share a colour"),
         ({"splits": {"train": {"images": "images"}}}, "images and masks"),
-        ({"splits": {"train": SPLIT | {"images": 3}}}, "images and masks"),
+        ({"splits": {"train": SPLIT | {"images": 3}}}, "images of the split train must be a path, got 3"),
         ({"splits": {"val": SPLIT}}, r"no split 'train', only val: .*data\.train_split"),
         ({"splits": {"train": SPLIT | {"images": "photos"}}}, "there is no folder .*photos"),
         ({"splits": {"train": SPLIT | {"images": "images/*.tif"}}}, "has no images"),
@@ -116,9 +122,10 @@ def test_mistake_in_the_description_is_refused_in_one_line(root, keys, message):
 
 
 def test_missing_or_broken_description_is_refused(root):
-    (root / "dataset.yaml").write_text("classes: [a\n")
-    with pytest.raises(UserError, match="not valid YAML"):
-        open_dataset("folder", root, "train")
+    for text in ("classes: [a\n", "classes: 2001-99-99\n", "classes: !!bool x\n", "[" * 5000):
+        (root / "dataset.yaml").write_text(text)
+        with pytest.raises(UserError, match="not valid YAML"):
+            open_dataset("folder", root, "train")
     (root / "dataset.yaml").unlink()
     with pytest.raises(UserError, match="says where images and masks are"):
         open_dataset("folder", root, "train")

@@ -185,3 +185,9 @@ def test_bytes_are_read_like_the_files(small):
         read_image(b"", "frame 7")
     with pytest.raises(UserError, match="^mask 7 is not a label map"):
         read_labels(image.read_bytes(), "mask 7")
+
+
+def test_files_that_are_no_pngs_are_told(small):
+    (small / LAYOUT / "test" / "data" / "3.jpg").write_bytes(b"")
+    assert ZeroWaste(small, "test").remarks() == ["data: 1 files left out (no PNGs): 3.jpg"]
+    assert ZeroWaste(small, "train").remarks() == []

@@ -36,7 +36,7 @@ def test_rows_are_truth_and_columns_prediction(small):
 def test_scores_match_a_hand_made_case(small):
     assert small.iou() == pytest.approx([2 / 3, 1 / 2])
     assert small.miou == pytest.approx(7 / 12)
-    assert small.miou_no_background == pytest.approx(1 / 2)
+    assert small.miou_without(0) == pytest.approx(1 / 2) and math.isnan(small.miou_without(None))
     assert small.pixel_accuracy == pytest.approx(3 / 4)
     assert small.mean_accuracy == pytest.approx((2 / 3 + 1) / 2)
 
@@ -54,7 +54,8 @@ def test_scores_agree_with_a_slow_computation(ignore_index):
     np.testing.assert_allclose(matrix.accuracy(), accuracies)
     assert matrix.pixel_accuracy == pytest.approx(pixel_accuracy)
     assert matrix.miou == pytest.approx(np.nanmean(ious))
-    assert matrix.miou_no_background == pytest.approx(np.nanmean(ious[1:]))
+    assert matrix.miou_without(0) == pytest.approx(np.nanmean(ious[1:]))
+    assert matrix.miou_without(2) == pytest.approx(np.nanmean(ious[:2] + ious[3:]))
     assert matrix.mean_accuracy == pytest.approx(np.nanmean(accuracies))
 
 
@@ -119,13 +120,37 @@ def test_unusable_labels_are_refused_and_count_nothing(prediction, target, messa
 def test_dictionary_is_in_percent_and_valid_json():
     matrix = ConfusionMatrix(3)
     matrix.update(np.array([0, 0, 1, 1]), np.array([0, 0, 0, 1]))
-    scores = json.loads(json.dumps(matrix.to_dict(["ground", "can", "film"]), allow_nan=False))
-    assert scores["iou"] == {"ground": pytest.approx(200 / 3), "can": pytest.approx(50), "film": None}
+    scores = json.loads(json.dumps(matrix.to_dict(["background", "can", "film"]), allow_nan=False))
+    assert scores["iou"] == {"background": pytest.approx(200 / 3), "can": pytest.approx(50), "film": None}
     assert scores["miou"] == pytest.approx(700 / 12)
     assert scores["miou_no_background"] == pytest.approx(50)
     assert scores["pixel_accuracy"] == pytest.approx(75)
     assert scores["mean_accuracy"] == pytest.approx(500 / 6)
     assert scores["confusion_matrix"] == [[2, 1, 0], [0, 1, 0], [0, 0, 0]]
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (("sky", "tree", "road"), None),
+        (("can", "_Background_", "film"), (100 + 0) / 2),
+        (("can", "film", "BG"), (100 + 100 / 3) / 2),
+        (("void", "tree", "background"), (100 + 100 / 3) / 2),
+        (("background wall", "tree", "road"), None),
+    ],
+)
+def test_mean_without_background_exists_where_a_class_is_called_so(names, expected):
+    matrix = ConfusionMatrix(3)
+    matrix.matrix[:] = [[5, 0, 0], [0, 1, 2], [0, 0, 0]]
+    scores = matrix.to_dict(names)
+    assert scores["miou"] is not None and scores["miou_no_background"] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("matrix", [[[9, 0], [0, 0]], [[0, 0], [3, 6]], [[0, 0], [0, 0]]])
+def test_no_score_exists_where_fewer_than_two_classes_are_labelled(matrix):
+    scores = ConfusionMatrix.of(np.array(matrix)).to_dict(["background", "can"])
+    assert scores.pop("confusion_matrix") == matrix
+    assert set(scores.pop("iou").values()) == {None} and set(scores.values()) == {None}
 
 
 def test_dictionary_needs_a_name_for_every_class(small):

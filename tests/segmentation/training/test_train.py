@@ -165,10 +165,10 @@ def test_broken_validation_sample_keeps_the_steps_before_it(tmp_path, finished, 
     assert len(state(tmp_path)["progress"]["history"]) == len(state(finished[0])["progress"]["history"])
 
 
-def test_validation_without_a_labelled_pixel_ends_in_one_line(tmp_path, monkeypatch):
+def test_validation_that_gives_no_score_ends_in_one_line(tmp_path, monkeypatch):
     monkeypatch.setattr(ConfusionMatrix, "to_dict", lambda *args: {"miou": None, "pixel_accuracy": None, "iou": {}})
     for resume in (False, True):
-        with pytest.raises(UserError, match=r"no labelled pixel.*data\.val_split"):
+        with pytest.raises(UserError, match=r"fewer than two classes are labelled.*data\.val_split"):
             train(tiny_recipe(), tmp_path, resume)
     assert state(tmp_path)["progress"]["iteration"] == 4
 

@@ -49,6 +49,25 @@ class LabelReader(ABC):
         """
         self.root, self.classes = root, classes
 
+    def turned(self, file: str) -> bool:
+        """Return whether the labels were rotated as the EXIF orientation of their own file says.
+
+        Args:
+            file: What `files` has for an image.
+
+        Raises:
+            UserError: The file cannot be read.
+        """
+        return False
+
+    def cure(self, values: Sequence[int]) -> str | None:
+        """Return the line of `dataset.yaml` that would give a meaning to the numbers in masks; None if there is none.
+
+        Args:
+            values: All numbers that occur in the masks.
+        """
+        return None
+
     @abstractmethod
     def labels(self, file: str, image: str) -> np.ndarray:
         """Read the labels of one image, (H, W) uint8: class indices, or `classes.ignore_index`.

@@ -1,20 +1,24 @@
 """Masks in which each class has a colour."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fanet.classes import ClassScheme
-from fanet.media.images import read_image
+from fanet.media.label_maps import read_colours
 from fanet.segmentation.data.dataset import UnknownLabelError
 from fanet.segmentation.data.labels.base import LabelReader
+from fanet.segmentation.data.labels.masks import is_turned, lookup, refuse_ambiguous_transparency
 from fanet.segmentation.data.pairing import find_masks
 
 
 class ColourLabels(LabelReader, kind="colour"):
-    """A mask for each image, in the colours of the palette, and in `ignore_colour` for pixels that do not count."""
+    """A mask for each image, in the colours of the palette, and in `ignore_colour` for pixels that do not count.
+
+    Colours are those stored, whatever the transparency of a pixel.
+    """
 
     options = ("ignore_colour",)
 
@@ -22,30 +26,33 @@ class ColourLabels(LabelReader, kind="colour"):
         self, root: Path, place: str, images: Mapping[str, str], classes: ClassScheme, options: Mapping[str, Any]
     ) -> None:
         super().__init__(root, place, images, classes, options)
-        self.files = find_masks(root, place, images)
-        self.ignore_colour = options.get("ignore_colour")
+        found = find_masks(root, place, images)
+        self.files, self.notes = found.files, found.notes
+        colours, indices = list(classes.palette), list(range(len(classes)))
+        if "ignore_colour" in options:
+            colours, indices = [*colours, options["ignore_colour"]], [*indices, classes.ignore_index]
+        self._codes, self._indices = _packed(np.array(colours, np.uint8)), np.array(indices, np.uint8)
 
     def labels(self, file: str, image: str) -> np.ndarray:
-        return _labels_of_colours(read_image(file), self.classes, self.ignore_colour, file)
+        colours, transparent = read_colours(file)
+        codes = _packed(colours)
+        labels, unknown = lookup(codes, self._codes, self._indices)
+        if unknown.size:
+            known = ", ".join(f"#{code:06x}" for code in self._codes)
+            is_hidden = transparent is not None and bool(transparent[np.isin(codes, unknown)].all())
+            cure = _cure(int(unknown[0]), is_hidden)
+            raise UnknownLabelError(file, [f"#{code:06x}" for code in unknown], known, cure=cure)
+        refuse_ambiguous_transparency(labels, transparent, self.classes, file)
+        return labels
+
+    def turned(self, file: str) -> bool:
+        return is_turned(file)
 
 
-def _labels_of_colours(
-    mask: np.ndarray, classes: ClassScheme, ignore_colour: Sequence[int] | None, file: str
-) -> np.ndarray:
-    """(H, W, 3) uint8 -> (H, W) uint8"""
-    colours: list[Sequence[int]] = list(classes.palette)
-    indices = list(range(len(classes)))
-    if ignore_colour is not None:
-        colours, indices = [*colours, ignore_colour], [*indices, classes.ignore_index]
-    codes = _packed(np.array(colours, dtype=np.uint8))
-    order = np.argsort(codes)
-    pixels = _packed(mask)
-    positions = np.searchsorted(codes[order], pixels).clip(max=len(codes) - 1)
-    unknown = pixels[codes[order][positions] != pixels]
-    if unknown.size:
-        values = [f"#{code:06x}" for code in np.unique(unknown)]
-        raise UnknownLabelError(file, values, ", ".join(f"#{code:06x}" for code in codes))
-    return np.array(indices, dtype=np.uint8)[order][positions]
+def _cure(colour: int, is_hidden: bool) -> str:
+    channels = [colour >> shift & 255 for shift in (16, 8, 0)]
+    cure = f"put it into the palette, or write ignore_colour: {channels} in dataset.yaml if it does not count"
+    return f"only transparent pixels have it: fill them with the colour of their class, {cure}" if is_hidden else cure
 
 
 def _packed(colours: np.ndarray) -> np.ndarray:
