@@ -1,6 +1,10 @@
 """The classes of a segmentation task: their names, their colours and the label that does not count."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+# What people call the class of everything else, in lower case and without anything but letters.
+_BACKGROUND = ("background", "backgroundclass", "bg", "bkg", "bkgd")
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,15 @@ class ClassScheme:
     def numbered(cls, count: int) -> "ClassScheme":
         """Return names `class_0`, `class_1`, … and distinct colours, for a task without class names."""
         return cls(tuple(f"class_{index}" for index in range(count)))
+
+
+def background_index(names: Sequence[str]) -> int | None:
+    """Return the index of the first class that is the background by its name, or None.
+
+    Case and punctuation do not matter: `Background`, `_background_` and `bg` are backgrounds.
+    """
+    plain = ["".join(filter(str.isalpha, name.casefold())) for name in names]
+    return next((index for index, name in enumerate(plain) if name in _BACKGROUND), None)
 
 
 def distinct_colours(count: int) -> tuple[tuple[int, int, int], ...]:
