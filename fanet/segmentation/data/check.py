@@ -260,7 +260,7 @@ def _warnings(report: CheckReport, datasets: dict[str, SegmentationDataset]) -> 
         absent = [name for name, count in part.images_with_class.items() if not count]
         if absent:
             found.append(f"{split}: no pixel is {' or '.join(absent)}")
-        found += [f"{split}: {oddity}" for oddity in datasets[split].oddities(split)]
+        found += [f"{split}: {note}" for note in (*datasets[split].notes, *datasets[split].oddities(split))]
     for same, what in ((False, "different"), (True, "the same")):
         names = [entry["name"] for entry in report.repeated_names if entry["same_pixels"] == same]
         if names:

@@ -20,8 +20,6 @@ def read_text(path: Path) -> str:
         return path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not text in UTF-8 (at byte {error.start}): save it as UTF-8") from error
-    except FileNotFoundError:
-        raise UserError(f"there is no file {path}") from None
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
     except ValueError as error:  # a name that no file can have

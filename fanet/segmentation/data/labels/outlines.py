@@ -118,7 +118,7 @@ def polygons_of(outline: Any) -> list[np.ndarray]:
     """
     if not isinstance(outline, Sequence) or isinstance(outline, str):
         raise UserError("an outline must be a list of polygons")
-    is_pair = [_is_numbers(part) and len(part) == 2 for part in outline]
+    is_pair = [isinstance(part, Sequence) and len(part) == 2 and _is_numbers(part) for part in outline]
     if _is_numbers(outline) or (len(outline) > 2 and all(is_pair)):
         outline = [outline]
     return [_polygon(part) for part in outline]
@@ -129,8 +129,7 @@ def _polygon(part: Any) -> np.ndarray:
         corners = np.array(part, dtype=np.float64)
     except (ValueError, TypeError, OverflowError):
         corners = None
-    is_text = isinstance(part, str) or (isinstance(part, Sequence) and any(isinstance(x, str) for x in part))
-    if corners is None or is_text or not (corners.ndim == 1 or (corners.ndim == 2 and corners.shape[1] == 2)):
+    if corners is None or not (corners.ndim == 1 or (corners.ndim == 2 and corners.shape[1] == 2)):
         raise UserError("a polygon must be a list of numbers x, y, x, y, …")
     corners = corners.ravel()
     if corners.size % 2 or not np.isfinite(corners).all():

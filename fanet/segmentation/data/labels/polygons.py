@@ -10,7 +10,7 @@ _FARTHEST = 1e9  # pixels: coordinates beyond it are no image's, and would overf
 _BLOCK = 1 << 22  # of pairs of a row and an edge that are compared at a time
 
 
-def polygon_mask(polygon: Sequence[float], height: int, width: int) -> tuple[slice, slice, np.ndarray]:
+def polygon_mask(polygon: Sequence[float] | np.ndarray, height: int, width: int) -> tuple[slice, slice, np.ndarray]:
     """Find the pixels whose centres are inside a polygon, by the even-odd rule.
 
     Args:
