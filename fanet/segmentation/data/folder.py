@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fanet.errors import UserError
 from fanet.media.channels import read_channels
 from fanet.media.images import read_orientation
 from fanet.segmentation.data.dataset import SegmentationDataset, require_pairs, require_split
@@ -67,6 +68,13 @@ class FolderDataset(SegmentationDataset, kind="folder"):
     def turned_image(self, index: int) -> str | None:
         file = self._pairs[index][1]
         return file if read_orientation(file) > 1 else None
+
+    def image_file(self, index: int) -> tuple[str, bytes]:
+        path = Path(self._pairs[index][1])
+        try:
+            return path.suffix, path.read_bytes()
+        except OSError as error:
+            raise UserError(f"cannot read {path}: {error.strerror}") from error
 
     def load_labels(self, index: int) -> np.ndarray:
         _, image, file = self._pairs[index]

@@ -35,10 +35,10 @@ _Objects = list[tuple[int, np.ndarray]] | UserError
 class YoloLabels(LabelReader, kind="yolo"):
     """The label maps that text files of YOLO's segmentation format describe.
 
-    Class ids are named by the `names` of a `data.yaml` beside `dataset.yaml`, or of the file in `names_file`, and become
-    the classes of the same name. Without such a file they count the classes other than the background. Objects are
-    drawn in the order of the file, so later ones cover earlier ones; pixels of no object are the background if a class
-    is that, and ignored otherwise. An image without a text file has no objects. Boxes are left out.
+    Class ids are named by the `names` of a `data.yaml` beside `dataset.yaml`, or of the file in `names_file`, and
+    become the classes of the same name. Without such a file they count the classes other than the background. Objects
+    are drawn in the order of the file, so later ones cover earlier ones; pixels of no object are the background if a
+    class is that, and ignored otherwise. An image without a text file has no objects. Boxes are left out.
     """
 
     place = "annotations"
