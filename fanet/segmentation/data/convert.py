@@ -2,7 +2,9 @@
 
 import os
 import re
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -48,9 +50,9 @@ def convert_dataset(
 ) -> ConvertReport:
     """Write a data set as `OUT/images/SPLIT`, `OUT/masks/SPLIT` and `OUT/dataset.yaml`.
 
-    Images are copied unchanged. Masks are PNGs of class indices that show the colours of the palette. `dataset.yaml`,
-    which is written last, describes them; the new data set has the same samples with the same labels. Images without
-    labels are left out.
+    Images are copied unchanged. Masks are PNGs of class indices that show the colours of the palette. `dataset.yaml`
+    describes them; the new data set has the same samples with the same labels. Images without labels are left out. If
+    anything fails, nothing stays of it.
 
     Args:
         kind: As for `open_dataset`.
@@ -72,21 +74,35 @@ def convert_dataset(
     if takes_option(kind, root, "strict"):
         options["strict"] = False  # images without labels are counted
     datasets = {split: open_dataset(kind, root, split, **options) for split in names}
-    report, folders = ConvertReport(target), {}
-    for number, (split, dataset) in enumerate(datasets.items()):
-        folders[split] = split if _PLAIN.fullmatch(split) else f"split_{number}"
-        write = partial(_write_sample, dataset, target, folders[split], _stems(dataset))
-        with parallel_map(write, len(dataset), split, "image", workers, _FEWEST_PER_WORKER) as results:
-            report.images[split] = sum(1 for _ in results)
-        report.notes += [f"{split}: {note}" for note in _left_out(dataset)]
-    _write_description(target, next(iter(datasets.values())), folders)
+    folders = {split: split if _PLAIN.fullmatch(split) else f"split_{number}" for number, split in enumerate(datasets)}
+    report = ConvertReport(target)
+    with _removed_on_failure(make_folder(target)):
+        for split, dataset in datasets.items():
+            write = partial(_write_sample, dataset, target, folders[split], _stems(dataset))
+            with parallel_map(write, len(dataset), split, "image", workers, _FEWEST_PER_WORKER) as results:
+                report.images[split] = sum(1 for _ in results)
+            if not report.images[split]:
+                raise UserError(f"{split}: none of its images has labels: {'; '.join(_left_out(dataset))}")
+            report.notes += [f"{split}: {note}" for note in _left_out(dataset)]
+        _write_description(target, next(iter(datasets.values())), folders)
     return report
+
+
+@contextmanager
+def _removed_on_failure(folder: Path) -> Iterator[None]:
+    """Remove what is in a new folder if the block fails: half a data set could be taken for a whole one."""
+    try:
+        yield
+    except BaseException:
+        for name in (IMAGES, MASKS):
+            shutil.rmtree(folder / name, ignore_errors=True)
+        raise
 
 
 def _stems(dataset: SegmentationDataset) -> list[str]:
     """Return the name of each sample without the suffix of its image, unless that would make two of them the same."""
-    stems = [os.path.splitext(name)[0] if is_image_file(Path(name)) else name for name in dataset.names]
-    return stems if len(set(stems)) == len(stems) else list(dataset.names)
+    stems = [os.path.splitext(name)[0] for name in dataset.names if is_image_file(Path(name))]
+    return stems if len(set(stems)) == len(dataset.names) else list(dataset.names)
 
 
 def _write_sample(dataset: SegmentationDataset, target: Path, folder: str, stems: Sequence[str], index: int) -> None:
@@ -124,7 +140,6 @@ def _write_description(target: Path, dataset: SegmentationDataset, folders: dict
     }
     if dataset.channels != 3:
         description["channels"] = dataset.channels
-    make_folder(target)
     text = yaml.safe_dump(description, sort_keys=False, allow_unicode=True, default_flow_style=None, width=120)
     try:
         with atomic_path(target / CONFIG) as path:

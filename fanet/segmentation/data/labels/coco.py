@@ -30,9 +30,9 @@ from fanet.segmentation.data.labels.outlines import (
 from fanet.segmentation.data.labels.runs import run_mask
 
 # What is kept of an annotation.
-_NEEDED = ("id", "image_id", "category_id", "segmentation", "segments_info", "keypoints", "caption")
+_NEEDED = ("id", "image_id", "category_id", "segmentation", "segments_info", "keypoints", "caption", "score")
 # What an annotation without an outline has instead, and what to call it.
-_INSTEAD = {"keypoints": "keypoints", "caption": "captions", "bbox": "boxes"}
+_INSTEAD = {"keypoints": "keypoints", "bbox": "boxes"}
 
 #: Polygons, run lengths, or what is wrong with an outline.
 _Outline = list[np.ndarray] | Mapping[str, Any] | UserError
@@ -170,15 +170,18 @@ def _lean(entry: dict[str, Any]) -> dict[str, Any]:
 
 def _annotations(content: Any, path: str) -> list[dict[str, Any]]:
     if isinstance(content, list):
-        what = "a list, as detectors write their results" if content and "score" in str(content[0])[:999] else "a list"
+        is_result = any(isinstance(entry, Mapping) and "score" in entry for entry in content[:1])
+        what = "a list, as detectors write their results" if is_result else "a list"
         raise UserError(f"{path} is {what}, not COCO's annotations: those have `images`, `categories`, `annotations`")
-    if isinstance(content, Mapping) and "shapes" in content:
+    if not isinstance(content, Mapping):
+        raise UserError(f"{path} is not in COCO's format, which has images, categories and annotations")
+    if "shapes" in content:
         raise UserError(f"{path} is a file of labelme: write mask_kind: labelme, and the folder as annotations")
-    missing = [key for key in ("images", "categories", "annotations") if key not in (content or {})]
-    if not isinstance(content, Mapping) or missing:
+    missing = [key for key in ("images", "categories", "annotations") if key not in content]
+    if missing:
         raise UserError(
-            f"{path} is not in COCO's format, which has images, categories and annotations: it has no "
-            f"{' and no '.join(missing) or 'keys'}"
+            f"{path} is not in COCO's format, which has images, categories and annotations: "
+            f"it has no {' and no '.join(missing)}"
         )
     annotations = entries(content, "annotations", path)
     if any("segments_info" in annotation for annotation in annotations):
@@ -186,6 +189,11 @@ def _annotations(content: Any, path: str) -> list[dict[str, Any]]:
             f"{path} is COCO's panoptic format (segments_info), whose outlines are in PNG files: "
             "convert them to masks of class indices, for mask_kind: index"
         )
+    for number, annotation in enumerate(annotations):
+        if _key(annotation.get("category_id")) is None:
+            called = f"annotation {text_of(annotation.get('id', number))}"
+            holds = ", it holds a caption" if "caption" in annotation else ""
+            raise UserError(f"{path}: {called} has no category_id that is a number{holds}")
     return annotations
 
 
