@@ -3,11 +3,12 @@ import unicodedata
 
 import numpy as np
 import pytest
-from .forms import BOTTLE, CAN, CLASSES, HEIGHT, WIDTH, coco, describe, expected, pairs, write_form, write_image
 
 from fanet.errors import UserError
 from fanet.segmentation.data import open_dataset
 from fanet.segmentation.data.check import check_dataset
+
+from .forms import BOTTLE, CAN, CLASSES, HEIGHT, WIDTH, coco, describe, expected, pairs, write_form, write_image
 
 
 @pytest.fixture
@@ -141,7 +142,10 @@ def test_images_without_a_file_and_matches_by_the_end_are_reported(opened):
         ({"annotations": [{"image_id": 0, "segments_info": []}]}, "panoptic"),
         ({"annotations": [{"image_id": 0, "category_id": 7, "keypoints": [1, 2, 2]}]}, "it holds keypoints"),
         ({"annotations": [{"image_id": 0, "category_id": 7, "bbox": [1, 2, 2, 1]}]}, "it holds boxes"),
-        ({"annotations": [{"image_id": 0, "caption": "a bottle"}]}, "annotation 0 has no category_id that is a number, it holds a caption"),
+        (
+            {"annotations": [{"image_id": 0, "caption": "a bottle"}]},
+            "annotation 0 has no category_id that is a number, it holds a caption",
+        ),
         ({"annotations": "x"}, "`annotations` must be a list of objects"),
         ({"images": [{"id": 1}]}, "an image must have an id and a file_name, got the keys id"),
         ({"images": [{"id": 1, "file_name": n} for n in ("a.png", "b.png")]}, "two images have the id 1: a.png and b"),
@@ -194,7 +198,10 @@ def test_categories_of_one_name_become_one_class(opened):
     ]
     dataset = opened(content)
     assert (dataset[0].labels == 2 * (expected() > 0)).all()
-    assert dataset.notes == ["no category is called bottle", "several categories have one name, and become one class: can"]
+    assert dataset.notes == [
+        "no category is called bottle",
+        "several categories have one name, and become one class: can",
+    ]
 
 
 @pytest.mark.parametrize("size", [(5, 8), (10**9, 10**9), (2**31 - 1, 2**31 - 1)])
