@@ -3,7 +3,7 @@
 import os
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -84,7 +84,7 @@ def convert_dataset(
             if not report.images[split]:
                 raise UserError(f"{split}: none of its images has labels: {'; '.join(_left_out(dataset))}")
             report.notes += [f"{split}: {note}" for note in _left_out(dataset)]
-        _write_description(target, next(iter(datasets.values())), folders)
+        _write_description(target, datasets, folders)
     return report
 
 
@@ -127,19 +127,25 @@ def _left_out(dataset: SegmentationDataset) -> list[str]:
     return [*lines, *dataset.notes]
 
 
-def _write_description(target: Path, dataset: SegmentationDataset, folders: dict[str, str]) -> None:
-    classes = dataset.classes
+def _places(dataset: SegmentationDataset, folder: str) -> dict[str, str]:
+    """Return where a split's images and masks are; with subfolders, they are found by patterns."""
+    if any("/" in name for name in dataset.names):
+        return {"images": f"{IMAGES}/{folder}/**/*", "masks": f"{MASKS}/{folder}/{{name}}.png"}
+    return {"images": f"{IMAGES}/{folder}", "masks": f"{MASKS}/{folder}"}
+
+
+def _write_description(target: Path, datasets: Mapping[str, SegmentationDataset], folders: Mapping[str, str]) -> None:
+    first = datasets[next(iter(datasets))]
+    classes = first.classes
     description: dict[str, Any] = {
         "classes": list(classes.names),
         "palette": [list(colour) for colour in classes.palette],
         "ignore_index": classes.ignore_index,
         "mask_kind": "index",
-        "splits": {
-            split: {"images": f"{IMAGES}/{folder}", "masks": f"{MASKS}/{folder}"} for split, folder in folders.items()
-        },
+        "splits": {split: _places(datasets[split], folder) for split, folder in folders.items()},
     }
-    if dataset.channels != 3:
-        description["channels"] = dataset.channels
+    if first.channels != 3:
+        description["channels"] = first.channels
     text = yaml.safe_dump(description, sort_keys=False, allow_unicode=True, default_flow_style=None, width=120)
     try:
         with atomic_path(target / CONFIG) as path:
