@@ -32,8 +32,9 @@ test: lint
 test-interop: $(INTEROP)/.installed
 	OMP_NUM_THREADS=1 $(INTEROP)/bin/python -m pytest -n 2 tests/interop
 
-# runs all tests, and prints how the first step of training starts for every variant
+# runs all tests, the long ones too, and prints how the first step of training starts for every variant
 test-all: test test-interop
+	FANET_MUTATIONS=500 $(BIN)/python -m pytest tests/segmentation/data/test_annotation_fuzz.py
 	$(BIN)/python benchmarks/first_step.py
 
 # checks style, formatting, types and the direction of imports

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from fanet.classes import ClassScheme
 from fanet.errors import UserError
+from fanet.segmentation.data.documents import read_yaml
 from fanet.segmentation.data.labels import LABEL_READERS
 
 CONFIG = "dataset.yaml"
@@ -46,7 +45,7 @@ def read_config(root: str | Path) -> FolderConfig:
     path = Path(root) / CONFIG
     config = _read_mapping(path)
     kind = config.get("mask_kind", _DEFAULT_KIND)
-    if kind not in LABEL_READERS:
+    if not isinstance(kind, str) or kind not in LABEL_READERS:
         raise UserError(f"{path}: mask_kind is {kind!r}, but must be one of {', '.join(LABEL_READERS)}")
     reader = LABEL_READERS[kind]
     known = sorted({*_KEYS, *(key for each in LABEL_READERS.values() for key in each.options)})
@@ -67,14 +66,9 @@ def read_config(root: str | Path) -> FolderConfig:
 
 
 def _read_mapping(path: Path) -> dict[str, Any]:
-    try:
-        config = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"there is no file {path}: write one that says where images and masks are") from None
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    if not path.exists():
+        raise UserError(f"there is no file {path}: write one that says where images and masks are")
+    config = read_yaml(path)
     if not isinstance(config, dict) or "classes" not in config or not isinstance(config.get("splits"), dict):
         raise UserError(f"{path} must be a mapping with at least `classes` and `splits`")
     return config

@@ -1,6 +1,7 @@
 """Find the images and masks of a split, and which of them belong together."""
 
 import glob
+import os
 from collections.abc import Mapping, Sequence
 from itertools import takewhile
 from pathlib import Path
@@ -50,7 +51,7 @@ def find_masks(root: Path, pattern: str, images: Mapping[str, str]) -> dict[str,
     if _NAME not in pattern:
         return _named(*_matches(root, pattern))
     candidates = {name: root / pattern.replace(_NAME, name) for name in images}
-    return {name: str(path) for name, path in candidates.items() if path.is_file()}
+    return {name: str(path) for name, path in candidates.items() if os.path.isfile(path)}
 
 
 def _matches(root: Path, pattern: str) -> tuple[Path, list[Path]]:
@@ -58,9 +59,12 @@ def _matches(root: Path, pattern: str) -> tuple[Path, list[Path]]:
     parts = Path(pattern).parts
     fixed = list(takewhile(lambda part: not glob.has_magic(part), parts))
     base = root.joinpath(*fixed)
-    if not base.is_dir():
+    if not os.path.isdir(base):  # also of names that no folder can have
         raise UserError(f"there is no folder {base}, which {root / 'dataset.yaml'} names")
-    paths = base.glob("/".join(parts[len(fixed) :]) or "*")
+    try:
+        paths = list(base.glob("/".join(parts[len(fixed) :]) or "*"))
+    except ValueError as error:
+        raise UserError(f"{root / 'dataset.yaml'}: {pattern!r} is no pattern of paths: {error}") from error
     files = sorted(path for path in paths if path.is_file() and not path.name.startswith("."))
     return base, [path for path in files if is_image_file(path)]
 

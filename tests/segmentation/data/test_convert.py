@@ -29,7 +29,7 @@ def test_result_has_the_same_samples_and_so_has_its_own(tmp_path, form):
     report = convert_dataset("folder", tmp_path / "in", tmp_path / "out")
     assert report.images == {"all": 2} and list_splits("folder", tmp_path / "out") == ["all"]
     assert_same(source, open_dataset("folder", tmp_path / "out", "all"))
-    convert_dataset("folder", tmp_path / "out", tmp_path / "again", workers=2)
+    convert_dataset("folder", tmp_path / "out", tmp_path / "again", workers=2 if form == "index" else 1)
     files = {path.relative_to(tmp_path / "out") for path in (tmp_path / "out").rglob("*.*")}
     assert files == {path.relative_to(tmp_path / "again") for path in (tmp_path / "again").rglob("*.*")}
     for file in files:

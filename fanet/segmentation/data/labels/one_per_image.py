@@ -32,9 +32,9 @@ def find_annotations(
     """
     if _NAME in place:
         candidates = {name: root / place.replace(_NAME, name) for name in images}
-        return {name: str(path) for name, path in candidates.items() if path.is_file()}, [], []
+        return {name: str(path) for name, path in candidates.items() if os.path.isfile(path)}, [], []
     folder = root / place
-    if not folder.is_dir():
+    if not os.path.isdir(folder):  # also of names that no folder can have
         raise UserError(
             f"there is no folder {folder}, which {root / 'dataset.yaml'} names: annotations must be a folder, "
             f"or a path with {_NAME} such as labels/{_NAME}{suffix}"

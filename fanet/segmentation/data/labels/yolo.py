@@ -1,5 +1,6 @@
 """YOLO's segmentation labels: a text file for each image, a line `class x1 y1 x2 y2 …` for each object."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -152,7 +153,7 @@ def _class_names(root: Path, place: str, stated: Any) -> tuple[dict[int, str] | 
         raise UserError(f"{root / 'dataset.yaml'}: names_file must be the path of a file, got {stated!r:.40}")
     folders = [root] if "{name}" in place else [root, root / place]
     candidates = [root / stated] if stated else [folder / name for folder in folders for name in _NAMES_FILES]
-    path = next((path for path in candidates if path.is_file()), None)
+    path = next((path for path in candidates if os.path.isfile(path)), None)
     if path is None:
         if stated:
             raise UserError(f"there is no file {candidates[0]}, the names_file of {root / 'dataset.yaml'}")
