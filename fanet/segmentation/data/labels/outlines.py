@@ -148,6 +148,8 @@ def is_drawable(polygon: np.ndarray) -> bool:
 
 def is_outside(polygons: Sequence[np.ndarray], height: int, width: int) -> bool:
     """Return whether polygons have no point in common with an image."""
+    if 0 < polygons[0][0] < width and 0 < polygons[0][1] < height:
+        return False  # a corner is inside, as of nearly all polygons
     corners = np.concatenate(polygons).reshape(-1, 2)
     (left, top), (right, bottom) = corners.min(axis=0), corners.max(axis=0)
     return bool(right <= 0 or bottom <= 0 or left >= width or top >= height)
