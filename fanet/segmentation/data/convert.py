@@ -76,7 +76,8 @@ def convert_dataset(
     datasets = {split: open_dataset(kind, root, split, **options) for split in names}
     folders = {split: split if _PLAIN.fullmatch(split) else f"split_{number}" for number, split in enumerate(datasets)}
     report = ConvertReport(target)
-    with _removed_on_failure(make_folder(target)):
+    with _removed_on_failure(target):
+        make_folder(target)
         for split, dataset in datasets.items():
             write = partial(_write_sample, dataset, target, folders[split], _stems(dataset))
             with parallel_map(write, len(dataset), split, "image", workers, _FEWEST_PER_WORKER) as results:
@@ -91,11 +92,14 @@ def convert_dataset(
 @contextmanager
 def _removed_on_failure(folder: Path) -> Iterator[None]:
     """Remove what is in a new folder if the block fails: half a data set could be taken for a whole one."""
+    existed = folder.exists()
     try:
         yield
     except BaseException:
         for name in (IMAGES, MASKS):
             shutil.rmtree(folder / name, ignore_errors=True)
+        if not existed:
+            shutil.rmtree(folder, ignore_errors=True)
         raise
 
 

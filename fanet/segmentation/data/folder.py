@@ -19,7 +19,7 @@ class FolderDataset(SegmentationDataset, kind="folder"):
         classes: [background, bottle, can]
         palette: [[0, 0, 0], [230, 5, 5], [4, 200, 3]]    # RGB; optional, except for masks in colours
         ignore_index: 255                                 # optional
-        mask_kind: index                                  # or colour, or coco; index by default
+        mask_kind: index                                  # or colour, coco, yolo, labelme; index by default
         splits:
           train: {images: images/train, masks: masks/train}
           val: {images: images/val, masks: masks/val}         # scored during training
@@ -27,8 +27,8 @@ class FolderDataset(SegmentationDataset, kind="folder"):
 
     `images` is a folder or a glob pattern. A sample is named after the path of its image below that folder (or below
     the fixed part of the pattern), without suffix. `masks` is a folder with files of these names, with any suffix, or a
-    pattern in which `{name}` stands for the name. With `mask_kind: coco` a split has `annotations` instead, a JSON
-    file. Masks in colours may have one more colour, `ignore_colour`, for pixels that do not count.
+    pattern in which `{name}` stands for the name. With outlines (`coco`, `yolo`, `labelme`) a split has `annotations`
+    instead. Masks in colours may have one more colour, `ignore_colour`, for pixels that do not count.
     """
 
     def __init__(self, root: str | Path, split: str, strict: bool = True) -> None:

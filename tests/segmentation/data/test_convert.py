@@ -93,3 +93,6 @@ def test_nothing_stays_of_a_conversion_that_fails(tmp_path):
     with pytest.raises(UserError, match=r"b\.png is not an image"):
         convert_dataset("folder", root, tmp_path / "out")
     assert not any((tmp_path / "out").iterdir())
+    with pytest.raises(UserError):
+        convert_dataset("folder", root, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
