@@ -35,6 +35,7 @@ test-interop: $(INTEROP)/.installed
 # runs all tests, slow ones too, and prints how the first step of training starts for every variant
 test-all: test test-interop
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m slow
+	FANET_MUTATIONS=500 $(BIN)/python -m pytest tests/segmentation/data/test_annotation_fuzz.py
 	$(BIN)/python benchmarks/first_step.py
 
 # checks style, formatting, types and the direction of imports

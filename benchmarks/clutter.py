@@ -20,8 +20,8 @@ from fanet.files import atomic_path, make_folder
 from fanet.segmentation import load_model
 from fanet.segmentation.data import ClutterScenes
 from fanet.segmentation.data.in_memory import InMemory
-from fanet.segmentation.evaluation.evaluate import image_matrices
-from fanet.segmentation.evaluation.metrics import ConfusionMatrix, bootstrap_miou
+from fanet.segmentation.evaluation.evaluate import image_counts
+from fanet.segmentation.evaluation.metrics import ConfusionMatrix, ImageCounts, bootstrap_miou
 
 RESULTS = Path(__file__).parent / "results"
 BASELINE_COUNT = 400  # training scenes that the histogram is taken from
@@ -55,14 +55,10 @@ def model_name(path: str | None) -> str:
     return folder.parent.name if folder.name in ("best", "final") else folder.name
 
 
-def score(matrices: np.ndarray) -> dict[str, float]:
-    """Compute scores in % over all scenes, with a 95 % bootstrap interval of the mIoU over scenes.
-
-    Args:
-        matrices: (N, num_classes, num_classes), one per scene.
-    """
-    scores = ConfusionMatrix.of(matrices.sum(axis=0)).to_dict(ZEROWASTE.names)
-    low, high = bootstrap_miou(matrices) or (float("nan"), float("nan"))
+def score(counts: ImageCounts) -> dict[str, float]:
+    """Compute scores in % over all scenes, with a 95 % bootstrap interval of the mIoU over scenes."""
+    scores = ConfusionMatrix.of(counts.matrix).to_dict(ZEROWASTE.names)
+    low, high = bootstrap_miou(counts.margins) or (float("nan"), float("nan"))
     return {
         "miou_percent": scores["miou"],
         "miou_low_percent": 100 * low,
@@ -72,8 +68,8 @@ def score(matrices: np.ndarray) -> dict[str, float]:
     }
 
 
-def baseline_matrices(held_out: InMemory, size: int, difficulty: float) -> np.ndarray:
-    """Compute the baseline's confusion matrix of every scene."""
+def baseline_counts(held_out: InMemory, size: int, difficulty: float) -> ImageCounts:
+    """Count the baseline's pixels by true class and predicted class."""
     training = ClutterScenes("train", count=BASELINE_COUNT, size=size, difficulty=difficulty)
     histogram = ColourHistogram(InMemory(training, "drawing training scenes"))
     matrices = []
@@ -81,7 +77,7 @@ def baseline_matrices(held_out: InMemory, size: int, difficulty: float) -> np.nd
         confusion = ConfusionMatrix(len(ZEROWASTE))
         confusion.update(histogram(scene.image), scene.labels)
         matrices.append(confusion.matrix)
-    return np.stack(matrices)
+    return ImageCounts.of(np.stack(matrices))
 
 
 def print_table(rows: list[dict]) -> None:
@@ -113,8 +109,8 @@ def main() -> None:
     models = {model_name(path): load_model(path) for path in args.model or [None]}
     scenes = ClutterScenes("test", count=args.count, size=args.size, difficulty=args.difficulty)
     held_out = InMemory(scenes, "drawing test scenes")
-    rows = [{"method": name, **score(image_matrices(model.predictor(), held_out))} for name, model in models.items()]
-    baseline = {"method": "colour histogram", **score(baseline_matrices(held_out, args.size, args.difficulty))}
+    rows = [{"method": name, **score(image_counts(model.predictor(), held_out))} for name, model in models.items()]
+    baseline = {"method": "colour histogram", **score(baseline_counts(held_out, args.size, args.difficulty))}
     print_table([*rows, baseline])
     for row in rows:
         name = re.sub(r"[^A-Za-z0-9_.]+", "_", row["method"])

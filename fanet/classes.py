@@ -5,7 +5,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 # What people call the class of everything else, without spaces and punctuation; the first that occurs is meant.
-_BACKGROUNDS = ("background", "bg", "backgroundclutter", "clutterbackground", "unlabeled", "unlabelled", "void", "none")
+_BACKGROUNDS = (
+    "background",
+    "backgroundclass",
+    "bg",
+    "bkg",
+    "bkgd",
+    "backgroundclutter",
+    "clutterbackground",
+    "unlabeled",
+    "unlabelled",
+    "void",
+    "none",
+)
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Add the subcommand and its own subcommands."""
     parser = subparsers.add_parser(
         "data",
-        help="check and create data sets",
-        description="Checks data sets and writes generated ones.",
+        help="check, convert and create data sets",
+        description="Checks data sets, converts them, and writes generated ones.",
         epilog=example(
             "fanet data check zerowaste-f-final.zip --dataset zerowaste",
             "fanet data clutter scenes --count 100 --seed 0 --size 256 256",
@@ -34,12 +34,14 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True, dest="data_command")
     _add_check(commands)
+    _add_convert(commands)
     _add_clutter(commands)
 
 
-def add_dataset_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options that select a data set; `dataset_options` reads them."""
-    parser.add_argument("--dataset", metavar="D", choices=KINDS, required=True, help=f"kind: {', '.join(KINDS)}")
+def add_dataset_arguments(parser: argparse.ArgumentParser, default: str | None = None) -> None:
+    """Add the options that select a data set; `dataset_options` reads them. The kind is required without a default."""
+    shown = f"kind: {', '.join(KINDS)}" + (f" (default: {default})" if default else "")
+    parser.add_argument("--dataset", metavar="D", choices=KINDS, required=default is None, default=default, help=shown)
     parser.add_argument(
         "--any-archive", action="store_true", help="zerowaste: accept a zip archive other than the published one"
     )
@@ -124,6 +126,35 @@ def _sizes(sizes: dict[str, int]) -> str:
     by_area = sorted(sizes, key=lambda size: math.prod(map(int, size.split("x"))))
     most = next(iter(sizes))
     return f"{len(sizes)} sizes from {by_area[0]} to {by_area[-1]}, {sizes[most]} of {most}"
+
+
+def _add_convert(subparsers: argparse._SubParsersAction) -> None:
+    parser = subparsers.add_parser(
+        "convert",
+        help="write a data set as images and masks",
+        description="Writes any data set that can be read, whatever the form of its labels, as images and masks of "
+        "class indices with a palette, described by a dataset.yaml. Images are copied unchanged.",
+        epilog=example("fanet data convert my_annotations my_masks", "fanet data convert my_photos out --split train"),
+    )
+    parser.add_argument("folder", metavar="DIR", help="folder of the data set, or ZeroWaste-f's archive")
+    parser.add_argument("out", metavar="OUT", help="new folder for the result")
+    add_dataset_arguments(parser, default="folder")
+    parser.add_argument("--split", metavar="S", nargs="+", dest="splits", help="splits to write (default: all)")
+    parser.add_argument("--workers", metavar="N", type=positive, help="processes (default: one per core)")
+    parser.set_defaults(run=run_convert)
+
+
+def run_convert(args: argparse.Namespace) -> int:
+    """Convert a data set, and print what was left out and what was written."""
+    from fanet.segmentation.data.convert import convert_dataset
+
+    options = dataset_options(args)
+    report = convert_dataset(args.dataset, args.folder, args.out, args.splits, args.workers, **options)
+    for line in report.notes:
+        print(f"note: {line}")
+    counts = ", ".join(f"{count} in {split}" for split, count in report.images.items())
+    print(f"{sum(report.images.values())} images with masks ({counts}) in {report.root}")
+    return 0
 
 
 def _add_clutter(subparsers: argparse._SubParsersAction) -> None:

@@ -11,6 +11,7 @@ import torch
 
 from fanet.classes import ClassScheme
 from fanet.errors import UserError, printable
+from fanet.media.png import encode_png
 
 # The number of values or names in an error; more would hide what it says.
 _SHOWN = 3
@@ -177,6 +178,14 @@ class SegmentationDataset(torch.utils.data.Dataset, ABC):
             UserError: The file cannot be read.
         """
         return None
+
+    def image_file(self, index: int) -> tuple[str, bytes]:
+        """Return the suffix and the contents of the file of image `index`, unchanged where there is such a file.
+
+        Raises:
+            UserError: The file cannot be read.
+        """
+        return ".png", encode_png(self.load_image(index))
 
     @abstractmethod
     def load_image(self, index: int) -> np.ndarray:

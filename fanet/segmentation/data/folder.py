@@ -24,7 +24,7 @@ class FolderDataset(SegmentationDataset, kind="folder"):
         classes: [background, bottle, can]
         palette: [[0, 0, 0], [230, 5, 5], [4, 200, 3]]    # RGB; optional, except for masks in colours
         ignore_index: 255                                 # optional
-        mask_kind: index                                  # or another key of LABEL_READERS; index by default
+        mask_kind: index                                  # or colour, coco, yolo, labelme; index by default
         splits:
           train: {images: images/train, masks: masks/train}
           val: {images: images/val, masks: masks/val}         # scored during training
@@ -32,9 +32,10 @@ class FolderDataset(SegmentationDataset, kind="folder"):
 
     `images` is a folder or a glob pattern. A sample is named after the path of its image below that folder (or below
     the fixed part of the pattern), without suffix, or after the part of the pattern that is `{name}`. `masks` is a
-    folder with files of these names, with any suffix, or a pattern in which `{name}` stands for the name; other kinds
-    of labels have `annotations` instead. `list` is a text file that names the images of the split; without it all
-    belong to it. `val: {from: train, share: 0.2, seed: 0}` splits off a share of another split's images at random.
+    folder with files of these names, with any suffix, or a pattern in which `{name}` stands for the name. With outlines
+    (`coco`, `yolo`, `labelme`) a split has `annotations` instead. `list` is a text file that names the images of the
+    split; without it all belong to it. `val: {from: train, share: 0.2, seed: 0}` splits off a share of another split's
+    images at random.
     """
 
     def __init__(self, root: str | Path, split: str, strict: bool = True) -> None:
@@ -161,6 +162,13 @@ class FolderDataset(SegmentationDataset, kind="folder"):
 
     def cure(self, values: Sequence[int]) -> str | None:
         return self.reader.cure(values)
+
+    def image_file(self, index: int) -> tuple[str, bytes]:
+        path = Path(self._pairs[index][1])
+        try:
+            return path.suffix, path.read_bytes()
+        except OSError as error:
+            raise UserError(f"cannot read {path}: {error.strerror}") from error
 
     def load_labels(self, index: int) -> np.ndarray:
         _, image, file = self._pairs[index]

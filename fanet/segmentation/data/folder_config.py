@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from fanet.classes import ClassScheme
-from fanet.errors import UserError, one_line
+from fanet.errors import UserError
+from fanet.segmentation.data.documents import read_yaml
 from fanet.segmentation.data.labels import LABEL_READERS
 from fanet.segmentation.data.suggest import suggest_config
 
@@ -111,15 +110,10 @@ def read_config(root: str | Path) -> FolderConfig:
 
 
 def _read_mapping(path: Path) -> dict[str, Any]:
-    try:
-        config = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not path.exists():
         example = suggest_config(path.parent)
-        raise UserError(f"there is no file {path}: write one that says where images and masks are: {example}") from None
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from error
-    except Exception as error:  # PyYAML passes on whatever its parsers of numbers and dates raise
-        raise UserError(f"{path} is not valid YAML: {one_line(error)}") from error
+        raise UserError(f"there is no file {path}: write one that says where images and masks are: {example}")
+    config = read_yaml(path)
     if not isinstance(config, dict) or "classes" not in config or not isinstance(config.get("splits"), dict):
         raise UserError(f"{path} must be a mapping with at least `classes` and `splits`")
     return config

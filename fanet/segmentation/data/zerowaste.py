@@ -87,6 +87,10 @@ class ZeroWaste(SegmentationDataset, kind="zerowaste"):
         name = self._pairs[index][1]
         return read_image(self.storage.read(name), self.storage.describe(name))
 
+    def image_file(self, index: int) -> tuple[str, bytes]:
+        name = self._pairs[index][1]
+        return Path(name).suffix, self.storage.read(name)
+
     def turned_image(self, index: int) -> str | None:
         name = self._pairs[index][1]
         called = self.storage.describe(name)

@@ -13,7 +13,7 @@ from fanet.classes import ClassScheme
 from fanet.errors import UserError
 from fanet.files import atomic_path, make_folder
 from fanet.segmentation.data.dataset import SegmentationDataset
-from fanet.segmentation.evaluation.metrics import ConfusionMatrix, bootstrap_miou
+from fanet.segmentation.evaluation.metrics import ConfusionMatrix, ImageCounts, bootstrap_miou, margins_of
 from fanet.segmentation.network.card import METRICS_NAME
 from fanet.segmentation.prediction.predictor import Predictor
 from fanet.segmentation.processes import join_processes
@@ -60,9 +60,9 @@ def evaluate_split(
     _check_classes(predictor.classes, dataset.classes)
     folder = _writable(output)
     accelerator = join_processes()
-    matrices = image_matrices(predictor, dataset, accelerator, workers)
-    confusion = ConfusionMatrix.of(matrices.sum(axis=0), dataset.classes.ignore_index)
-    interval = bootstrap_miou(matrices, resamples) if len(confusion.labelled) > 1 else None
+    counts = image_counts(predictor, dataset, accelerator, workers)
+    confusion = ConfusionMatrix.of(counts.matrix, dataset.classes.ignore_index)
+    interval = bootstrap_miou(counts.margins, resamples) if len(confusion.labelled) > 1 else None
     windows = {"window": list(predictor.window), "overlap": predictor.overlap} if predictor.window else {}
     result = confusion.to_dict(dataset.classes.names) | {
         "miou_low": None if interval is None else 100 * interval[0],
@@ -83,13 +83,13 @@ def evaluate_split(
     return result
 
 
-def image_matrices(
+def image_counts(
     predictor: Predictor,
     dataset: SegmentationDataset,
     accelerator: "Accelerator | None" = None,
     workers: int = 2,
-) -> np.ndarray:
-    """Compute the confusion matrix of every image, (N, num_classes, num_classes) int64, rows are true classes.
+) -> ImageCounts:
+    """Count the pixels of every image by true class and predicted class.
 
     Args:
         predictor: What is evaluated.
@@ -102,7 +102,8 @@ def image_matrices(
     """
     rank, count = (accelerator.process_index, accelerator.num_processes) if accelerator else (0, 1)
     num_classes, ignore_index = len(dataset.classes), dataset.classes.ignore_index
-    matrices = torch.zeros(len(dataset), num_classes, num_classes, dtype=torch.int64)
+    total = ConfusionMatrix(num_classes, ignore_index)
+    margins = np.zeros((len(dataset), 3, num_classes), dtype=np.int64)
     indices = range(rank, len(dataset), count)
     samples = map_ahead(dataset.__getitem__, indices, workers)
     # None: only on a terminal
@@ -112,11 +113,16 @@ def image_matrices(
             raise UserError(f"{sample.name} has no labels to compare a prediction with")
         confusion = ConfusionMatrix(num_classes, ignore_index)
         confusion.update(predictor.labels(sample.image), sample.labels)
-        matrices[index] = torch.from_numpy(confusion.matrix)
+        total.matrix += confusion.matrix
+        margins[index] = margins_of(confusion.matrix)
+    matrix = total.matrix
     if accelerator is not None and count > 1:
         # NCCL reduces only tensors in GPU memory
-        matrices = accelerator.reduce(matrices.to(accelerator.device), "sum").cpu()
-    return matrices.numpy()
+        matrix, margins = (
+            accelerator.reduce(torch.from_numpy(part).to(accelerator.device), "sum").cpu().numpy()
+            for part in (matrix, margins)
+        )
+    return ImageCounts(matrix, margins)
 
 
 def _without_meaning(confusion: ConfusionMatrix, classes: ClassScheme) -> list[str]:

@@ -1,11 +1,14 @@
 """The confusion matrix of a whole data set, and the scores computed from it."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from fanet.classes import background_of
+
+_DRAWS = 1 << 20  # numbers of draws of an image that are held at a time
 
 
 class ConfusionMatrix:
@@ -122,7 +125,31 @@ class ConfusionMatrix:
         }
 
 
-def bootstrap_miou(matrices: np.ndarray, resamples: int = 1000, seed: int = 0) -> tuple[float, float] | None:
+@dataclass(frozen=True)
+class ImageCounts:
+    """Counts of pixels over N images: all that scores and their intervals need.
+
+    Attributes:
+        matrix: The confusion matrix of all images together, (num_classes, num_classes) int64, rows are true classes.
+        margins: Of the confusion matrix of each image the diagonal, the sums of its rows and those of its columns,
+            (N, 3, num_classes) int64. The whole matrices of many images with many classes would not fit into memory.
+    """
+
+    matrix: np.ndarray
+    margins: np.ndarray
+
+    @classmethod
+    def of(cls, matrices: np.ndarray) -> "ImageCounts":
+        """Count from the confusion matrix of every image, (N, num_classes, num_classes), rows are true classes."""
+        return cls(matrices.sum(axis=0), margins_of(matrices))
+
+
+def margins_of(matrices: np.ndarray) -> np.ndarray:
+    """(…, C, C) -> (…, 3, C): diagonal, sums of the rows, sums of the columns"""
+    return np.stack((matrices.diagonal(axis1=-2, axis2=-1), matrices.sum(axis=-1), matrices.sum(axis=-2)), axis=-2)
+
+
+def bootstrap_miou(margins: np.ndarray, resamples: int = 1000, seed: int = 0) -> tuple[float, float] | None:
     """Compute a 95 % interval of the mIoU by the bootstrap over images.
 
     Each resample draws as many images as there are, with replacement, and adds up their counts; the interval is from
@@ -130,22 +157,24 @@ def bootstrap_miou(matrices: np.ndarray, resamples: int = 1000, seed: int = 0) -
     not another training run. Frames of one video are more alike than it assumes, so for them it is too narrow.
 
     Args:
-        matrices: The confusion matrix of every image, (N, num_classes, num_classes), rows are true classes.
+        margins: Those of `ImageCounts`, (N, 3, num_classes).
         resamples: Number of resamples.
         seed: Seed of the draws.
 
     Returns:
         Lower and upper end in 0..1, or None for fewer than two images, no resamples or an undefined mIoU.
     """
-    if len(matrices) < 2 or resamples < 1:
+    images = len(margins)
+    if images < 2 or resamples < 1:
         return None
     rng = np.random.default_rng(seed)
-    weights = rng.multinomial(len(matrices), np.full(len(matrices), 1 / len(matrices)), size=resamples)
-    # IoU needs only hits, row sums and column sums: 3 * num_classes counts an image instead of num_classes**2.
-    counts = np.concatenate((matrices.diagonal(axis1=1, axis2=2), matrices.sum(axis=2), matrices.sum(axis=1)), axis=1)
-    hit, row, column = np.split(weights @ counts, 3, axis=1)
-    iou = _ratio(hit, row + column - hit)
-    means = np.array([_mean(row) for row in iou])
+    means = np.empty(resamples)
+    block = max(_DRAWS // images, 1)
+    for start in range(0, resamples, block):
+        part = slice(start, min(start + block, resamples))
+        weights = rng.multinomial(images, np.full(images, 1 / images), size=part.stop - start)
+        hit, row, column = np.split(weights @ margins.reshape(images, -1), 3, axis=1)
+        means[part] = [_mean(iou) for iou in _ratio(hit, row + column - hit)]
     if np.isnan(means).all():
         return None
     low, high = np.nanpercentile(means, (2.5, 97.5))

@@ -23,7 +23,7 @@ import torch
 from tqdm import tqdm
 
 from fanet.errors import UserError, needs_extra, printable
-from fanet.segmentation.evaluation.evaluate import image_matrices
+from fanet.segmentation.evaluation.evaluate import image_counts
 from fanet.segmentation.evaluation.metrics import ConfusionMatrix
 from fanet.segmentation.network.saving import BEST, FINAL
 from fanet.segmentation.processes import join_processes
@@ -232,8 +232,8 @@ def evaluate(run: Run, folder: RunFolder) -> None:
     progress, accelerator, model = run.progress, run.accelerator, run.ema.module
     started = time.perf_counter()
     broadcast(list(model.buffers()))  # each process has its own batch-norm statistics; the first one's are saved
-    matrices = image_matrices(model.predictor(), run.validation, accelerator)
-    scores = ConfusionMatrix.of(matrices.sum(axis=0), run.classes.ignore_index).to_dict(run.classes.names)
+    counts = image_counts(model.predictor(), run.validation, accelerator)
+    scores = ConfusionMatrix.of(counts.matrix, run.classes.ignore_index).to_dict(run.classes.names)
     progress.seconds += time.perf_counter() - started
     if scores["miou"] is None:
         raise UserError(

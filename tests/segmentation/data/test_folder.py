@@ -176,12 +176,14 @@ def test_run_lengths_run_down_the_columns(annotated):
     [
         ({"category_id": 11}, "objects.json holds the unknown label unused: known are background"),
         ({"category_id": 5}, "the unknown label id 5"),
-        ({"segmentation": {"size": [6, 8], "counts": "PPYo0"}}, "compressed run lengths"),
+        ({"segmentation": {"size": [6, 8], "counts": "PPYo0"}}, "run lengths for .* pixels in an image of 8x6"),
+        ({"segmentation": {"size": [6, 8], "counts": "PPYo"}}, "the string of run lengths is damaged"),
         ({"segmentation": {"size": [6, 8], "counts": [3, 4]}}, "run lengths for 7 pixels in an image of 8x6"),
-        ({"segmentation": [[1, 2, 3, 4]]}, "at least three corners"),
-        ({"segmentation": [["a"] * 6]}, "a.1.jpg: not in COCO's format"),
-        ({"segmentation": [], "id": 3}, "objects.json, annotation 3: it has no `segmentation`"),
-        ({"image_id": 8}, "not in COCO's format"),
+        ({"segmentation": [[1, 2, 3, 4]]}, "1 polygon of fewer than three corners"),
+        ({"segmentation": [["a"] * 6]}, "a.1.jpg: annotation 0: a polygon must be a list of numbers"),
+        ({"segmentation": [[1, 2, 3, 4, 5, 6, 7]], "id": 5}, "annotation 5: a polygon must be .* one has 7 numbers"),
+        ({"segmentation": [], "id": 3}, r"1 object without an outline \(annotation 3\)"),
+        ({"image_id": 8}, "1 object of images that .*objects.json does not list"),
     ],
 )
 def test_unusable_annotations_are_refused(annotated, annotation, message):

@@ -3,8 +3,10 @@ import os
 import subprocess
 import sys
 import threading
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -16,8 +18,8 @@ from fanet.cli import main
 from fanet.errors import UserError
 from fanet.segmentation import Preprocessing, UperNet, load_model
 from fanet.segmentation.data import ClutterScenes, Sample, SegmentationDataset, open_dataset
-from fanet.segmentation.evaluation.evaluate import evaluate_split, image_matrices
-from fanet.segmentation.evaluation.metrics import ConfusionMatrix
+from fanet.segmentation.evaluation.evaluate import evaluate_split, image_counts
+from fanet.segmentation.evaluation.metrics import ConfusionMatrix, bootstrap_miou
 from fanet.segmentation.processes import find_device
 from fanet.threads import map_ahead
 
@@ -159,7 +161,7 @@ def test_broken_or_unlabelled_sample_leaves_no_results(shipped, tmp_path):
 def test_image_size_that_the_backbone_refuses_is_reported(scenes):
     model = UperNet("hiera_tiny_224", num_classes=5, head_channels=8, aux_channels=0)
     with pytest.raises(UserError, match="hiera_tiny_224 takes no images of this size"):
-        image_matrices(model.predictor(), scenes)
+        image_counts(model.predictor(), scenes)
 
 
 def test_model_with_another_number_of_classes_is_refused(shipped, scenes, tmp_path):
@@ -210,7 +212,7 @@ def test_two_processes_count_the_same_as_one(shipped, scenes, tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("mIoU without background") == 1, "one of the processes reports"
     together = json.loads((tmp_path / "two" / "metrics.json").read_text())
-    alone = image_matrices(shipped.predictor(), scenes).sum(axis=0)
+    alone = image_counts(shipped.predictor(), scenes).matrix
     assert together["confusion_matrix"] == alone.tolist()
     assert together["miou"] == pytest.approx(100 * ConfusionMatrix.of(alone).miou)
 
@@ -227,6 +229,29 @@ def test_windows_of_the_command_line_are_those_of_the_predictor(shipped, scenes,
     assert main([*argv, "--window", "40", "48", "--overlap", "0.5", "-o", str(tmp_path / "out")]) == 0
     result = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert (result["window"], result["overlap"], result["model"]) == ([40, 48], 0.5, "clutter")
-    expected = image_matrices(shipped.predictor((40, 48), 0.5), scenes).sum(axis=0)
+    expected = image_counts(shipped.predictor((40, 48), 0.5), scenes).matrix
     assert result["confusion_matrix"] == expected.tolist()
-    assert expected.tolist() != image_matrices(shipped.predictor(), scenes).sum(axis=0).tolist()
+    assert expected.tolist() != image_counts(shipped.predictor(), scenes).matrix.tolist()
+
+
+class ManyClasses(SegmentationDataset):
+    """Tiny images in which 171 classes occur."""
+
+    classes, names = ClassScheme.numbered(171), [str(index) for index in range(5000)]
+
+    def load_image(self, index: int) -> np.ndarray:
+        return np.zeros((16, 16, 3), np.uint8)
+
+    def load_labels(self, index: int) -> np.ndarray:
+        return ((np.arange(256) + index) % 171).astype(np.uint8).reshape(16, 16)
+
+
+def test_many_images_with_many_classes_are_counted_in_little_memory():
+    predictor = SimpleNamespace(labels=lambda image: np.arange(256).reshape(16, 16) % 171)
+    tracemalloc.start()
+    counts = image_counts(predictor, ManyClasses(), workers=1)
+    interval = bootstrap_miou(counts.margins, resamples=50)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert counts.matrix.sum() == 5000 * 256 and interval is not None
+    assert peak < 100e6, "the confusion matrices of all images would take 1.2 GB"

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from fanet.segmentation.evaluation.metrics import ConfusionMatrix, bootstrap_miou
+from fanet.segmentation.evaluation import metrics
+from fanet.segmentation.evaluation.metrics import ConfusionMatrix, ImageCounts, bootstrap_miou, margins_of
 
 
 def slow_counts(prediction, target, num_classes, ignore_index):
@@ -161,11 +162,11 @@ def test_dictionary_needs_a_name_for_every_class(small):
 def test_interval_is_that_of_resampled_images():
     rng = np.random.default_rng(0)
     matrices = rng.integers(0, 50, size=(30, 3, 3)) + 200 * np.eye(3, dtype=np.int64) * rng.integers(0, 3, (30, 1, 1))
-    low, high = bootstrap_miou(matrices, resamples=2000, seed=1)
+    low, high = bootstrap_miou(margins_of(matrices), resamples=2000, seed=1)
     resampled = [ConfusionMatrix.of(matrices[rng.integers(30, size=30)].sum(axis=0)).miou for _ in range(2000)]
     assert (low, high) == pytest.approx(np.percentile(resampled, (2.5, 97.5)), abs=0.01)
     assert low < ConfusionMatrix.of(matrices.sum(axis=0)).miou < high
-    assert bootstrap_miou(matrices, resamples=2000, seed=1) == (low, high)
+    assert bootstrap_miou(margins_of(matrices), resamples=2000, seed=1) == (low, high)
 
 
 def test_interval_equals_that_of_whole_resampled_matrices():
@@ -174,28 +175,53 @@ def test_interval_equals_that_of_whole_resampled_matrices():
     matrices[0, 3, 3] = 5  # in some resamples this class does not occur
     draws = np.random.default_rng(7).multinomial(20, np.full(20, 1 / 20), size=300)
     mious = [ConfusionMatrix.of(np.tensordot(draw, matrices, axes=1)).miou for draw in draws]
-    assert bootstrap_miou(matrices, resamples=300, seed=7) == tuple(np.percentile(mious, (2.5, 97.5)))
+    assert bootstrap_miou(margins_of(matrices), resamples=300, seed=7) == tuple(np.percentile(mious, (2.5, 97.5)))
 
 
 def test_memory_for_the_interval_is_linear_in_the_classes():
     matrices = np.ones((4, 150, 150), np.int64)
     tracemalloc.start()
-    bootstrap_miou(matrices)
+    bootstrap_miou(margins_of(matrices))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 1000 * 150 * 8 * 20, "20 values a class and resample"
 
 
+def test_interval_does_not_depend_on_how_many_draws_are_held_at_a_time(monkeypatch):
+    margins = margins_of(np.random.default_rng(0).integers(0, 100, size=(30, 5, 5)))
+    whole = bootstrap_miou(margins, resamples=101, seed=3)
+    for draws in (1, 30, 77, 30 * 100):
+        monkeypatch.setattr(metrics, "_DRAWS", draws)
+        assert bootstrap_miou(margins, resamples=101, seed=3) == whole
+
+
+def test_memory_for_draws_does_not_grow_with_images_times_resamples():
+    margins = np.ones((50_000, 3, 2), np.int64)
+    tracemalloc.start()
+    bootstrap_miou(margins, resamples=200)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 50e6, "all draws at once take 80 MB"
+
+
+def test_margins_are_hits_and_sums_of_rows_and_columns():
+    matrices = np.random.default_rng(0).integers(0, 100, size=(3, 4, 4))
+    counts = ImageCounts.of(matrices)
+    assert (counts.matrix == matrices.sum(axis=0)).all() and counts.margins.shape == (3, 3, 4)
+    for matrix, (hit, row, column) in zip(matrices, counts.margins, strict=True):
+        assert (hit == np.diag(matrix)).all() and (row == matrix.sum(1)).all() and (column == matrix.sum(0)).all()
+
+
 def test_interval_of_equal_images_is_one_point():
     matrix = np.array([[8, 2], [1, 9]])
     miou = ConfusionMatrix.of(matrix).miou
-    assert bootstrap_miou(np.stack([matrix] * 4)) == pytest.approx((miou, miou))
+    assert bootstrap_miou(margins_of(np.stack([matrix] * 4))) == pytest.approx((miou, miou))
 
 
 @pytest.mark.parametrize(("images", "resamples"), [(0, 100), (1, 100), (5, 0)])
 def test_too_few_images_or_resamples_give_no_interval(images, resamples):
-    assert bootstrap_miou(np.ones((images, 2, 2), np.int64), resamples) is None
+    assert bootstrap_miou(margins_of(np.ones((images, 2, 2), np.int64)), resamples) is None
 
 
 def test_images_without_counted_pixels_give_no_interval():
-    assert bootstrap_miou(np.zeros((4, 2, 2), np.int64)) is None
+    assert bootstrap_miou(margins_of(np.zeros((4, 2, 2), np.int64))) is None

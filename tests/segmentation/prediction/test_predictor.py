@@ -10,7 +10,7 @@ from fanet.classes import ClassScheme
 from fanet.errors import UserError
 from fanet.segmentation import Preprocessing, SegmentationModel
 from fanet.segmentation.data import ClutterScenes
-from fanet.segmentation.evaluation.evaluate import image_matrices
+from fanet.segmentation.evaluation.evaluate import image_counts
 from fanet.segmentation.prediction.engines.eager import in_evaluation_mode
 from fanet.segmentation.prediction.predictor import Predictor
 
@@ -162,8 +162,8 @@ def test_an_engine_without_a_torch_model_is_evaluated():
         logits[:, 0] = 1
         return torch.from_numpy(logits)
 
-    matrices = image_matrices(Predictor(background, Preprocessing(), scenes.classes), scenes)
-    assert matrices.sum() == 2 * 40 * 40 and matrices[..., 1:].sum() == 0
+    counts = image_counts(Predictor(background, Preprocessing(), scenes.classes), scenes)
+    assert counts.matrix.sum() == 2 * 40 * 40 and counts.matrix[:, 1:].sum() == 0
 
 
 def test_every_module_keeps_its_mode():

@@ -19,7 +19,7 @@ from fanet.errors import UserError
 from fanet.segmentation import UperNet
 from fanet.segmentation.data import ClutterScenes
 from fanet.segmentation.data.stream import MicroBatches
-from fanet.segmentation.evaluation.evaluate import image_matrices
+from fanet.segmentation.evaluation.evaluate import image_counts
 from fanet.segmentation.evaluation.metrics import ConfusionMatrix
 from fanet.segmentation.training.losses import SegmentationLoss
 from fanet.segmentation.training.train import train
@@ -49,8 +49,8 @@ def test_final_model_is_the_evaluated_average_of_the_weights(finished):
     model = UperNet.from_pretrained(folder / "final")
     averaged = state(folder)["ema"]
     assert all(torch.equal(value, averaged[name]) for name, value in model.state_dict().items())
-    matrices = image_matrices(model.predictor(), ClutterScenes("val", count=2, size=40))
-    scores = ConfusionMatrix.of(matrices.sum(axis=0)).to_dict(ZEROWASTE.names)
+    counts = image_counts(model.predictor(), ClutterScenes("val", count=2, size=40))
+    scores = ConfusionMatrix.of(counts.matrix).to_dict(ZEROWASTE.names)
     assert scores["miou"] == pytest.approx(result["miou"], abs=1e-9)
 
 
@@ -303,10 +303,10 @@ def test_two_processes_have_the_losses_of_one(tmp_path):
     one, two = ([float(row["loss"]) for row in read_log(tmp_path / name)] for name in ("one", "two"))
     assert two == pytest.approx(one, rel=1e-4)
     # Batch norm's statistics differ from process to process; those that are saved are those that were evaluated.
-    matrices = image_matrices(
+    counts = image_counts(
         UperNet.from_pretrained(tmp_path / "two" / "final").predictor(), ClutterScenes("val", 2, size=40)
     )
-    scores = ConfusionMatrix.of(matrices.sum(axis=0)).to_dict(ZEROWASTE.names)
+    scores = ConfusionMatrix.of(counts.matrix).to_dict(ZEROWASTE.names)
     assert float(read_log(tmp_path / "two")[-1]["miou"]) == pytest.approx(scores["miou"], abs=1e-9)
 
 

@@ -1,6 +1,5 @@
 """COCO annotations: objects as polygons or run lengths in a JSON file, drawn into label maps."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,20 +7,44 @@ from typing import Any
 import numpy as np
 
 from fanet.classes import ClassScheme
-from fanet.errors import UserError
-from fanet.segmentation.data.dataset import UnknownLabelError
+from fanet.errors import UserError, one_line
+from fanet.media.size import read_size
+from fanet.segmentation.data.dataset import shortened
+from fanet.segmentation.data.documents import read_json
 from fanet.segmentation.data.labels.base import LabelReader
-from fanet.segmentation.data.labels.polygons import polygon_mask
+from fanet.segmentation.data.labels.names import match_names
+from fanet.segmentation.data.labels.outlines import (
+    Tally,
+    absent_classes,
+    classes_of,
+    draw_polygons,
+    empty_map,
+    entries,
+    is_drawable,
+    is_outside,
+    map_of_stated_size,
+    outside_note,
+    polygons_of,
+    text_of,
+)
+from fanet.segmentation.data.labels.runs import run_mask
 
-_BACKGROUND = "background"
+# What is kept of an annotation.
+_NEEDED = ("id", "image_id", "category_id", "segmentation", "segments_info", "keypoints", "caption", "score")
+# What an annotation without an outline has instead, and what to call it.
+_INSTEAD = {"keypoints": "keypoints", "bbox": "boxes"}
+
+#: Polygons, run lengths, or what is wrong with an outline.
+_Outline = list[np.ndarray] | Mapping[str, Any] | UserError
 
 
 class CocoLabels(LabelReader, kind="coco"):
     """The label maps that an annotation file describes.
 
-    Categories become the classes of the same name. Objects are drawn in the order of the file, so later ones cover
-    earlier ones; pixels of no object are `background` if there is such a class, and ignored otherwise. Objects are
-    lists of polygons, or uncompressed run lengths (`counts` as a list of numbers).
+    Categories become the classes of the same name. Objects, crowds among them, are drawn in the order of the file, so
+    later ones cover earlier ones; pixels of no object are the background if a class is that, and ignored otherwise.
+    Outlines are lists of polygons, or run lengths, compressed or not. Objects without an outline are left out. An entry
+    means the image that has the longest end of its path in common with the `file_name`.
     """
 
     place = "annotations"
@@ -30,73 +53,208 @@ class CocoLabels(LabelReader, kind="coco"):
         self, root: Path, place: str, images: Mapping[str, str], classes: ClassScheme, options: Mapping[str, Any]
     ) -> None:
         super().__init__(root, place, images, classes, options)
-        path = root / place
-        self.path = str(path)
-        try:
-            content: Any = json.loads(Path(path).read_text(encoding="utf-8"))
-            names = {category["id"]: category["name"] for category in content["categories"]}
-            self._images = {image["file_name"]: image for image in content["images"]}
-            if len(self._images) < len(content["images"]):
-                raise UserError(f"{path} lists {len(content['images'])} images under {len(self._images)} names")
-            self._objects: dict[Any, list[tuple[int, Any]]] = {image["id"]: [] for image in content["images"]}
-            indices = self._indices(names, {annotation["category_id"] for annotation in content["annotations"]})
-            for annotation in content["annotations"]:
-                index = indices[annotation["category_id"]]
-                if not annotation.get("segmentation"):
-                    raise UserError(f"{path}, annotation {annotation.get('id')}: it has no `segmentation`")
-                self._objects[annotation["image_id"]].append((index, annotation["segmentation"]))
-        except OSError as error:
-            raise UserError(f"cannot read {path}: {error.strerror}") from error
-        except ValueError as error:
-            if isinstance(error, UserError):
-                raise
-            raise UserError(f"{path} is not valid JSON: {error}") from error
-        except (KeyError, TypeError, AttributeError) as error:
+        self.path = str(root / place)
+        content = read_json(root / place, _lean)
+        annotations = _annotations(content, self.path)
+        self._sizes, names = _listed(content, self.path)
+        found, partly = match_names(list(names.values()), images, root, self.path)
+        if images and names and not found:
             raise UserError(
-                f"{path} is not in COCO's format: images, categories and annotations ({error!r})"
-            ) from error
-        self.files = {Path(name).with_suffix("").as_posix(): name for name in self._images}
+                f"{self.path} lists none of the split's {len(images)} images: the end of a file_name, there "
+                f"{shortened(list(names.values())[:1])}, must be the end of an image's path, here "
+                f"{shortened(list(images.values())[:1])}"
+            )
+        listed = {name: key for key, name in names.items()}
+        used = set(found.values())
+        self.files = found | {f"{self.path}: {name}": name for name in names.values() if name not in used}
+        self._objects: dict[str, list[tuple[int, _Outline]]] = {name: [] for name in listed}
+        tally = Tally()
+        categories = _categories(content, self.path)
+        self._sort(annotations, names, categories, tally)
+        self.notes = [*tally.notes(), *absent_classes(categories.values(), classes, "no category")]
+        self.notes += _repeated(categories) + (outside_note(classes) if images else [])
+        if unlisted := [path for name, path in images.items() if name not in found]:
+            self.notes.append(
+                f"{len(unlisted)} images are in no file_name of {self.path}: {shortened(unlisted)}; "
+                "the end of a file_name must be the end of the image's path"
+            )
+        if partly:
+            self.notes.append(
+                f"{len(partly)} images are matched by the end of their file_name only: {shortened(partly)}"
+            )
+
+    def _sort(
+        self,
+        annotations: list[dict[str, Any]],
+        names: Mapping[Any, str],
+        categories: Mapping[Any, str],
+        tally: Tally,
+    ) -> None:
+        """Give every image its objects, in the order of the file."""
+        used = {_key(annotation.get("category_id")) for annotation in annotations}
+        unknown = {key: f"id {text_of(key)}" for key in used if key not in categories}
+        named = {key: categories[key] for key in used if key in categories} | unknown
+        indices = classes_of(named.values(), self.classes, self.path)
+        drawable = 0
+        for number, annotation in enumerate(annotations):
+            called = f"annotation {text_of(annotation.get('id', number))}"
+            image = names.get(_key(annotation.get("image_id")))
+            if image is None:
+                tally.add(f"of images that {self.path} does not list", called)
+                continue
+            outline = annotation.get("segmentation")
+            if isinstance(outline, UserError):
+                outline = UserError(f"{called}: {outline}")
+            elif not isinstance(outline, Mapping):
+                outline = self._drawable(outline or [], image, called, tally)
+            elif outline.get("counts") in (None, [], ""):
+                outline = None
+                tally.add("without an outline", called)
+            if outline is not None:
+                drawable += 1
+                index = indices[named[_key(annotation.get("category_id"))]]
+                self._objects[image].append((index, outline))
+        if annotations and not drawable:
+            kinds = [what for key, what in _INSTEAD.items() if any(key in annotation for annotation in annotations)]
+            reasons = [*([f"it holds {' and '.join(kinds)}"] if kinds else []), *tally.notes()]
+            raise UserError(
+                f"{self.path}: none of its {len(annotations)} objects can be drawn ({'; '.join(reasons)}): "
+                "export `segmentation` as polygons or run lengths"
+            )
+
+    def _drawable(self, polygons: list[np.ndarray], image: str, called: str, tally: Tally) -> list[np.ndarray] | None:
+        """Return the polygons of an object that can be drawn; None, and count it, if there are none."""
+        polygons = [polygon for polygon in polygons if polygon.size]
+        whole = [polygon for polygon in polygons if is_drawable(polygon)]
+        if not polygons:
+            tally.add("without an outline", called)
+        for _ in range(len(polygons) - len(whole)):
+            tally.add("of fewer than three corners", called, "polygon")
+        size = self._sizes[image]
+        if whole and size and is_outside(whole, *size):
+            tally.add("outside their image", called)
+            return None
+        return whole or None
 
     def labels(self, file: str, image: str) -> np.ndarray:
-        listed = self._images[file]
+        size, stated = read_size(image), self._sizes[file]
         try:
-            height, width = int(listed["height"]), int(listed["width"])
-            if min(height, width) < 1:
-                raise ValueError(f"size {width}x{height}")
-            empty = self.classes.names.index(_BACKGROUND) if _BACKGROUND in self.classes.names else None
-            labels = np.full((height, width), self.classes.ignore_index if empty is None else empty, dtype=np.uint8)
-            for index, outline in self._objects[listed["id"]]:
-                _draw(labels, outline, index)
+            if stated and stated != size:
+                return map_of_stated_size(*stated, self.classes)
+            labels = empty_map(size, self.classes)
+            for index, outline in self._objects[file]:
+                if isinstance(outline, UserError):
+                    raise outline
+                if isinstance(outline, Mapping):
+                    labels[run_mask(outline, *size)] = index
+                else:
+                    draw_polygons(labels, outline, index)
         except UserError as error:
-            raise UserError(f"{self.path}, {file}: {error}") from error
-        except (KeyError, TypeError, ValueError) as error:
-            raise UserError(f"{self.path}, {file}: not in COCO's format ({error!r})") from error
+            raise UserError(f"{self.path}, {file}: {one_line(error)}") from error
         return labels
 
-    def _indices(self, names: Mapping[Any, str], used: set) -> dict[Any, int]:
-        unknown = sorted(names.get(category, f"id {category}") for category in used)
-        unknown = [name for name in unknown if name not in self.classes.names]
-        if unknown:
-            raise UnknownLabelError(self.path, unknown, ", ".join(self.classes.names))
-        return {category: self.classes.names.index(names[category]) for category in used}
+
+def _lean(entry: dict[str, Any]) -> dict[str, Any]:
+    """Keep only what is needed of an annotation, its polygons as arrays, while the rest of the file is read."""
+    if "image_id" not in entry:
+        return entry
+    lean = {key: entry[key] for key in _NEEDED if key in entry} | ({"bbox": True} if "bbox" in entry else {})
+    outline = lean.get("segmentation")
+    if outline and not isinstance(outline, Mapping):
+        try:
+            lean["segmentation"] = polygons_of(outline)
+        except UserError as error:
+            lean["segmentation"] = error
+    return lean
 
 
-def _draw(labels: np.ndarray, outline: Any, index: int) -> None:
-    """Draw one object into a label map, in place."""
-    height, width = labels.shape
-    if isinstance(outline, Mapping):
-        if not isinstance(outline["counts"], Sequence) or isinstance(outline["counts"], str):
-            raise UserError("compressed run lengths cannot be read: decode them with pycocotools, or use PNG masks")
-        labels[_runs(outline["counts"], outline["size"], height, width)] = index
-        return
-    for polygon in outline:
-        rows, columns, inside = polygon_mask(polygon, height, width)
-        labels[rows, columns][inside] = index
+def _annotations(content: Any, path: str) -> list[dict[str, Any]]:
+    if isinstance(content, list):
+        is_result = any(isinstance(entry, Mapping) and "score" in entry for entry in content[:1])
+        what = "a list, as detectors write their results" if is_result else "a list"
+        raise UserError(f"{path} is {what}, not COCO's annotations: those have `images`, `categories`, `annotations`")
+    if not isinstance(content, Mapping):
+        raise UserError(f"{path} is not in COCO's format, which has images, categories and annotations")
+    if "shapes" in content:
+        raise UserError(f"{path} is a file of labelme: write mask_kind: labelme, and the folder as annotations")
+    missing = [key for key in ("images", "categories", "annotations") if key not in content]
+    if missing:
+        raise UserError(
+            f"{path} is not in COCO's format, which has images, categories and annotations: "
+            f"it has no {' and no '.join(missing)}"
+        )
+    annotations = entries(content, "annotations", path)
+    if any("segments_info" in annotation for annotation in annotations):
+        raise UserError(
+            f"{path} is COCO's panoptic format (segments_info), whose outlines are in PNG files: "
+            "convert them to masks of class indices, for mask_kind: index"
+        )
+    for number, annotation in enumerate(annotations):
+        if _key(annotation.get("category_id")) is None:
+            called = f"annotation {text_of(annotation.get('id', number))}"
+            holds = ", it holds a caption" if "caption" in annotation else ""
+            raise UserError(f"{path}: {called} has no category_id that is a number{holds}")
+    return annotations
 
 
-def _runs(counts: Sequence[int], size: Sequence[int], height: int, width: int) -> np.ndarray:
-    """Decode lengths of runs down the columns, the first run outside the object, to an (H, W) bool mask."""
-    if tuple(size) != (height, width) or sum(counts) != height * width:
-        raise UserError(f"run lengths for {sum(counts)} pixels in an image of {width}x{height}")
-    values = np.arange(len(counts)) % 2 == 1
-    return np.repeat(values, counts).reshape(width, height).T
+def _listed(content: Mapping[str, Any], path: str) -> tuple[dict[str, tuple[int, int] | None], dict[Any, str]]:
+    """Return the size of each listed image if it is stated, by its file_name, and the file_name by its id."""
+    sizes: dict[str, tuple[int, int] | None] = {}
+    names: dict[Any, str] = {}
+    images = entries(content, "images", path)
+    for image in images:
+        name, key = image.get("file_name"), _key(image.get("id"))
+        if not isinstance(name, str) or not name or key is None:
+            raise UserError(
+                f"{path} is not in COCO's format: an image must have an id and a file_name, got {_keys(image)}"
+            )
+        if key in names:
+            raise UserError(f"{path}: two images have the id {text_of(key)}: {names[key]} and {name}")
+        names[key] = name
+        height, width = (_side(image.get(side), name, path) for side in ("height", "width"))
+        sizes[name] = (height, width) if height and width else None
+    if len(sizes) < len(images):
+        raise UserError(
+            f"{path} lists {len(images)} images under {len(sizes)} names: keep one entry for each file_name"
+        )
+    return sizes, names
+
+
+def _side(value: Any, name: str, path: str) -> int | None:
+    if value is None:
+        return None
+    if type(value) is float and value.is_integer():
+        value = int(value)
+    if type(value) is not int or not 0 < value < 2**31:
+        raise UserError(f"{path}, {name}: width and height must be whole numbers above 0, got {text_of(value)}")
+    return value
+
+
+def _categories(content: Mapping[str, Any], path: str) -> dict[Any, str]:
+    """Return the names of the categories by their ids."""
+    categories: dict[Any, str] = {}
+    for category in entries(content, "categories", path):
+        key, name = _key(category.get("id")), category.get("name")
+        if key is None or not isinstance(name, str):
+            raise UserError(f"{path} is not in COCO's format: a category must have id and name, got {_keys(category)}")
+        if categories.get(key, name) != name:
+            raise UserError(f"{path}: two categories have the id {text_of(key)}: {categories[key]} and {name}")
+        categories[key] = name
+    return categories
+
+
+def _repeated(categories: Mapping[Any, str]) -> list[str]:
+    names: Sequence[str] = list(categories.values())
+    repeated = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
+    return [f"several categories have one name, and become one class: {shortened(repeated)}"] if repeated else []
+
+
+def _key(value: Any) -> Any:
+    """Return an id so that 7, 7.0 and "7" are the same one; None if it can be no id."""
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 19:
+        return int(value)
+    return value if type(value) in (int, str) or (type(value) is float and value.is_integer()) else None
+
+
+def _keys(entry: Mapping[str, Any]) -> str:
+    return f"the keys {shortened(list(map(text_of, entry)))}" if entry else "nothing"

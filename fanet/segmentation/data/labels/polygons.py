@@ -6,8 +6,11 @@ import numpy as np
 
 from fanet.errors import UserError
 
+_FARTHEST = 1e9  # pixels: coordinates beyond it are no image's, and would overflow
+_BLOCK = 1 << 22  # of pairs of a row and an edge that are compared at a time
 
-def polygon_mask(polygon: Sequence[float], height: int, width: int) -> tuple[slice, slice, np.ndarray]:
+
+def polygon_mask(polygon: Sequence[float] | np.ndarray, height: int, width: int) -> tuple[slice, slice, np.ndarray]:
     """Find the pixels whose centres are inside a polygon, by the even-odd rule.
 
     Args:
@@ -21,23 +24,27 @@ def polygon_mask(polygon: Sequence[float], height: int, width: int) -> tuple[sli
         bool, whether they are inside the polygon.
 
     Raises:
-        UserError: The polygon has fewer than three corners or an odd number of coordinates.
+        UserError: The polygon has fewer than three corners, an odd number of coordinates, or one that is no pixel's.
     """
     corners = np.asarray(polygon, dtype=np.float64)
-    if corners.ndim != 1 or corners.size < 6 or corners.size % 2 or not np.isfinite(corners).all():
-        raise UserError("a polygon must be a list of x, y, x, y, … of at least three corners")
+    if corners.ndim != 1 or corners.size < 6 or corners.size % 2 or not (np.abs(corners) < _FARTHEST).all():
+        raise UserError("a polygon must be a list of x, y, x, y, … in pixels, of at least three corners")
     x, y = corners.reshape(-1, 2).T
     next_x, next_y = np.roll(x, -1), np.roll(y, -1)
     top, bottom = _reach(y, height)
     left, right = _reach(x, width)
     centres = np.arange(top, bottom)[:, None] + 0.5
-    # Every edge that crosses the line through a row's centres flips inside and outside right of the crossing.
-    rows, edges = np.nonzero((y <= centres) != (next_y <= centres))
-    slope = (next_x - x)[edges] / (next_y - y)[edges]
-    crossings = x[edges] + slope * (centres[rows, 0] - y[edges])
-    columns = np.clip(np.ceil(crossings - 0.5), left, right).astype(np.int64) - left
     flips = np.zeros((bottom - top, right - left + 1), dtype=np.int32)
-    np.add.at(flips, (rows, columns), 1)
+    # Every edge that crosses the line through a row's centres flips inside and outside right of the crossing.
+    block = max(_BLOCK // max(bottom - top, 1), 1)
+    for start in range(0, len(x), block):
+        part = slice(start, start + block)
+        rows, edges = np.nonzero((y[part] <= centres) != (next_y[part] <= centres))
+        edges += start
+        slope = (next_x - x)[edges] / (next_y - y)[edges]
+        crossings = x[edges] + slope * (centres[rows, 0] - y[edges])
+        columns = np.clip(np.ceil(crossings - 0.5), left, right).astype(np.int64) - left
+        np.add.at(flips, (rows, columns), 1)
     return slice(top, bottom), slice(left, right), np.cumsum(flips, axis=1)[:, :-1] % 2 == 1
 
 

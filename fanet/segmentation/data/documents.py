@@ -1,0 +1,61 @@
+"""Read the text files in which people describe data: JSON, YAML and lines of numbers."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from fanet.errors import UserError, one_line
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a file, without a byte order mark.
+
+    Raises:
+        UserError: The file cannot be read, or is not text in UTF-8.
+    """
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not text in UTF-8 (at byte {error.start}): save it as UTF-8") from error
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from error
+    except ValueError as error:  # a name that no file can have
+        raise UserError(f"cannot read {path!r}: {error}") from error
+
+
+def read_json(path: Path, object_hook: Callable[[dict[str, Any]], Any] | None = None) -> Any:
+    """Return what a JSON file holds.
+
+    Args:
+        path: The file.
+        object_hook: Called with every object, inner ones first; what it returns takes the object's place.
+
+    Raises:
+        UserError: The file cannot be read, or is not JSON.
+    """
+    text = read_text(path)
+    try:
+        return json.loads(text, object_hook=object_hook)
+    except RecursionError:
+        raise UserError(f"{path} is not valid JSON: it is nested too deeply") from None
+    except ValueError as error:
+        raise UserError(f"{path} is not valid JSON: {one_line(error)}") from error
+
+
+def read_yaml(path: Path) -> Any:
+    """Return what a YAML file holds.
+
+    Raises:
+        UserError: The file cannot be read, or is not YAML.
+    """
+    text = read_text(path)
+    try:
+        return yaml.safe_load(text)
+    except RecursionError:
+        raise UserError(f"{path} is not valid YAML: it is nested too deeply") from None
+    # Beside its own errors, PyYAML passes on those of Python at dates, numbers and binary values that do not exist.
+    except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
+        raise UserError(f"{path} is not valid YAML: {one_line(error)}") from error
