@@ -11,7 +11,7 @@ import torch
 import yaml
 
 from fanet.errors import UserError
-from fanet.recipes import recipe_path, load_recipe
+from fanet.recipes import load_recipe, recipe_path
 from fanet.segmentation import SegmentationModel, UperNet
 from fanet.segmentation.training.settings import OPTIONAL_KEYS, Settings
 
