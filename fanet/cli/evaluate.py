@@ -78,9 +78,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate, print the table, and print where the results are."""
-    from fanet.segmentation import load_model
     from fanet.segmentation.data import open_dataset
     from fanet.segmentation.evaluation.evaluate import evaluate_split
+    from fanet.segmentation.network.shipped import load_predictor
     from fanet.segmentation.processes import find_device, is_main_process
 
     # before data and model, so that a mistyped argument fails at once
@@ -90,7 +90,7 @@ def run(args: argparse.Namespace) -> int:
     options = dataset_options(args) | {key: value for key, value in scenes.items() if value is not None}
     dataset = open_dataset(args.dataset, args.data, args.split, **options)
     result = evaluate_split(
-        load_model(args.model).to(device).predictor(window, overlap, args.scales, args.flip),
+        load_predictor(args.model, device, window, overlap, args.scales, args.flip),
         dataset,
         args.output,
         resamples=args.bootstrap,

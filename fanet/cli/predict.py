@@ -41,7 +41,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Predict all files and print where the results are."""
-    from fanet.segmentation import load_model
+    from fanet.segmentation.network.shipped import load_predictor
     from fanet.segmentation.prediction.predict_files import collect_inputs, is_video, predict_files
     from fanet.segmentation.processes import find_device
 
@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     window, overlap = window_of(args)
     device = find_device(args.device)
     inputs = collect_inputs(args.inputs)
-    predictor = load_model(args.model).to(device).predictor(window, overlap)
+    predictor = load_predictor(args.model, device, window, overlap)
     done = predict_files(predictor, inputs, args.output)
     videos = sum(is_video(files.source) for files in done)
     counts = [_counted(len(done) - videos, "image"), _counted(videos, "video")]

@@ -8,7 +8,7 @@ import numpy as np
 
 from fanet.errors import UserError
 from fanet.media.png import encode_png
-from fanet.segmentation.network.shipped import load_model
+from fanet.segmentation.network.shipped import load_predictor
 from fanet.segmentation.prediction.windows import OVERLAP, check_window
 from fanet.segmentation.processes import find_device
 
@@ -33,7 +33,7 @@ class BatchPredictor:
     ) -> None:
         """
         Args:
-            model: Folder, checkpoint file or Hub id; None for the trained model inside the package.
+            model: Folder, checkpoint file, ONNX file or Hub id; None for the trained model inside the package.
             window: Height and width of a sliding window, as in `UperNet.predict`.
             overlap: Minimum overlap of neighbouring windows, 0..0.9 of their side.
             image_column: Key of the images.
@@ -48,7 +48,7 @@ class BatchPredictor:
         if window is not None:
             check_window(window, overlap)
         torch_device = find_device(device)  # both are checked before the model is loaded
-        self.predictor = load_model(model).to(torch_device).predictor(window, overlap)
+        self.predictor = load_predictor(model, torch_device, window, overlap)
         self.image_column = image_column
         self.labels_column = labels_column
         self.png = png

@@ -7,6 +7,32 @@ import torch.nn.functional as F
 from torch import nn
 
 
+class AdaptiveAvgPool(nn.AdaptiveAvgPool2d):
+    """Adaptive average pooling that is exported for every size: (B, C, H, W) -> (B, C, side, side)
+
+    Exporters unroll `nn.AdaptiveAvgPool2d` into slices for the size at hand, which fail at others or are wrong there.
+    As products with matrices of weights it is the same up to rounding, at any size.
+    """
+
+    def __init__(self, side: int) -> None:
+        super().__init__(side)
+        self.side = side
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if not torch.jit.is_scripting():
+            if torch.compiler.is_exporting():
+                rows, columns = (self._weights(size, x) for size in x.shape[-2:])
+                return rows @ x @ columns.T
+        return F.adaptive_avg_pool2d(x, self.output_size)
+
+    def _weights(self, size: int, x: torch.Tensor) -> torch.Tensor:
+        """Return what each of `size` pixels adds to each bin, (side, size); bins overlap if they do not divide it."""
+        pixel = torch.arange(size, device=x.device)
+        bin_ = torch.arange(self.side, device=x.device)[:, None]
+        first, end = bin_ * size // self.side, ((bin_ + 1) * size + self.side - 1) // self.side
+        return ((pixel >= first) & (pixel < end)).to(x.dtype) / (end - first).to(x.dtype)
+
+
 class BatchNorm(nn.BatchNorm2d):
     """Batch norm that also trains if a channel holds a single value: batch size 1, pooled to 1x1.
 

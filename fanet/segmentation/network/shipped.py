@@ -1,10 +1,16 @@
 """Trained models by name: those inside the package, and any other."""
 
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
+import torch
+
 from fanet.errors import UserError
 from fanet.segmentation.network.model import SegmentationModel
+from fanet.segmentation.prediction.engines.onnx import OnnxEngine, read_description
+from fanet.segmentation.prediction.predictor import Predictor
+from fanet.segmentation.prediction.windows import OVERLAP
 
 FOLDER = Path(str(files("fanet"))) / "models"
 DEFAULT = "clutter"
@@ -34,3 +40,44 @@ def load_model(name: str | Path | None = None) -> SegmentationModel:
             f"which has {', '.join(shipped_models())}"
         )
     return SegmentationModel.from_pretrained(name)
+
+
+def load_predictor(
+    name: str | Path | None = None,
+    device: torch.device | str = "cpu",
+    window: tuple[int, int] | None = None,
+    overlap: float = OVERLAP,
+    scales: Sequence[float] = (1.0,),
+    flip: bool = False,
+) -> Predictor:
+    """Load a trained segmentation model for prediction.
+
+    Args:
+        name: As for `load_model`; or an ONNX file that `fanet export` wrote, which is run by ONNX Runtime.
+        device: Device on which to run it; the CPU for an ONNX file.
+        window: As for `SegmentationModel.predictor`; a file for one size uses windows of it.
+        overlap: As for `SegmentationModel.predictor`.
+        scales: As for `SegmentationModel.predictor`.
+        flip: As for `SegmentationModel.predictor`.
+
+    Raises:
+        UserError: There is no usable model under that name, or it does not take these windows.
+    """
+    if name is None or Path(name).suffix.lower() != ".onnx":
+        return load_model(name).to(device).predictor(window, overlap, scales, flip)
+    if torch.device(device).type != "cpu":
+        raise UserError(f"an ONNX file runs on the CPU, not on {device}: give --device cpu")
+    engine = OnnxEngine(name)
+    classes, preprocessing = read_description(engine, name)
+    if engine.size is not None and window not in (None, engine.size):
+        raise UserError(f"{name} takes images of {engine.size[0]}x{engine.size[1]} pixels: leave --window out")
+    return Predictor(
+        engine,
+        preprocessing,
+        classes,
+        window=engine.size or window,
+        overlap=overlap,
+        scales=tuple(scales),
+        flip=flip,
+        channels=len(preprocessing.mean),
+    )

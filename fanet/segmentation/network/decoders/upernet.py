@@ -12,7 +12,7 @@ from torch import nn
 from fanet.backbone.resize import resize_as
 from fanet.errors import UserError
 from fanet.segmentation.network.decoders.base import Decoder, register_decoder
-from fanet.segmentation.network.layers import ConvBnRelu
+from fanet.segmentation.network.layers import AdaptiveAvgPool, ConvBnRelu
 
 POOL_SCALES = (1, 2, 3, 6)  # PSPNet's (Zhao et al., CVPR 2017), also in UperNet
 
@@ -44,7 +44,7 @@ class UperDecoder(Decoder):
         if any(scale < 1 for scale in pool_scales):
             raise UserError(f"the pool_scales of upernet are at least 1, got {list(pool_scales)}")
         self.psp_modules = nn.ModuleList(
-            nn.Sequential(nn.AdaptiveAvgPool2d(scale), ConvBnRelu(channels[-1], width, 1)) for scale in pool_scales
+            nn.Sequential(AdaptiveAvgPool(scale), ConvBnRelu(channels[-1], width, 1)) for scale in pool_scales
         )
         self.bottleneck = ConvBnRelu(channels[-1] + len(pool_scales) * width, width, 3)
         self.lateral_convs = nn.ModuleList(ConvBnRelu(chs, width, 1) for chs in channels[:-1])

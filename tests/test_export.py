@@ -1,0 +1,156 @@
+"""ONNX files compute what the network does, at any size, and are taken as models."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import timm
+import torch
+from torch import nn
+
+from fanet import export
+from fanet.cli import main
+from fanet.errors import UserError
+from fanet.export import export_onnx
+from fanet.media.images import read_labels, write_png
+from fanet.segmentation import Preprocessing, SegmentationModel, UperNet
+from fanet.segmentation.data.clutter import write_clutter
+from fanet.segmentation.network.shipped import load_predictor
+
+# None of them is a size that the export itself is checked at.
+OTHER_SIZES = ((96, 96), (130, 70), (45, 333), (512, 160), (37, 51), (200, 200), (301, 64), (64, 64))
+
+
+@pytest.fixture(scope="module")
+def net() -> UperNet:
+    torch.manual_seed(0)
+    return UperNet("test_fanet", 5, head_channels=8, aux_channels=0, preprocessing=Preprocessing(multiple=32)).eval()
+
+
+@pytest.fixture(scope="module")
+def file(net: UperNet, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("onnx") / "net.onnx"
+    assert export_onnx(net, path) < 1e-4
+    return path
+
+
+def tiny() -> nn.Module:
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
+
+
+def deviation(net: nn.Module, path: Path, size: tuple[int, int]) -> float:
+    """The largest deviation from PyTorch of a plain session on the file, over all outputs."""
+    image = torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(1))
+    found = onnxruntime.InferenceSession(path).run(None, {"image": image.numpy()})
+    with torch.no_grad():
+        expected = net(image)
+    expected = expected if isinstance(expected, list) else [expected]
+    assert [tuple(array.shape) for array in expected] == [array.shape for array in found]
+    pairs = zip(expected, found, strict=True)
+    return max(float(np.abs(a.numpy() - b).max() / np.abs(a.numpy()).max()) for a, b in pairs)
+
+
+@pytest.mark.parametrize("size", OTHER_SIZES)
+def test_file_for_any_size_computes_what_the_network_does(net, file, size):
+    assert deviation(net, file, size) < 1e-4
+
+
+def test_file_says_what_its_outputs_mean_and_how_to_prepare_images(net, file):
+    said = onnxruntime.InferenceSession(file).get_modelmeta().custom_metadata_map
+    assert json.loads(said["classes"]) == list(net.classes.names)
+    assert json.loads(said["palette"]) == [list(colour) for colour in net.classes.palette]
+    assert json.loads(said["ignore_index"]) == 255
+    assert Preprocessing.from_dict(json.loads(said["preprocessing"])) == net.preprocessing
+
+
+def test_predictions_and_scores_are_those_of_the_network(net, file, tmp_path, capsys):
+    image = np.random.default_rng(0).integers(256, size=(50, 75, 3), dtype=np.uint8)
+    predictor = load_predictor(file)
+    for window in (None, (32, 48)):
+        expected = net.predict(image, window)
+        assert (load_predictor(file, window=window).labels(image) == expected).mean() > 0.999
+    np.testing.assert_allclose(predictor.probabilities(image), net.predict_probabilities(image), atol=1e-5)
+
+    write_png(tmp_path / "image.png", image)
+    assert main(["predict", str(tmp_path / "image.png"), "--model", str(file), "-o", str(tmp_path / "out")]) == 0
+    assert (read_labels(tmp_path / "out" / "image_labels.png") == net.predict(image)).mean() > 0.999
+
+
+def test_file_for_one_size_pads_smaller_images_and_slides_over_larger_ones(net, tmp_path):
+    path = tmp_path / "fixed.onnx"
+    export_onnx(net, path, (64, 96))
+    predictor = load_predictor(path)
+    rng = np.random.default_rng(0)
+    for height, width in ((64, 96), (100, 200)):
+        image = rng.integers(256, size=(height, width, 3), dtype=np.uint8)
+        assert (predictor.labels(image) == net.predict(image, (64, 96))).mean() > 0.999
+    assert predictor.labels(rng.integers(256, size=(32, 32, 3), dtype=np.uint8)).shape == (32, 32)
+    with pytest.raises(UserError, match="64x96 pixels: leave --window out"):
+        load_predictor(path, window=(32, 32))
+
+
+def test_file_that_computes_something_else_gets_no_name(tmp_path, monkeypatch):
+    run = export.OnnxEngine.outputs
+    monkeypatch.setattr(export.OnnxEngine, "outputs", lambda self, x: [value + 1e-2 for value in run(self, x)])
+    with pytest.raises(UserError, match="deviates by .*: nothing was written"):
+        export_onnx(tiny(), tmp_path / "net.onnx", (64, 64))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("net.onnx", b"no protobuf", "is not an ONNX model"),
+        ("net.onnx", b"", "is not an ONNX model"),
+        ("none.onnx", None, "there is no file"),
+    ],
+)
+def test_bad_file_is_refused_in_one_line(tmp_path, name, content, message):
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError, match=message) as caught:
+        load_predictor(tmp_path / name)
+    assert "\n" not in str(caught.value)
+
+
+def test_other_suffix_or_device_is_refused(net, file, tmp_path):
+    with pytest.raises(UserError, match=r"must end with \.onnx"):
+        export_onnx(net, tmp_path / "net.pb")
+    with pytest.raises(UserError, match="runs on the CPU"):
+        load_predictor(file, "cuda")
+
+
+def test_training_mode_survives_an_export(tmp_path):
+    net = tiny().train()
+    export_onnx(net, tmp_path / "net.onnx", (32, 32))
+    assert all(module.training for module in net.modules())
+    with pytest.raises(UserError, match="does not say what its classes are"):
+        load_predictor(tmp_path / "net.onnx")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("decoder", ["upernet", "deeplabv3plus", "linear", "classifier", "features"])
+@pytest.mark.parametrize("backbone", ["fanet_base", "fanet_pico", "test_convnext", "test_resnet"])
+def test_every_decoder_backbone_and_classifier_is_exported_for_any_size(backbone, decoder, tmp_path):
+    torch.manual_seed(0)
+    net: nn.Module
+    if decoder in ("classifier", "features"):
+        net = timm.create_model(backbone, features_only=decoder == "features")
+    else:
+        net = SegmentationModel(backbone, 5, decoder)
+    assert export_onnx(net.eval(), tmp_path / "net.onnx") < 1e-4
+    for size in OTHER_SIZES:
+        assert deviation(net, tmp_path / "net.onnx", size) < 1e-4
+
+
+def test_evaluation_takes_the_file(net, file, tmp_path):
+    write_clutter(tmp_path / "scenes", 2, 0, 64, split="test")
+    net.save_pretrained(tmp_path / "net")
+    scores = []
+    for model in (file, tmp_path / "net"):
+        words = ["--dataset", "clutter", "--data", str(tmp_path / "scenes"), "--split", "test", "--model", str(model)]
+        assert main(["evaluate", *words, "-o", str(tmp_path / "out")]) == 0
+        scores.append(json.loads((tmp_path / "out" / "metrics.json").read_text())["miou"])
+    assert scores[0] == pytest.approx(scores[1], abs=0.1)
