@@ -1,6 +1,6 @@
 """Images with other channels than red, green and blue: grey, near infrared beside colours, many bands."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -110,9 +110,7 @@ def _read_rgb(source: str | Path | Image.Image | np.ndarray, name: str | None, l
     except UserError as error:
         if isinstance(source, str | Path) and isinstance(error.__cause__, UnidentifiedImageError):
             if (count := _bands_of_tiff(Path(source))) > 1:
-                raise UserError(
-                    f"{source} has {count} channels, but 3 are expected: choose images that fit"
-                ) from error
+                raise UserError(f"{source} has {count} channels, but 3 are expected: choose images that fit") from error
         raise
 
 

@@ -4,19 +4,19 @@ from pathlib import Path
 
 #: Files with these suffixes (in any case) are images; they are not opened to find out.
 IMAGE_SUFFIXES = tuple(
-    ".apng .avif .avifs .bmp .dib .gif .heic .heics .heif .heifs .hif .j2c .j2k .jfif .jp2 .jpc .jpe .jpeg .jpf .jpg .jpx "
-    ".mpo .npy .pbm .pgm .png .pnm .ppm .tga .tif .tiff .webp".split()
+    ".apng .avif .avifs .bmp .dib .gif .heic .heics .heif .heifs .hif .j2c .j2k .jfif .jp2 .jpc .jpe .jpeg .jpf .jpg "
+    ".jpx .mpo .npy .pbm .pgm .png .pnm .ppm .tga .tif .tiff .webp".split()
 )
-#: Files with these suffixes (in any case) are videos. The endings of transport streams are missing: `.ts` and `.mts` are
-#: TypeScript's, too.
+#: Files with these suffixes (in any case) are videos. The endings of transport streams are missing: `.ts` and `.mts`
+#: are TypeScript's, too.
 VIDEO_SUFFIXES = tuple(
-    ".264 .265 .3g2 .3gp .asf .avi .dv .f4v .flv .h264 .h265 .hevc .ivf .m1v .m2v .m4v .mjpeg .mjpg .mkv .mov .mp4 .mpe "
-    ".mpeg .mpg .mxf .ogv .qt .vob .webm .wmv .y4m".split()
+    ".264 .265 .3g2 .3gp .asf .avi .dv .f4v .flv .h264 .h265 .hevc .ivf .m1v .m2v .m4v .mjpeg .mjpg .mkv .mov .mp4 "
+    ".mpe .mpeg .mpg .mxf .ogv .qt .vob .webm .wmv .y4m".split()
 )
 #: Raw data of cameras, most of them TIFFs whose first page is a thumbnail.
 RAW_SUFFIXES = tuple(
-    ".3fr .arw .cr2 .cr3 .crw .dcr .dng .erf .fff .iiq .kdc .mef .mos .mrw .nef .nrw .orf .pef .raf .raw .rw2 .rwl .sr2 "
-    ".srf .srw .x3f".split()
+    ".3fr .arw .cr2 .cr3 .crw .dcr .dng .erf .fff .iiq .kdc .mef .mos .mrw .nef .nrw .orf .pef .raf .raw .rw2 .rwl "
+    ".sr2 .srf .srw .x3f".split()
 )
 
 _HEAD = 512  # bytes that are read; in Ogg the codec's name is among them

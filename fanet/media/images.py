@@ -13,7 +13,7 @@ from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from fanet.errors import UserError, needs_extra, one_line
 from fanet.files import atomic_path
-from fanet.media.formats import is_heif, read_head
+from fanet.media.formats import is_heif, is_raw, read_head
 from fanet.media.formats import is_image_file as is_image_file  # for those who look for it here
 from fanet.media.memory import most_pixels
 from fanet.media.pages import note_pages
@@ -26,6 +26,7 @@ Result = TypeVar("Result")
 _PNG_ORIENTATION = (b"eXIf", b"Raw profile type exif", b"XML:com.adobe.xmp")
 # Formats that Pillow opens but that hold drawings, which other programs would have to paint.
 _DRAWINGS = ("EPS", "WMF")
+_IS_RAW = "is the raw data of a camera: develop it to TIFF, PNG or JPEG first"
 
 
 def read_image(
@@ -252,13 +253,15 @@ def opened(
             raise UserError(f"{called} is empty")
     else:
         _check_readable(Path(source))
+        if is_raw(Path(source)):
+            raise UserError(f"{called} {_IS_RAW}")
     with translated(called), _LARGE if large else nullcontext():
         image = _open(source)
     with image:
         if image.format in _DRAWINGS:
             raise UserError(f"{called} is a drawing ({image.format}): save it as PNG first")
         if is_dng(image):
-            raise UserError(f"{called} is the raw data of a camera: develop it to TIFF, PNG or JPEG first")
+            raise UserError(f"{called} {_IS_RAW}")
         if large and image.width * image.height > (limit := most_pixels()):
             raise UserError(
                 f"{called} has {_millions(image.width * image.height)} million pixels, more than the "

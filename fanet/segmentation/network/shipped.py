@@ -1,10 +1,12 @@
 """Trained models by name: those inside the package, and any other."""
 
+import json
 from importlib.resources import files
 from pathlib import Path
 
 from fanet.errors import UserError
 from fanet.segmentation.network.model import SegmentationModel
+from fanet.weights.sources import CONFIG_NAME
 
 FOLDER = Path(str(files("fanet"))) / "models"
 DEFAULT = "clutter"
@@ -13,6 +15,11 @@ DEFAULT = "clutter"
 def shipped_models() -> list[str]:
     """Return the names of the trained models inside the package."""
     return sorted(path.parent.name for path in FOLDER.glob("*/config.json"))
+
+
+def trained_on(name: str) -> str:
+    """Return what a model inside the package was trained on."""
+    return json.loads((FOLDER / name / CONFIG_NAME).read_text(encoding="utf-8"))["trained_on"]
 
 
 def load_model(name: str | Path | None = None) -> SegmentationModel:
