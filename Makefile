@@ -32,8 +32,9 @@ test: lint
 test-interop: $(INTEROP)/.installed
 	OMP_NUM_THREADS=1 $(INTEROP)/bin/python -m pytest -n 2 tests/interop
 
-# runs all tests, and prints how the first step of training starts for every variant
+# runs all tests, the slow ones too, and prints how the first step of training starts for every variant
 test-all: test test-interop
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m slow
 	$(BIN)/python benchmarks/first_step.py
 
 # checks style, formatting, types and the direction of imports
