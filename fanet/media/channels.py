@@ -1,5 +1,6 @@
 """Images with other channels than red, green and blue: grey, near infrared beside colours, many bands."""
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +21,10 @@ from fanet.media.pixels import (
     note_reduced,
     warn_of,
 )
+
+# They log what they find odd in a file, which without a handler goes to standard error; what matters is raised.
+for _library in ("PIL", "tifffile"):
+    logging.getLogger(_library).addHandler(logging.NullHandler())
 
 # Pillow's weights of red, green and blue in grey (ITU-R 601-2), in parts of 65536.
 _LUMA = np.array([19595, 38470, 7471], dtype=np.uint32)
@@ -206,10 +211,11 @@ def _decode_bands(path: Path, channels: int) -> np.ndarray:
 
 def _load_array(path: Path) -> np.ndarray:
     try:
-        return np.load(path, allow_pickle=False)
+        # mapped first: a damaged header may ask for more memory than there is, but not for more than the file has
+        return np.array(np.load(path, mmap_mode="r", allow_pickle=False))
     except FileNotFoundError:
         raise UserError(f"there is no file {path}") from None
-    except (OSError, ValueError, EOFError) as error:
+    except Exception as error:  # NumPy parses the header as Python
         raise UserError(f"{path} is truncated or not an array that NumPy saved ({one_line(error)})") from error
 
 

@@ -1,5 +1,6 @@
 """Read and write images: files of any common format become (H, W, 3) uint8 RGB."""
 
+import os
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -26,6 +27,8 @@ Result = TypeVar("Result")
 _PNG_ORIENTATION = (b"eXIf", b"Raw profile type exif", b"XML:com.adobe.xmp")
 # Formats that Pillow opens but that hold drawings, which other programs would have to paint.
 _DRAWINGS = ("EPS", "WMF")
+# No format makes a photograph or a map smaller; what promises more may be made to fill the memory.
+_PIXELS_PER_BYTE = 1000
 _IS_RAW = "is the raw data of a camera: develop it to TIFF, PNG or JPEG first"
 
 
@@ -262,12 +265,23 @@ def opened(
             raise UserError(f"{called} is a drawing ({image.format}): save it as PNG first")
         if is_dng(image):
             raise UserError(f"{called} {_IS_RAW}")
-        if large and image.width * image.height > (limit := most_pixels()):
-            raise UserError(
-                f"{called} has {_millions(image.width * image.height)} million pixels, more than the "
-                f"{_millions(limit)} million that fit into this machine's memory: cut it into tiles first"
-            )
+        if large and Image.MAX_IMAGE_PIXELS is not None:
+            _check_large(image, called, len(source) if isinstance(source, bytes) else os.path.getsize(source))
         yield image, called
+
+
+def _check_large(image: Image.Image, name: str, size: int) -> None:
+    """Check the number of pixels of an image in a file of `size` bytes, if it is beyond Pillow's limit."""
+    pixels, limit = image.width * image.height, most_pixels()
+    if pixels <= 2 * (Image.MAX_IMAGE_PIXELS or pixels):
+        return
+    if pixels > limit:
+        raise UserError(
+            f"{name} has {_millions(pixels)} million pixels, more than the {_millions(limit)} million that fit into "
+            "this machine's memory: cut it into tiles first"
+        )
+    if pixels > _PIXELS_PER_BYTE * size:
+        raise UserError(f"{name} is damaged or a trap: {_millions(pixels)} million pixels in {size // 1000} kB")
 
 
 def _open(source: str | Path | bytes) -> ImageFile.ImageFile:

@@ -1,6 +1,5 @@
 """The pages of a TIFF and the frames of an animation: which of them are images of their own, and how to read them."""
 
-
 from PIL import Image
 
 from fanet.media.pixels import Notes

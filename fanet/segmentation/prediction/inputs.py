@@ -16,8 +16,8 @@ LABELS, OVERLAY, PARTIAL = "_labels", "_overlay", ".partial"
 
 _EXAMPLES = 3
 _FOLDERS_SEARCHED = 1000  # in a subfolder, for the first image
-_NO_IMAGE, _HIDDEN, _RAW = "not an image or video", "hidden", "raw data of a camera"
-_RESULT, _AGAIN, _DANGLING = "result of an earlier run", "link to a file that is taken", "broken link"
+_NO_IMAGE, _HIDDEN, _RAW = "not an image or video", "hidden", "raw camera data"
+_RESULT, _AGAIN, _DANGLING = "from an earlier run", "linked again", "broken link"
 _FOLDER, _UNREADABLE = "subfolder with images", "folder without permission to read"
 
 
