@@ -39,7 +39,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     except BaseException as error:
         temporary.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.errno is not None and error.filename in (None, str(temporary)):
-            error.filename = str(path)  # a full disk does not say which file
+            raise OSError(error.errno, error.strerror, str(path)) from error  # a full disk does not say which file
         raise
 
 

@@ -16,7 +16,7 @@ from fanet.errors import UserError, needs_extra, one_line
 from fanet.files import atomic_path
 from fanet.media.formats import is_heif, is_raw, read_head
 from fanet.media.formats import is_image_file as is_image_file  # for those who look for it here
-from fanet.media.memory import most_pixels
+from fanet.media.memory import most_pixels, release_freed_memory
 from fanet.media.pages import note_pages
 from fanet.media.pixels import Notes, array_to_rgb, image_to_rgb, is_dng, is_reduced, note_reduced, warn_of
 from fanet.media.png import png_chunks
@@ -27,6 +27,7 @@ Result = TypeVar("Result")
 _PNG_ORIENTATION = (b"eXIf", b"Raw profile type exif", b"XML:com.adobe.xmp")
 # Formats that Pillow opens but that hold drawings, which other programs would have to paint.
 _DRAWINGS = ("EPS", "WMF")
+_RELEASED_FROM = 50 * 10**6  # pixels; a few milliseconds would matter for small images
 # No format makes a photograph or a map smaller; what promises more may be made to fill the memory.
 _PIXELS_PER_BYTE = 1000
 _IS_RAW = "is the raw data of a camera: develop it to TIFF, PNG or JPEG first"
@@ -81,7 +82,12 @@ def decode(
         with translated(called_by(source, name)):
             return convert(source)
     with opened(source, name, large) as (image, called), translated(called):
-        return convert(image)
+        result = convert(image)
+        pixels = image.width * image.height
+    del image  # closing it has not freed its pixels
+    if pixels > _RELEASED_FROM:
+        release_freed_memory()
+    return result
 
 
 def _first(image: Image.Image, name: str, notes: Notes) -> np.ndarray:

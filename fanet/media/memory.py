@@ -1,6 +1,8 @@
 """How large an image the machine's memory holds."""
 
+import ctypes
 import os
+from contextlib import suppress
 from pathlib import Path
 
 # While a colour image is decoded, Pillow's copy has 4 bytes a pixel and the array 3; later there are labels as well.
@@ -13,6 +15,15 @@ _CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")
 def most_pixels() -> int:
     """Return the number of pixels of the largest image that can be read."""
     return int(_SHARE * _memory() / _BYTES_PER_PIXEL)
+
+
+def release_freed_memory() -> None:
+    """Return the memory of freed objects to the system, where the C library can do so.
+
+    What a thread has freed is kept for this thread: after it has decoded a large image, as much as the image.
+    """
+    with suppress(OSError, AttributeError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _memory() -> int:
