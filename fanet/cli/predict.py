@@ -3,7 +3,7 @@
 import argparse
 
 from fanet.cli.arguments import add_import_argument, add_window_arguments, example, window_of
-from fanet.cli.printing import grouped_warnings, print_line
+from fanet.cli.printing import print_line
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -58,9 +58,7 @@ def run(args: argparse.Namespace) -> int:
     inputs = collect_inputs(args.inputs)
     predictor = load_model(args.model).to(device).predictor(window, overlap)
     planned = plan_predictions(inputs.files, args.output, args.overwrite, predictor.channels)
-    with grouped_warnings():
-        done, failures = predict_planned(predictor, planned)
-
+    done, failures = predict_planned(predictor, planned)
     videos = sum(files.is_video for files in done)
     counts = [counted(count, noun) for count, noun in ((len(done) - videos, "image"), (videos, "video")) if count]
     segmented = f"{' and '.join(counts)} segmented: labels and overlays in {printable(args.output)}" if done else ""

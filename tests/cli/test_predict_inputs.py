@@ -16,7 +16,7 @@ from PIL import Image
 
 from fanet.cli import main
 from fanet.cli.printing import print_line
-from fanet.media.images import read_labels, write_png
+from fanet.media.images import read_labels, write_png, write_png_rows
 from fanet.segmentation import UperNet
 from fanet.segmentation.prediction.predictor import Predictor
 
@@ -243,6 +243,23 @@ def test_error_of_a_full_disk_names_the_video(predict, monkeypatch: pytest.Monke
     assert "No space left on device" in err and "belt_overlay" in err
     assert _results() == []
 
+
+@pytest.mark.slow
+def test_image_of_200_megapixels_is_predicted_in_three_gigabytes() -> None:
+    rows = np.random.default_rng(0).integers(256, size=(100, 1250, 3), dtype=np.uint8).repeat(16, axis=1)
+    write_png_rows("map.png", (10_000, 20_000, 3), (np.roll(rows, 37 * index, 1) for index in range(100)))
+    command = [sys.executable, "-m", "fanet", "predict", "map.png", "--window", "512", "512", "-o", "out"]
+    subprocess.run([sys.executable, "-c", PEAK, *command], check=True)
+    assert _results() == ["map_labels.png", "map_overlay.png"]
+
+
+PEAK = """
+import resource, subprocess, sys
+
+subprocess.run(sys.argv[1:], check=True)
+peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+assert peak < 3e9, f"{peak / 1e9:.2f} GB"
+"""
 
 LARGE = """
 import resource, sys

@@ -230,6 +230,31 @@ def test_bad_file_is_reported_in_one_line_with_its_name(tmp_path: Path, make: Ca
     assert str(path) in str(caught.value) and "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("side", "message"),
+    [(15000, "damaged or a trap: 225 million pixels in 0 kB"), (10**6, "more than the .* into this machine's memory")],
+)
+def test_small_file_that_claims_to_be_huge_is_refused_in_windows_too(side: int, message: str, tmp_path: Path) -> None:
+    (tmp_path / "bomb.png").write_bytes(_png((side, side), 8, 2, b""))
+    with pytest.raises(UserError, match=f"bomb.png .*{message}"):
+        read_image(tmp_path / "bomb.png", large=True)
+    with pytest.raises(UserError, match="more than 178 million pixels, .*--window"):
+        read_image(tmp_path / "bomb.png")
+
+
+def test_image_beyond_pillows_limit_is_read_for_windows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(PIL.Image, "MAX_IMAGE_PIXELS", 1000)
+    pixels = np.random.default_rng(0).integers(256, size=(60, 50, 3), dtype=np.uint8)
+    write_png(tmp_path / "map.png", pixels)
+    with pytest.raises(UserError, match="more than 0 million pixels"):
+        read_image(tmp_path / "map.png")
+    np.testing.assert_array_equal(read_image(tmp_path / "map.png", large=True), pixels)
+    assert PIL.Image.MAX_IMAGE_PIXELS == 1000
+    monkeypatch.setattr("fanet.media.images.most_pixels", lambda: 2000)
+    with pytest.raises(UserError, match="more than the 0 million that fit"):
+        read_image(tmp_path / "map.png", large=True)
+
+
 def test_file_without_permission_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Image.new("L", (4, 4)).save(tmp_path / "private.png")
 
