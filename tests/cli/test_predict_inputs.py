@@ -144,7 +144,8 @@ def test_whole_recording_replaces_its_partial_results(predict) -> None:
     Path("belt.mkv").write_bytes(data[: len(data) * 2 // 3])
     assert predict("belt.mkv")[0] == 2
     Path("belt.mkv").write_bytes(data)
-    assert predict("belt.mkv")[0] == 0
+    assert "2 results of an earlier run exist (out/belt_labels.partial.mkv" in predict("belt.mkv")[2]
+    assert predict("belt.mkv", "--overwrite")[0] == 0
     assert _results() == ["belt_labels.mkv", "belt_overlay.mp4"]
 
 

@@ -65,7 +65,7 @@ def collect_inputs(entries: Sequence[str | Path]) -> Inputs:
 
 def printable(path: str | Path) -> str:
     """Return a path as text that any terminal prints in one line."""
-    text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    text = str(path).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
 
 

@@ -100,7 +100,8 @@ def _check(planned: Sequence[Prediction], overwrite: bool) -> None:
                 raise UserError(
                     f"the result {printable(result)} would overwrite an input: choose another output folder"
                 )
-            existing.extend([result] if os.path.lexists(result) else [])
+            found = [result, files.partial(result)] if files.is_video else [result]
+            existing.extend(path for path in found if os.path.lexists(path))
     if existing and not overwrite:
         names = ", ".join(map(printable, existing[:_EXAMPLES])) + (", …" if len(existing) > _EXAMPLES else "")
         exist = "exists" if len(existing) == 1 else "exist"
