@@ -67,7 +67,7 @@ def seconds_end_to_end(net: UperNet, folder: Path) -> tuple[float, float]:
         net.decode_head.register_forward_hook(lambda *_: left.append(now(device))),
     )
     start = time.perf_counter()
-    done = predict_files(net.predictor(), [folder], folder.parent / "out")
+    done = predict_files(net.predictor(), [folder], folder.parent / "out", overwrite=True)
     seconds = time.perf_counter() - start
     for hook in hooks:
         hook.remove()

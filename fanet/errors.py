@@ -1,4 +1,4 @@
-"""The error for mistakes of the user, and helpers for errors."""
+"""The error for mistakes of the user, the warning about their files, and helpers for errors."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +12,18 @@ class UserError(ValueError):
 
     def __str__(self) -> str:
         return printable(super().__str__())
+
+
+class InputWarning(UserWarning):
+    """Something in an input that was left out or may not mean what it seems: one line with the input's name.
+
+    Attributes:
+        kind: The same for all inputs with the same trouble, so that they can be counted.
+    """
+
+    def __init__(self, message: str, kind: str) -> None:
+        super().__init__(message)
+        self.kind = kind
 
 
 def one_line(error: BaseException | str, limit: int = 300) -> str:

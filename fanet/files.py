@@ -43,8 +43,10 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
             yield temporary
             temporary.chmod(mode)  # some writers, safetensors among them, leave a file that only its owner can read
             os.replace(temporary, target)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno is not None and error.filename in (None, str(temporary)):
+            raise OSError(error.errno, error.strerror, str(path)) from error  # a failed write does not say which file
         raise
 
 

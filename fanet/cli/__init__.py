@@ -9,6 +9,7 @@ from fanet import __version__
 from fanet.cli import convert, data, demo, evaluate, export, models, predict, recipes, run, train
 from fanet.cli.allocator import keep_freed_memory
 from fanet.cli.arguments import Parser, import_files
+from fanet.cli.printing import grouped_warnings
 from fanet.errors import UserError
 from fanet.interrupts import INTERRUPTED, raise_again
 from fanet.segmentation.processes import leave_processes
@@ -45,8 +46,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parse(argv)
     keep_freed_memory()
     try:
-        import_files(getattr(args, "imports", ()))
-        return args.run(args)
+        with grouped_warnings():
+            import_files(getattr(args, "imports", ()))
+            return args.run(args)
     except UserError as error:
         return _refuse(str(error))
     except OSError as error:

@@ -3,6 +3,7 @@
 import argparse
 
 from fanet.cli.arguments import add_import_argument, add_window_arguments, example, window_of
+from fanet.cli.printing import print_line
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -11,8 +12,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "predict",
         help="segment images and videos",
         description="Segments images and videos. For every image NAME.* it writes NAME_labels.png (class indices, 8 "
-        "bits, one channel) and NAME_overlay.png; for every video NAME_labels.mkv (the same, lossless) and "
-        "NAME_overlay.mp4.",
+        "bits, one channel) and NAME_overlay.png, for every page or frame of one NAME_page1_labels.png and so on; for "
+        "every video NAME_labels.mkv (the same, lossless) and NAME_overlay.mp4. Results of a pattern keep the folders "
+        "below its fixed part.",
         epilog=example(
             "fanet predict belt.jpg -o out",
             'fanet predict photos "scans/*.tif" belt.mp4 --model my_model -o out',
@@ -31,6 +33,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         help="name of a model inside the package, folder, checkpoint file or Hub id (default: clutter, inside)",
     )
     parser.add_argument("-o", "--output", metavar="DIR", required=True, help="folder for the results")
+    parser.add_argument("--overwrite", action="store_true", help="replace results of an earlier run")
     add_window_arguments(parser)
     parser.add_argument(
         "--device", metavar="D", help="cpu, cuda, cuda:1 or mps (default: the first GPU, if there is one)"
@@ -40,9 +43,12 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Predict all files and print where the results are."""
-    from fanet.segmentation.network.shipped import load_predictor
-    from fanet.segmentation.prediction.predict_files import collect_inputs, is_video, predict_files
+    """Predict all files and print where the results are, and what was left out."""
+    from fanet.errors import UserError
+    from fanet.segmentation.network.shipped import DEFAULT, load_predictor, trained_on
+    from fanet.segmentation.prediction.inputs import collect_inputs, counted, printable
+    from fanet.segmentation.prediction.plan import plan_predictions
+    from fanet.segmentation.prediction.predict_files import predict_planned, summary
     from fanet.segmentation.processes import find_device
 
     # before the model, so that a mistyped argument fails at once
@@ -50,12 +56,16 @@ def run(args: argparse.Namespace) -> int:
     device = find_device(args.device)
     inputs = collect_inputs(args.inputs)
     predictor = load_predictor(args.model, device, window, overlap)
-    done = predict_files(predictor, inputs, args.output)
-    videos = sum(is_video(files.source) for files in done)
-    counts = [_counted(len(done) - videos, "image"), _counted(videos, "video")]
-    print(f"{' and '.join(filter(None, counts))} segmented: labels and overlays in {args.output}")
+    planned = plan_predictions(inputs.files, args.output, args.overwrite, predictor.channels)
+    done, failures = predict_planned(predictor, planned)
+    videos = sum(files.is_video for files in done)
+    counts = [counted(count, noun) for count, noun in ((len(done) - videos, "image"), (videos, "video")) if count]
+    segmented = f"{' and '.join(counts)} segmented: labels and overlays in {printable(args.output)}" if done else ""
+    failed = summary(failures, len(planned)) if failures else ""
+    line = "; ".join(filter(None, [failed, segmented, inputs.summary()]))
+    if failures:
+        raise UserError(line)
+    print_line(line)
+    if args.model is None:
+        print_line(f"model: {DEFAULT}, trained on {trained_on(DEFAULT)} (--model takes another)")
     return 0
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}{'s' if count != 1 else ''}" if count else ""

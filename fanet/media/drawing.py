@@ -1,6 +1,6 @@
 """Draw label maps over images, and images side by side with a legend."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -59,30 +59,48 @@ def overlay(image: np.ndarray, labels: np.ndarray, classes: ClassScheme, alpha: 
     Raises:
         ValueError: The sizes differ, or a label is neither a class nor the ignore index.
     """
+    result = np.empty_like(image)
+    top = 0
+    for rows in overlay_rows(image, labels, classes, alpha):
+        result[top : top + len(rows)] = rows
+        top += len(rows)
+    return result
+
+
+def overlay_rows(
+    image: np.ndarray, labels: np.ndarray, classes: ClassScheme, alpha: float = 0.5
+) -> Iterator[np.ndarray]:
+    """Yield what `overlay` returns in blocks of rows, of which one is in memory at a time. Arguments as there."""
     if labels.shape != image.shape[:2]:
         raise ValueError(f"labels {labels.shape} do not fit an image of {image.shape[:2]}")
-    known = labels[labels != classes.ignore_index]
-    if known.size and int(known.max()) >= len(classes):
-        raise ValueError(f"label {int(known.max())} has no class: there are {len(classes)}")
+    tables = _tables(classes, alpha)
+    width = max(1, round(max(labels.shape) / _OUTLINE_EVERY))
+    strip = max(_BLOCK, 8 * width)  # high enough that the rows around it cost little
+    for start in range(0, len(labels), strip):
+        above = min(start, width)
+        borders = _borders(labels[start - above : start + strip + width], width)[above:]
+        for top in range(start, min(start + strip, len(labels)), _BLOCK):
+            rows = np.s_[top : min(top + _BLOCK, start + strip)]
+            here = labels[rows]
+            known = here[here != classes.ignore_index]
+            if known.size and int(known.max()) >= len(classes):
+                raise ValueError(f"label {int(known.max())} has no class: there are {len(classes)}")
+            table_rows = (here + borders[top - start : top - start + len(here)] * np.intp(256)) * 256
+            block = np.empty_like(image[rows])
+            for channel in range(3):
+                block[..., channel] = tables[channel].take(table_rows + image[rows, :, channel])
+            yield block
 
-    # the new value of a channel for every class: tinted in the first 256 rows, outlined in the rest
+
+def _tables(classes: ClassScheme, alpha: float) -> np.ndarray:
+    """Return the new value of a channel for every class and old value: first tinted, then outlined."""
     tables = np.tile(np.arange(256, dtype=np.uint8), (3, 512, 1))
     for index, (name, colour) in enumerate(zip(classes.names, classes.palette, strict=True)):
         if name != _BACKGROUND and index != classes.ignore_index:
             tint = np.array(colour, dtype=np.float32)[:, None]
             tables[:, index] = np.rint((1 - alpha) * np.arange(256) + alpha * tint)
             tables[:, 256 + index] = np.rint(_OUTLINE_SHADE * tint)
-    tables = tables.reshape(3, -1)
-
-    width = max(1, round(max(labels.shape) / _OUTLINE_EVERY))
-    borders = _borders(labels, width)
-    result = np.empty_like(image)
-    for top in range(0, len(labels), _BLOCK):
-        rows = np.s_[top : top + _BLOCK]
-        table_rows = (labels[rows] + borders[rows] * np.intp(256)) * 256
-        for channel in range(3):
-            result[rows, :, channel] = tables[channel].take(table_rows + image[rows, :, channel])
-    return result
+    return tables.reshape(3, -1)
 
 
 def enlarge(array: np.ndarray, factor: int) -> np.ndarray:

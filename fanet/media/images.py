@@ -1,76 +1,125 @@
 """Read and write images: files of any common format become (H, W, 3) uint8 RGB."""
 
+import os
 import threading
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 
-from fanet.errors import UserError
+from fanet.errors import UserError, needs_extra, one_line
 from fanet.files import atomic_path
-from fanet.media.png import encode_png
+from fanet.media.formats import is_heif, is_raw, read_head
+from fanet.media.formats import is_image_file as is_image_file  # for those who look for it here
+from fanet.media.memory import most_pixels, release_freed_memory
+from fanet.media.pages import note_pages
+from fanet.media.pixels import Notes, array_to_rgb, image_to_rgb, is_dng, is_reduced, note_reduced, warn_of
+from fanet.media.png import png_chunks
 
-#: In a folder, files with these suffixes (in any case) are images.
-IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".npy", ".png", ".tif", ".tiff", ".webp")
+Result = TypeVar("Result")
 
-# White, as most viewers and browsers show behind transparent pixels.
-_BACKDROP = 255
-# 65535 = 255 * 257, so dividing by it maps the ends of the 16-bit range to the ends of the 8-bit range.
-_SIXTEEN_TO_EIGHT = 257
-_BLOCK = 64  # rows that are copied at a time
 # The chunks in which a PNG can hold an orientation; Pillow decodes the whole file to find those after the pixels.
 _PNG_ORIENTATION = (b"eXIf", b"Raw profile type exif", b"XML:com.adobe.xmp")
+# Formats that Pillow opens but that hold drawings, which other programs would have to paint.
+_DRAWINGS = ("EPS", "WMF")
+_RELEASED_FROM = 50 * 10**6  # pixels; a few milliseconds would matter for small images
+# No format makes a photograph or a map smaller; what promises more may be made to fill the memory.
+_PIXELS_PER_BYTE = 1000
+_IS_RAW = "is the raw data of a camera: develop it to TIFF, PNG or JPEG first"
 
 
-def is_image_file(path: Path) -> bool:
-    """Return whether a file is an image."""
-    return path.suffix.lower() in IMAGE_SUFFIXES
-
-
-def read_image(source: str | Path | bytes | Image.Image | np.ndarray, name: str | None = None) -> np.ndarray:
+def read_image(
+    source: str | Path | bytes | Image.Image | np.ndarray, name: str | None = None, large: bool = False
+) -> np.ndarray:
     """Read an image as (H, W, 3) uint8 RGB.
 
     Grey values fill all three channels; palettes are looked up; transparency is composited on white; 16-bit values
     are divided by 257 and rounded (Pillow itself reduces 16-bit colour files, by dropping the low byte); CMYK is
-    converted without a colour profile; the EXIF orientation is applied. Of several frames or pages the first is read.
+    converted without a colour profile; the EXIF orientation is applied. HEIF needs the extra "heif".
+
+    One `InputWarning` says what was left out or may not mean what it seems: all pages or frames but the first; a fourth
+    channel that is not declared as transparency; 16-bit values of which none needs more than 14 bits; a transparency
+    that varies almost everywhere.
 
     Args:
         source: A file or its contents, a PIL image, or an array (H, W), (H, W, 3) or (H, W, 4) of uint8 or uint16,
             RGB(A) order. The result may share memory with an array.
         name: How errors name a source that is not a file.
+        large: Allow as many pixels as the machine's memory holds, instead of Pillow's limit.
 
     Raises:
         UserError: The file is missing, unreadable, empty, truncated, too large or not an image; the values are
-            floating-point numbers or exceed 16 bits, so their range is unknown; the array has another shape or type.
+            floating-point numbers or integers of unknown range; the file has five channels or more; the array has
+            another shape or type.
     """
+    notes: Notes = []
+    called = called_by(source, name)
     if isinstance(source, np.ndarray):
-        return _array_to_rgb(source)
-    with reading(source, name) as image:
-        return _image_to_rgb(image, _called(source, name))
+        pixels = array_to_rgb(source, called, notes)
+    else:
+        pixels = decode(source, name, lambda image: _first(image, called, notes), large)
+    warn_of(called, notes)
+    return pixels
 
 
-@contextmanager
-def reading(source: str | Path | bytes | Image.Image, name: str | None = None) -> Iterator[Image.Image]:
-    """Open an image for decoding within the block.
+def decode(
+    source: str | Path | bytes | Image.Image,
+    name: str | None,
+    convert: Callable[[Image.Image], Result],
+    large: bool = False,
+) -> Result:
+    """Open an image and convert it, with the faults of both translated.
 
     Raises:
         UserError: As for `read_image`.
     """
     if isinstance(source, Image.Image):
-        with _decoding(_called(source, name)):
-            yield source
-    else:
-        with _opened(source, name) as (image, _):
-            yield image
+        with translated(called_by(source, name)):
+            return convert(source)
+    with opened(source, name, large) as (image, called), translated(called):
+        result = convert(image)
+        pixels = image.width * image.height
+    del image  # closing it has not freed its pixels
+    if pixels > _RELEASED_FROM:
+        release_freed_memory()
+    return result
 
 
-def _called(source: str | Path | bytes | Image.Image, name: str | None) -> str:
-    """How errors name a source."""
+def _first(image: Image.Image, name: str, notes: Notes) -> np.ndarray:
+    note_pages(image, notes)
+    return rgb_of(image, name, notes)
+
+
+def rgb_of(image: Image.Image, name: str, notes: Notes) -> np.ndarray:
+    """Decode the current page of an image to (H, W, 3) uint8 RGB."""
+    reduced = is_reduced(image)
+    pixels = image_to_rgb(upright(image, name), name, notes)
+    if reduced:
+        note_reduced(pixels, notes)
+    return pixels
+
+
+def upright(image: Image.Image, name: str) -> Image.Image:
+    """Load an image, turned as its EXIF orientation says."""
+    if 0 in image.size:
+        raise UserError(f"{name} is empty: {image.width}x{image.height} pixels")
+    image.load()  # some formats hold the orientation after the pixels
+    if image.getexif().get(ExifTags.Base.Orientation, 1) == 1:
+        return image
+    turned = ImageOps.exif_transpose(image)  # always copies, even if there is nothing to rotate
+    turned.format = image.format
+    if hasattr(image, "tag_v2"):
+        turned.tag_v2 = image.tag_v2  # type: ignore[attr-defined]
+    return turned
+
+
+def called_by(source: str | Path | bytes | Image.Image | np.ndarray, name: str | None) -> str:
+    """Return how errors name a source."""
     return str(source) if isinstance(source, str | Path) else name or "the image"
 
 
@@ -84,7 +133,7 @@ def read_orientation(source: str | Path | bytes, name: str | None = None) -> int
     Raises:
         UserError: The file is unreadable, as for `read_image`.
     """
-    with _opened(source, name) as (image, _):
+    with opened(source, name) as (image, called), translated(called):
         if image.format == "PNG":
             contents = source if isinstance(source, bytes) else Path(source).read_bytes()
             if not any(mark in contents for mark in _PNG_ORIENTATION):
@@ -104,7 +153,7 @@ def read_labels(source: str | Path | bytes, name: str | None = None) -> np.ndarr
         UserError: The file is unreadable (as for `read_image`), or its pixels are not class indices: colours, more or
             fewer than 8 bits, or values changed by JPEG.
     """
-    with _opened(source, name) as (image, called):
+    with opened(source, name) as (image, called), translated(called):
         if image.format == "JPEG":
             raise UserError(f"{called} is a JPEG, which changes class indices: keep labels as PNG")
         # Pillow stretches grey values of 2 and 4 bits to 0..255; only the raw mode shows it.
@@ -131,8 +180,18 @@ def write_png(path: str | Path, array: np.ndarray, palette: Sequence[tuple[int, 
     """
     if array.dtype != np.uint8 or not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 3 and not palette)):
         raise ValueError(f"expected uint8 (H, W), or (H, W, 3) without palette, got {array.dtype} {array.shape}")
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(encode_png(array, palette or None))
+    write_png_rows(path, array.shape, [array], palette)
+
+
+def write_png_rows(
+    path: str | Path,
+    shape: Sequence[int],
+    blocks: Iterable[np.ndarray],
+    palette: Sequence[tuple[int, int, int]] | None = None,
+) -> None:
+    """Write a PNG of `shape`, as `write_png` does, from blocks of rows, of which one is in memory at a time."""
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        file.writelines(png_chunks(shape, blocks, palette or None))
 
 
 class _Silence:
@@ -164,20 +223,96 @@ class _Silence:
 _SILENCE = _Silence()
 
 
+class _LargeImages:
+    """Lifts Pillow's limit of pixels while any thread is inside, unless the program has lifted it for good."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._limit: int | None = None
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._inside == 0:
+                self._limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+            self._inside += 1
+
+    def __exit__(self, *exception: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                Image.MAX_IMAGE_PIXELS = self._limit
+
+
+_LARGE = _LargeImages()
+
+
 @contextmanager
-def _opened(source: str | Path | bytes, name: str | None) -> Iterator[tuple[ImageFile.ImageFile, str]]:
-    """Yield the image in a file or in its contents, and how errors name it; faults are translated within the block."""
+def opened(
+    source: str | Path | bytes, name: str | None = None, large: bool = False
+) -> Iterator[tuple[ImageFile.ImageFile, str]]:
+    """Yield the image in a file or in its contents, not decoded yet, and how errors name it.
+
+    Raises:
+        UserError: As for `read_image`.
+    """
+    called = called_by(source, name)
     if isinstance(source, bytes):
-        called = name or "the image"
         if not source:
             raise UserError(f"{called} is empty")
-        with _decoding(called), Image.open(BytesIO(source)) as image:
-            yield image, called
+    else:
+        _check_readable(Path(source))
+        if is_raw(Path(source)):
+            raise UserError(f"{called} {_IS_RAW}")
+    with translated(called), _LARGE if large else nullcontext():
+        image = _open(source)
+    with image:
+        if image.format in _DRAWINGS:
+            raise UserError(f"{called} is a drawing ({image.format}): save it as PNG first")
+        if is_dng(image):
+            raise UserError(f"{called} {_IS_RAW}")
+        if large and Image.MAX_IMAGE_PIXELS is not None:
+            _check_large(image, called, len(source) if isinstance(source, bytes) else os.path.getsize(source))
+        yield image, called
+
+
+@contextmanager
+def reading(source: str | Path | bytes, name: str | None = None) -> Iterator[ImageFile.ImageFile]:
+    """Open an image for decoding within the block, with the faults of both translated.
+
+    Raises:
+        UserError: As for `read_image`.
+    """
+    with opened(source, name) as (image, called), translated(called):
+        yield image
+
+
+def _check_large(image: Image.Image, name: str, size: int) -> None:
+    """Check the number of pixels of an image in a file of `size` bytes, if it is beyond Pillow's limit."""
+    pixels, limit = image.width * image.height, most_pixels()
+    if pixels <= 2 * (Image.MAX_IMAGE_PIXELS or pixels):
         return
-    path = Path(source)
-    _check_readable(path)
-    with _decoding(str(path)), Image.open(path) as image:
-        yield image, str(path)
+    if pixels > limit:
+        raise UserError(
+            f"{name} has {_millions(pixels)} million pixels, more than the {_millions(limit)} million that fit into "
+            "this machine's memory: cut it into tiles first"
+        )
+    if pixels > _PIXELS_PER_BYTE * size:
+        raise UserError(f"{name} is damaged or a trap: {_millions(pixels)} million pixels in {size // 1000} kB")
+
+
+def _open(source: str | Path | bytes) -> ImageFile.ImageFile:
+    """Open an image with Pillow, and HEIF with the help of pillow-heif."""
+    file = BytesIO(source) if isinstance(source, bytes) else Path(source)
+    try:
+        return Image.open(file)
+    except UnidentifiedImageError:
+        if not is_heif(source[:512] if isinstance(source, bytes) else read_head(Path(source))):
+            raise
+        with needs_extra("heif", "pillow_heif"):
+            from pillow_heif import register_heif_opener
+        register_heif_opener()
+        return Image.open(file)
 
 
 def _check_readable(path: Path) -> None:
@@ -196,7 +331,7 @@ def _check_readable(path: Path) -> None:
 
 
 @contextmanager
-def _decoding(name: str) -> Iterator[None]:
+def translated(name: str) -> Iterator[None]:
     """Translate Pillow's errors on bad files; its warnings (odd metadata, a large size below the limit) are ignored."""
     try:
         with _SILENCE:
@@ -208,66 +343,16 @@ def _decoding(name: str) -> Iterator[None]:
     except UnidentifiedImageError as error:
         raise UserError(f"{name} is not an image that Pillow can read") from error
     except Image.DecompressionBombError as error:
-        limit = 2 * (Image.MAX_IMAGE_PIXELS or 0) // 10**6
-        raise UserError(f"{name} has more than {limit} million pixels, the limit: cut it into tiles first") from error
+        limit = _millions(2 * (Image.MAX_IMAGE_PIXELS or 0))
+        raise UserError(
+            f"{name} has more than {limit} million pixels, the limit without windows: "
+            "predict it in windows (--window 1024 1024), or cut it into tiles first"
+        ) from error
     except MemoryError:
         raise
     except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error, zlib.error and others
-        raise UserError(f"{name} is truncated or damaged ({error})") from error
+        raise UserError(f"{name} is truncated or damaged ({one_line(error)})") from error
 
 
-def _image_to_rgb(image: Image.Image, name: str) -> np.ndarray:
-    if 0 in image.size:
-        raise UserError(f"{name} is empty: {image.width}x{image.height} pixels")
-    image.load()  # some formats hold the orientation after the pixels
-    if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
-        image = ImageOps.exif_transpose(image)  # always copies, even if there is nothing to rotate
-    if image.mode == "F":
-        raise UserError(f"{name} holds floating-point values of unknown range: save it with 8 or 16 bits per channel")
-    if image.mode.startswith("I"):
-        return _array_to_rgb(_sixteen_bit(np.asarray(image), name))
-    if image.has_transparency_data:
-        return _array_to_rgb(np.asarray(image.convert("RGBA")))
-    return _copied(image if image.mode == "RGB" else image.convert("RGB"))
-
-
-def _copied(image: Image.Image) -> np.ndarray:
-    """Copy an image with three channels to (H, W, 3), some rows at a time, as Pillow makes several copies of each."""
-    pixels = np.empty((image.height, image.width, 3), dtype=np.uint8)
-    for top in range(0, image.height, _BLOCK):
-        block = image.crop((0, top, image.width, min(top + _BLOCK, image.height)))
-        pixels[top : top + _BLOCK] = np.asarray(block)
-    return pixels
-
-
-def _sixteen_bit(values: np.ndarray, name: str) -> np.ndarray:
-    """Convert integers of any width to uint16 if they fit; Pillow gives some 16-bit files 32-bit pixels."""
-    if values.min() < 0 or values.max() > np.iinfo(np.uint16).max:
-        raise UserError(f"{name} has values outside 0..65535: save it with 8 or 16 bits per channel")
-    return values.astype(np.uint16)
-
-
-def eight_bit(array: np.ndarray) -> np.ndarray:
-    """Convert uint16 values to uint8, by dividing by 257 and rounding; uint8 values stay.
-
-    Raises:
-        UserError: The values are of another type.
-    """
-    if array.dtype == np.uint16:
-        return ((array.astype(np.uint32) + _SIXTEEN_TO_EIGHT // 2) // _SIXTEEN_TO_EIGHT).astype(np.uint8)
-    if array.dtype != np.uint8:
-        raise UserError(f"an image array must be uint8 or uint16, got {array.dtype}: scale it to 0..255 and convert it")
-    return array
-
-
-def _array_to_rgb(array: np.ndarray) -> np.ndarray:
-    """(H, W), (H, W, 3) or (H, W, 4) of uint8 or uint16 -> (H, W, 3) uint8."""
-    if array.size == 0 or not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))):
-        raise UserError(f"an image array must be (H, W), (H, W, 3) or (H, W, 4) and not empty, got {array.shape}")
-    array = eight_bit(array)
-    if array.ndim == 2:
-        return np.repeat(array[..., None], 3, axis=2)
-    if array.shape[2] == 4:
-        colour, alpha = array[..., :3].astype(np.uint16), array[..., 3:].astype(np.uint16)
-        return ((colour * alpha + _BACKDROP * (255 - alpha) + 127) // 255).astype(np.uint8)
-    return np.ascontiguousarray(array)
+def _millions(pixels: int) -> int:
+    return pixels // 10**6

@@ -9,7 +9,7 @@ Format: https://www.w3.org/TR/png-3/
 
 import struct
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,30 +27,45 @@ def encode_png(array: np.ndarray, palette: Sequence[tuple[int, int, int]] | None
         array: uint8, (H, W, 3) RGB, or (H, W) grey or, with a palette, indices into it.
         palette: RGB, at most 256 colours. Indices outside it are shown black.
     """
-    height, width = array.shape[:2]
-    colour_type = _RGB if array.ndim == 3 else _GREY if palette is None else _PALETTE
-    chunks = [_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, colour_type, 0, 0, 0))]
+    return b"".join(png_chunks(array.shape, [array], palette))
+
+
+def png_chunks(
+    shape: Sequence[int], blocks: Iterable[np.ndarray], palette: Sequence[tuple[int, int, int]] | None = None
+) -> Iterator[bytes]:
+    """Yield the contents of a PNG file, as `encode_png` returns them, in parts.
+
+    Args:
+        shape: Of the whole array.
+        blocks: Its rows from the top, in blocks of any height.
+        palette: As for `encode_png`.
+    """
+    height, width = shape[:2]
+    colour_type = _RGB if len(shape) == 3 else _GREY if palette is None else _PALETTE
+    yield _SIGNATURE + _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, colour_type, 0, 0, 0))
     if palette is not None:
         # a viewer may refuse indices without a colour
         colours = [*palette, *[(0, 0, 0)] * (256 - len(palette))]
-        chunks.append(_chunk(b"PLTE", bytes(channel for colour in colours for channel in colour)))
-    pixels = (_chunk(b"IDAT", data) for data in _compressed(array.reshape(height, -1)))
-    return b"".join([_SIGNATURE, *chunks, *pixels, _chunk(b"IEND", b"")])
+        yield _chunk(b"PLTE", bytes(channel for colour in colours for channel in colour))
+    for data in _compressed(block.reshape(len(block), -1) for block in blocks):
+        yield _chunk(b"IDAT", data)
+    yield _chunk(b"IEND", b"")
 
 
-def _compressed(rows: np.ndarray) -> Iterator[bytes]:
+def _compressed(blocks: Iterable[np.ndarray]) -> Iterator[bytes]:
     """Yield the filtered and compressed rows in parts."""
     compressor = _compressor()
-    above = np.zeros_like(rows[:1])
-    for top in range(0, len(rows), _BLOCK):
-        block = rows[top : top + _BLOCK]
-        filtered = np.empty((len(block), rows.shape[1] + 1), dtype=np.uint8)
-        filtered[:, 0] = _UP
-        np.subtract(block[0], above, out=filtered[:1, 1:])
-        np.subtract(block[1:], block[:-1], out=filtered[1:, 1:])
-        above = block[-1:]
-        if data := compressor.compress(filtered.data):
-            yield data
+    above: np.ndarray | None = None
+    for rows in blocks:
+        for top in range(0, len(rows), _BLOCK):
+            block = rows[top : top + _BLOCK]
+            filtered = np.empty((len(block), rows.shape[1] + 1), dtype=np.uint8)
+            filtered[:, 0] = _UP
+            np.subtract(block[:1], np.zeros_like(block[:1]) if above is None else above, out=filtered[:1, 1:])
+            np.subtract(block[1:], block[:-1], out=filtered[1:, 1:])
+            above = block[-1:]
+            if data := compressor.compress(filtered.data):
+                yield data
     yield compressor.flush()
 
 

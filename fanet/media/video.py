@@ -11,14 +11,21 @@ import numpy as np
 
 from fanet.errors import UserError, needs_extra
 from fanet.files import atomic_path
-
-#: Files with these suffixes (in any case) are videos.
-VIDEO_SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv")
+from fanet.media.video_ends import breaks_off
 
 # H.264 plays everywhere; FFmpeg builds without it have MPEG-4. At a constant rate factor of 18 losses are invisible.
 _OVERLAY_CODECS = (("libx264", {"crf": "18", "preset": "veryfast"}), ("mpeg4", {"qscale": "3"}))
 _BT709 = 1  # FFmpeg's AVCOL_SPC_BT709, AVCOL_PRI_BT709 and AVCOL_TRC_BT709
 _LIMITED = 1  # FFmpeg's AVCOL_RANGE_MPEG
+
+
+# A container of one stream may state a duration that its last frames do not reach: more than a share of it is missing.
+_MISSING = 0.1
+_MISSING_STEPS = 3
+
+
+class DamagedVideoError(UserError):
+    """A video of which only a part can be read; raised after the frames that can."""
 
 
 @dataclass(frozen=True)
@@ -38,10 +45,10 @@ class VideoFile:
         time_base: Seconds per unit of `Frame.pts`.
     """
 
-    def __init__(self, path: Path, container: Any) -> None:
+    def __init__(self, path: Path, container: Any, stream: Any) -> None:
         self.path = path
         self._container = container
-        self._stream = container.streams.video[0]
+        self._stream = stream
         self._stream.thread_type = "AUTO"
         self.count: int | None = self._stream.frames or None
         self.rate: Fraction = self._stream.average_rate or self._stream.guessed_rate or Fraction(25)
@@ -51,18 +58,73 @@ class VideoFile:
         """Yield the frames in the order they are shown, with increasing times.
 
         Raises:
-            UserError: The file is damaged, or its frames change size.
+            DamagedVideoError: The file is damaged, breaks off, or its frames change size; raised after the last frame
+                that can be read.
+            UserError: No frame can be read.
         """
         step = max(1, round(1 / (self.rate * self.time_base)))
-        size, pts = None, -step
-        with _decoding(self.path):
-            for frame in self._container.decode(self._stream):
-                pixels = _upright(frame.to_ndarray(format="rgb24"), frame.rotation)
-                if size not in (None, pixels.shape):
-                    raise UserError(f"{self.path}: the frames change size; split the video there")
-                pts = pts + step if frame.pts is None else max(frame.pts, pts + 1)
-                size = pixels.shape
-                yield Frame(pixels, pts)
+        first, pts, count, fault = None, -step, 0, ""
+        shape: tuple[int, ...] = ()
+        for decoded in self._decoded():
+            if isinstance(decoded, str):
+                fault = fault or decoded
+                continue
+            pixels = _upright(decoded.to_ndarray(format="rgb24"), decoded.rotation)
+            if shape and pixels.shape != shape:
+                fault = f"from there on frames are {pixels.shape[1]}x{pixels.shape[0]}: split the video there"
+                break
+            shape = pixels.shape
+            pts = pts + step if decoded.pts is None else max(decoded.pts, pts + 1)
+            first = pts if first is None else first
+            count += 1
+            yield Frame(pixels, pts)
+        if fault and not count:
+            raise UserError(f"{self.path} is truncated, damaged or not a video ({fault})")
+        if count and not fault and (breaks_off(self.path) or self._is_short(pts + step - (first or 0), step)):
+            fault = "the file breaks off"
+        if fault:
+            raise DamagedVideoError(f"{self.path}: only {self._share(count)} could be read ({fault})")
+
+    def _decoded(self) -> Iterator[Any]:
+        """Yield PyAV's frames, and for every fault a text."""
+        failure = import_av().error.FFmpegError
+        packets = self._container.demux(self._stream)
+        while True:
+            try:
+                packet = next(packets, None)
+            except failure as error:
+                yield str(error.strerror)
+                return
+            if packet is None:
+                return
+            if packet.is_corrupt:
+                yield "a damaged packet"
+            try:
+                frames = packet.decode()
+            except failure as error:  # the next packets may be whole
+                yield str(error.strerror)
+                continue
+            for frame in frames:
+                if frame.is_corrupt:
+                    yield "a damaged frame"
+                yield frame
+
+    def _is_short(self, span: int, step: int) -> bool:
+        """Return whether frames are missing at the end, by the duration that the file states."""
+        stated = self._stated()
+        if stated is None or len(self._container.streams) > 1:  # the sound may be longer
+            return False
+        missing = stated / self.time_base - span
+        return missing > max(_MISSING_STEPS * step, _MISSING * stated / self.time_base)
+
+    def _stated(self) -> Fraction | None:
+        """Return the duration that the file states, in seconds."""
+        return Fraction(self._container.duration, 10**6) if self._container.duration else None
+
+    def _share(self, count: int) -> str:
+        stated = self._stated()
+        total = self.count or (round(stated * self.rate) if stated else 0)
+        return f"{count} of {total} frames" if total > count else f"{count} frames"
 
 
 @contextmanager
@@ -75,15 +137,17 @@ def open_video(path: str | Path) -> Iterator[VideoFile]:
     av = import_av()
     path = Path(path)
     if not path.is_file():
-        raise UserError(f"there is no file {path}")
+        raise UserError(f"there is no file {path}" if not path.exists() else f"{path} is not a regular file")
     if path.stat().st_size == 0:
         raise UserError(f"{path} is empty")
     with _decoding(path):
-        container = av.open(str(path))
+        container = av.open(str(path), metadata_errors="replace")
     with container:
-        if not container.streams.video:
+        cover = av.stream.Disposition.attached_pic  # of an album
+        streams = [stream for stream in container.streams.video if not stream.disposition & cover]
+        if not streams:
             raise UserError(f"{path} holds no video")
-        yield VideoFile(path, container)
+        yield VideoFile(path, container, streams[0])
 
 
 class VideoWriter:

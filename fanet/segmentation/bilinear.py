@@ -15,6 +15,10 @@ import torch.nn.functional as F
 # 15 bits, and their products with the weights into 32.
 WEIGHT_BITS = 11
 CUT_FROM_ROWS, CUT_FROM_PRODUCTS, CUT_FROM_SUM = 4, 16, 2
+# Values of an image that is resized at once; a larger one goes in bands of rows, as intermediate values take 4 bytes.
+LARGEST_WHOLE = 1 << 26
+
+Taps = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
 
 
 def resize(x: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
@@ -30,15 +34,29 @@ def resize_uint8(x: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
         size: Target height and width.
     """
     height, width = x.shape[-2:]
-    left, right, left_weight, right_weight = _taps(width, size[1], x.device)
-    x = x.contiguous()
-    rows = _weighted(x.index_select(-1, left), left_weight)
-    rows += _weighted(x.index_select(-1, right), right_weight)
-    rows = (rows >> CUT_FROM_ROWS).to(torch.int16)
+    columns, rows = _taps(width, size[1], x.device), _taps(height, size[0], x.device)
+    if x.numel() <= LARGEST_WHOLE:
+        return _resized(x, columns, rows)
+    result = x.new_empty(*x.shape[:-2], *size)
+    step = max(1, size[0] * LARGEST_WHOLE // (4 * x.numel()))
+    for top in range(0, size[0], step):
+        upper, lower, *weights = (tap[top : top + step] for tap in rows)
+        first, last = int(upper[0]), int(lower[-1])
+        band = _resized(x[..., first : last + 1, :], columns, (upper - first, lower - first, weights[0], weights[1]))
+        result[..., top : top + step, :] = band
+    return result
 
-    upper, lower, upper_weight, lower_weight = _taps(height, size[0], x.device)
-    total = _weighted(rows.index_select(-2, upper), upper_weight[:, None]) >> CUT_FROM_PRODUCTS
-    total += _weighted(rows.index_select(-2, lower), lower_weight[:, None]) >> CUT_FROM_PRODUCTS
+
+def _resized(x: torch.Tensor, columns: Taps, rows: Taps) -> torch.Tensor:
+    left, right, left_weight, right_weight = columns
+    x = x.contiguous()
+    across = _weighted(x.index_select(-1, left), left_weight)
+    across += _weighted(x.index_select(-1, right), right_weight)
+    across = (across >> CUT_FROM_ROWS).to(torch.int16)
+
+    upper, lower, upper_weight, lower_weight = rows
+    total = _weighted(across.index_select(-2, upper), upper_weight[:, None]) >> CUT_FROM_PRODUCTS
+    total += _weighted(across.index_select(-2, lower), lower_weight[:, None]) >> CUT_FROM_PRODUCTS
     half = 1 << (CUT_FROM_SUM - 1)
     return ((total + half) >> CUT_FROM_SUM).to(torch.uint8)
 
@@ -47,7 +65,7 @@ def _weighted(values: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
     return values.to(torch.int32).mul_(weights)
 
 
-def _taps(old: int, new: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+def _taps(old: int, new: int, device: torch.device) -> Taps:
     """Return, for each of `new` output pixels, the two of `old` input pixels around it and their weights (sum: 2^11).
 
     Outside the outermost centres both are the outermost pixel. Computed on the CPU: Apple's GPUs lack float64.

@@ -214,6 +214,10 @@ def test_result_never_overwrites_an_input(tmp_path: Path, model: str, capsys: py
     argv = ["predict", str(tmp_path), "--model", model, "-o", str(tmp_path)]
     assert main(argv) == 0
     capsys.readouterr()
+    assert "2 results of an earlier run exist" in _refused(capsys, argv)
+    results = [str(tmp_path / "belt_labels.png"), "-o", str(tmp_path)]
+    Image.new("RGB", (8, 8)).save(tmp_path / "belt_labels_labels.png")
+    argv = ["predict", str(tmp_path / "belt_labels_labels.png"), *results, "--model", model, "--overwrite"]
     assert "would overwrite an input" in _refused(capsys, argv)
 
 

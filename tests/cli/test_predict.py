@@ -60,7 +60,7 @@ def test_model_is_moved_to_the_device(model, tmp_path, monkeypatch):
     monkeypatch.setattr(SegmentationModel, "to", lambda net, device: moved.append(device) or to(net, "cpu"))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     argv = ["predict", str(tmp_path / "a.png"), "--model", model, "-o", str(tmp_path / "out")]
-    assert main(argv) == 0 and main([*argv, "--device", "cpu"]) == 0
+    assert main(argv) == 0 and main([*argv, "--device", "cpu", "--overwrite"]) == 0
     assert moved == [torch.device("cuda"), torch.device("cpu")]
 
 
@@ -101,7 +101,7 @@ def test_failure_to_write_is_reported(model, tmp_path, monkeypatch, capsys):
         raise OSError(28, "No space left on device")
 
     _write_image(tmp_path / "a.png")
-    monkeypatch.setattr("fanet.media.images.encode_png", full)
+    monkeypatch.setattr("fanet.media.images.png_chunks", full)
     assert main(["predict", str(tmp_path / "a.png"), "--model", model, "-o", str(tmp_path / "out")]) == 2
     assert "No space left" in capsys.readouterr().err
     assert not list((tmp_path / "out").iterdir())
@@ -132,7 +132,8 @@ def _cut_off_video(folder: Path) -> None:
 
 
 def _one_name(folder: Path) -> None:
-    _clip(folder / "belt.mp4")
+    (folder / "in").mkdir()
+    _clip(folder / "in" / "belt.mp4")
     _clip(folder / "belt.avi", codec="mpeg4")
 
 
@@ -149,7 +150,7 @@ BAD = {
     "empty video": (["bad.mp4"], lambda folder: (folder / "bad.mp4").touch(), "is empty"),
     "text as video": (["bad.mkv"], lambda folder: (folder / "bad.mkv").write_text("text"), "truncated, damaged or not"),
     "cut off video": (["bad.mp4"], _cut_off_video, "truncated, damaged or not a video"),
-    "videos of one name": (["belt.mp4", "belt.avi"], _one_name, "would both become"),
+    "videos of one name": (["in/belt.mp4", "belt.avi"], _one_name, "would both become"),
     "folder of other files": (["texts"], lambda folder: (folder / "texts").mkdir(), "has no images or videos"),
 }
 
@@ -178,7 +179,9 @@ def test_at_most_one_image_is_read_ahead(net, model, tmp_path, monkeypatch):
     predict = Predictor.labels
     from fanet.segmentation.prediction import predict_files as module
 
-    monkeypatch.setattr(module, "read_channels", lambda path, count: read.append(path.name) or read_image(path))
+    monkeypatch.setattr(
+        module, "read_channels", lambda path, *args, **options: read.append(path.name) or read_image(path)
+    )
 
     def watched(*args):
         predicted.append(len(read))

@@ -11,7 +11,7 @@ import PIL
 import pytest
 from PIL import Image
 
-from fanet.errors import UserError
+from fanet.errors import InputWarning, UserError
 from fanet.media.images import read_image, read_labels, read_orientation, write_png
 
 RED, GREEN, BLUE, WHITE, BLACK = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0)
@@ -156,7 +156,8 @@ def test_first_of_several_frames_is_read(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"frames{suffix}"
     frames = [Image.new("RGB", (8, 8), colour) for colour in (WHITE, BLACK)]
     frames[0].save(path, save_all=True, append_images=frames[1:])
-    assert read_image(path).min() > 250
+    with pytest.warns(InputWarning, match="frames.*: only the first of its 2 (pages|frames) is read"):
+        assert read_image(path).min() > 250
 
 
 def test_image_of_8k_is_read_without_a_warning(tmp_path: Path) -> None:
@@ -227,6 +228,31 @@ def test_bad_file_is_reported_in_one_line_with_its_name(tmp_path: Path, make: Ca
     with pytest.raises(UserError, match=message) as caught:
         read_image(path)
     assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("side", "message"),
+    [(15000, "damaged or a trap: 225 million pixels in 0 kB"), (10**6, "more than the .* into this machine's memory")],
+)
+def test_small_file_that_claims_to_be_huge_is_refused_in_windows_too(side: int, message: str, tmp_path: Path) -> None:
+    (tmp_path / "bomb.png").write_bytes(_png((side, side), 8, 2, b""))
+    with pytest.raises(UserError, match=f"bomb.png .*{message}"):
+        read_image(tmp_path / "bomb.png", large=True)
+    with pytest.raises(UserError, match="more than 178 million pixels, .*--window"):
+        read_image(tmp_path / "bomb.png")
+
+
+def test_image_beyond_pillows_limit_is_read_for_windows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(PIL.Image, "MAX_IMAGE_PIXELS", 1000)
+    pixels = np.random.default_rng(0).integers(256, size=(60, 50, 3), dtype=np.uint8)
+    write_png(tmp_path / "map.png", pixels)
+    with pytest.raises(UserError, match="more than 0 million pixels"):
+        read_image(tmp_path / "map.png")
+    np.testing.assert_array_equal(read_image(tmp_path / "map.png", large=True), pixels)
+    assert PIL.Image.MAX_IMAGE_PIXELS == 1000
+    monkeypatch.setattr("fanet.media.images.most_pixels", lambda: 2000)
+    with pytest.raises(UserError, match="more than the 0 million that fit"):
+        read_image(tmp_path / "map.png", large=True)
 
 
 def test_file_without_permission_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 import torch
 
+from fanet.segmentation import bilinear
 from fanet.segmentation.bilinear import resize_uint8
 
 RANDOM = [tuple(int(side) for side in sides) for sides in np.random.default_rng(1).integers(1, 160, size=(60, 4))]
@@ -26,6 +27,15 @@ def test_resized_image_equals_that_of_opencv(height, width, new_height, new_widt
     actual = resize_uint8(torch.from_numpy(image).permute(2, 0, 1), (new_height, new_width))
     assert actual.dtype == torch.uint8
     assert np.array_equal(actual.permute(1, 2, 0).numpy(), expected)
+
+
+@pytest.mark.parametrize("largest", [1, 2000, 30_000])
+@pytest.mark.parametrize("size", [(61, 83), (130, 170), (20, 19), (1, 1), (64, 30)])
+def test_bands_of_a_large_image_make_no_difference(size, largest, monkeypatch):
+    image = torch.randint(256, (61, 83, 3), dtype=torch.uint8).permute(2, 0, 1)
+    expected = resize_uint8(image, size)
+    monkeypatch.setattr(bilinear, "LARGEST_WHOLE", largest)
+    assert torch.equal(resize_uint8(image, size), expected)
 
 
 def test_device_needs_no_float64(monkeypatch):

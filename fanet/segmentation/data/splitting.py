@@ -7,7 +7,7 @@ from hashlib import blake2b
 from pathlib import Path, PurePosixPath
 
 from fanet.errors import UserError
-from fanet.media.images import IMAGE_SUFFIXES
+from fanet.media.formats import IMAGE_SUFFIXES
 from fanet.segmentation.data.dataset import shortened
 from fanet.segmentation.data.walking import composed
 

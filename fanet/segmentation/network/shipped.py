@@ -1,5 +1,6 @@
 """Trained models by name: those inside the package, and any other."""
 
+import json
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -11,6 +12,7 @@ from fanet.segmentation.network.model import SegmentationModel
 from fanet.segmentation.prediction.engines.onnx import OnnxEngine, read_description
 from fanet.segmentation.prediction.predictor import Predictor
 from fanet.segmentation.prediction.windows import OVERLAP
+from fanet.weights.sources import CONFIG_NAME
 
 FOLDER = Path(str(files("fanet"))) / "models"
 DEFAULT = "clutter"
@@ -19,6 +21,11 @@ DEFAULT = "clutter"
 def shipped_models() -> list[str]:
     """Return the names of the trained models inside the package."""
     return sorted(path.parent.name for path in FOLDER.glob("*/config.json"))
+
+
+def trained_on(name: str) -> str:
+    """Return what a model inside the package was trained on."""
+    return json.loads((FOLDER / name / CONFIG_NAME).read_text(encoding="utf-8"))["trained_on"]
 
 
 def load_model(name: str | Path | None = None) -> SegmentationModel:

@@ -70,7 +70,7 @@ class Predictor:
         Raises:
             UserError: The image cannot be read, or the network takes no images of its size.
         """
-        pixels = read_channels(image, self.channels)
+        pixels = self._read(image)
         if self._count == 1:  # nothing to average, so it can go class by class, in little memory
             network, view = next(self._views(pixels))
             labels = label_map(network, view, _size(pixels), self.window, self.overlap)
@@ -84,7 +84,11 @@ class Predictor:
 
         Args and errors as for `labels`.
         """
-        return self._summed(read_channels(image, self.channels)).div_(self._count)[0].cpu().numpy()
+        return self._summed(self._read(image)).div_(self._count)[0].cpu().numpy()
+
+    def _read(self, image: PIL.Image.Image | np.ndarray | str | Path) -> np.ndarray:
+        # without windows, the network's memory ends long before Pillow's limit
+        return read_channels(image, self.channels, large=self.window is not None)
 
     @property
     def _count(self) -> int:

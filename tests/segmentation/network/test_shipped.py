@@ -10,7 +10,7 @@ from fanet.cli import main
 from fanet.errors import UserError
 from fanet.media.images import read_labels
 from fanet.segmentation import BatchPredictor, SegmentationModel, load_model
-from fanet.segmentation.network.shipped import DEFAULT, FOLDER, shipped_models
+from fanet.segmentation.network.shipped import DEFAULT, FOLDER, shipped_models, trained_on
 
 
 @pytest.fixture
@@ -25,6 +25,11 @@ def folder(tmp_path, monkeypatch) -> Path:
 def test_the_default_is_one_of_the_models_inside_the_package():
     assert DEFAULT == "clutter" and DEFAULT in shipped_models()
     assert all((FOLDER / name / "model.safetensors").is_file() for name in shipped_models())
+
+
+def test_every_model_inside_the_package_says_what_it_was_trained_on():
+    assert all(trained_on(name) for name in shipped_models())
+    assert trained_on("clutter") == "generated scenes of cluttered waste"
 
 
 def test_a_bare_name_is_the_model_inside_the_package(folder):
