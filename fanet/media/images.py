@@ -277,7 +277,7 @@ def opened(
 
 
 @contextmanager
-def reading(source: str | Path | bytes, name: str | None = None) -> Iterator[ImageFile.ImageFile]:
+def reading(source: str | Path | bytes, name: str | None = None) -> Iterator[Image.Image]:
     """Open an image for decoding within the block, with the faults of both translated.
 
     Raises:
