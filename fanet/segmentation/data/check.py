@@ -12,7 +12,7 @@ import numpy as np
 
 from fanet.errors import UserError
 from fanet.segmentation.data import list_splits, open_dataset, takes_option
-from fanet.segmentation.data.dataset import SCALE_MASKS, SegmentationDataset, UnknownLabelError, by_split, shortened
+from fanet.segmentation.data.dataset import SegmentationDataset, UnknownLabelError, by_split, shortened
 from fanet.segmentation.data.labelled import absence
 from fanet.segmentation.data.parallel import parallel_map
 
@@ -262,7 +262,11 @@ def _errors(report: CheckReport, datasets: Mapping[str, SegmentationDataset]) ->
         ("images without a mask", lines("missing_masks"), hints[0] if hints else None),
         ("files that cannot be read", lines("broken"), None),
         ("masks with unknown labels", unknown, cure),
-        ("images of another size than their mask", lines("size_mismatches"), SCALE_MASKS),
+        (
+            "images of another size than their mask",
+            lines("size_mismatches"),
+            next(iter(datasets.values())).cure_of_sizes,
+        ),
     ]
     found = [
         f"{len(entries)} {kind}: {shortened(entries, longest=_LONGEST)}{f'; {hint}' if hint else ''}"
@@ -278,7 +282,7 @@ def _vanished(report: CheckReport, datasets: Mapping[str, SegmentationDataset]) 
     read = {
         split: part for split, part in report.splits.items() if any(part.images_with_class.values()) or part.numbers
     }
-    if any(part.unknown_labels for part in report.splits.values()) or not read:
+    if any(part.unknown_labels or part.broken for part in report.splits.values()) or not read:
         return []  # what is labelled is not known
     together = {number for part in read.values() for number in part.numbers}
     if _count_classes(together, dataset) < 2:

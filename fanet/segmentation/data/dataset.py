@@ -71,6 +71,7 @@ class SegmentationDataset(torch.utils.data.Dataset, ABC):
 
     Attributes:
         classes: What the labels mean.
+        cure_of_sizes: What to do about masks that differ in size from their image.
         names: Unique names of the samples; paths with forward slashes if the images are in folders.
         missing_masks: Images that were left out because they have no mask.
         missing_images: Masks that were left out because they have no image.
@@ -81,6 +82,7 @@ class SegmentationDataset(torch.utils.data.Dataset, ABC):
 
     classes: ClassScheme
     channels: int = 3
+    cure_of_sizes: str = SCALE_MASKS
     names: Sequence[str]
     missing_masks: Sequence[str] = ()
     missing_images: Sequence[str] = ()
@@ -155,7 +157,7 @@ class SegmentationDataset(torch.utils.data.Dataset, ABC):
             called, mask = self.pair(index)
             raise UserError(
                 f"{called} has {image.shape[1]}x{image.shape[0]} pixels, but its {mask} has "
-                f"{labels.shape[1]}x{labels.shape[0]}: {SCALE_MASKS}"
+                f"{labels.shape[1]}x{labels.shape[0]}: {self.cure_of_sizes}"
             )
         return Sample(self.names[index], image, labels)
 

@@ -54,7 +54,7 @@ class FolderDataset(SegmentationDataset, kind="folder"):
         require_split(split, list(config.splits), f"{config.path} has")
         where = f"the split {split} of {self.root}"
         places, reader = config.places(split), LABEL_READERS[config.kind]
-        found = find_images(self.root, places.images)
+        found = find_images(self.root, places.images, reader.beside)
         images, masks, notes = self._of_split(split, found.files)
         if not images:
             raise UserError(" ".join((f"{where} has no images in {places.images}", *(f"({n})" for n in found.notes))))
@@ -69,6 +69,8 @@ class FolderDataset(SegmentationDataset, kind="folder"):
         self._require_one_case(images, labels)
         self.names = [name for name, _, _ in self._pairs]
         options = config.options
+        if reader.place != "masks":
+            self.cure_of_sizes = "use the images that were annotated, at the size that they had"
         self.ignores_by_default = config.kind == "index" and not options.keys() & {"ignore_index", "values"}
         self.notes = [*found.notes, *self.reader.notes, *notes]
         if self.missing_masks:
@@ -149,7 +151,7 @@ class FolderDataset(SegmentationDataset, kind="folder"):
 
     def pair(self, index: int) -> tuple[str, str]:
         _, image, file = self._pairs[index]
-        return image, f"mask {file}" if self.reader.place == "masks" else "mask"
+        return image, f"mask {file}" if self.reader.place == "masks" else "annotation"
 
     def turned_image(self, index: int) -> str | None:
         _, image, file = self._pairs[index]

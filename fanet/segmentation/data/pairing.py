@@ -3,7 +3,7 @@
 import glob
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -47,17 +47,18 @@ def pair_files(
     )
 
 
-def find_images(root: Path, pattern: str) -> Found:
+def find_images(root: Path, pattern: str, beside: Sequence[str] = ()) -> Found:
     """Return the path of every image that a folder or pattern stands for, by its name.
 
     Args:
         root: The folder that `pattern` is relative to.
         pattern: A folder, a glob pattern, or a path in which `{name}` stands for the name of an image.
+        beside: Suffixes of label files, which are not reported as left out.
 
     Raises:
         UserError: There is no such folder, or two images would have one name.
     """
-    return _find(root, pattern, "images")
+    return _find(root, pattern, "images", beside)
 
 
 def find_masks(root: Path, pattern: str, images: Mapping[str, str]) -> Found:
@@ -110,7 +111,7 @@ def fixed_folder(root: Path, pattern: str) -> tuple[Path, list[str]]:
     return base, []
 
 
-def _find(root: Path, pattern: str, key: str) -> Found:
+def _find(root: Path, pattern: str, key: str, beside: Sequence[str] = ()) -> Found:
     base, rest = fixed_folder(root, pattern)
     try:
         matcher = _matcher(rest or ["*"])
@@ -125,7 +126,8 @@ def _find(root: Path, pattern: str, key: str) -> Found:
         if match is None:
             continue
         if not is_image_file(Path(file.path)):
-            other.append(file.name)
+            if PurePosixPath(file.name).suffix.lower() not in beside:
+                other.append(file.name)
             continue
         name = match["name"] if NAME in pattern else PurePosixPath(file.name).with_suffix("").as_posix()
         if name in files:

@@ -116,7 +116,7 @@ def test_unknown_labels_are_refused_with_the_line_that_adds_them(opened):
 
 def test_image_of_another_size_than_stated_is_a_mismatch(opened):
     dataset = opened(imageHeight=10**9, imageWidth=10**9)
-    with pytest.raises(UserError, match="a has 8x6 pixels, but its mask has 1000000000x1000000000"):
+    with pytest.raises(UserError, match="a.png has 8x6 pixels, but its annotation has 1000000000x1000000000: use"):
         dataset[0]
     assert (opened(imageHeight=None)[0].labels == expected()).all()
     with pytest.raises(UserError, match="must be whole numbers above 0, got -3 and 8"):

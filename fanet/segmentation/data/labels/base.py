@@ -19,6 +19,7 @@ class LabelReader(ABC):
     Attributes:
         place: Key of a split that says where the labels are: `masks` or `annotations`.
         options: Further keys of `dataset.yaml` that this kind of labels takes.
+        beside: Suffixes of label files, which may be in the folder of the images.
         files: The file of an image's labels, or whatever else `labels` takes, by the name of the image. Names that are
             no image are labels without an image.
         notes: A line for each thing in the labels that was left out or changed, with its count.
@@ -26,6 +27,7 @@ class LabelReader(ABC):
 
     place: ClassVar[str] = "masks"
     options: ClassVar[tuple[str, ...]] = ()
+    beside: ClassVar[tuple[str, ...]] = ()
     files: Mapping[str, str]
     notes: Sequence[str] = ()
 

@@ -74,6 +74,7 @@ class LabelmeLabels(LabelReader, kind="labelme"):
     """
 
     place = "annotations"
+    beside = (".json",)
 
     def __init__(
         self, root: Path, place: str, images: Mapping[str, str], classes: ClassScheme, options: Mapping[str, Any]

@@ -43,6 +43,7 @@ class YoloLabels(LabelReader, kind="yolo"):
     """
 
     place = "annotations"
+    beside = (".txt",)
     options = ("names_file",)
 
     def __init__(
