@@ -85,7 +85,7 @@ def _prediction(source: Path, base: Path, video: bool, page: int | None, digits:
 def _check(planned: Sequence[Prediction], overwrite: bool) -> None:
     by_name: dict[Path, Path] = {}
     inputs = {files.source.resolve() for files in planned}
-    existing = []
+    existing: list[Path] = []
     for files in planned:
         other = by_name.setdefault(files.labels, files.source)
         if other != files.source:
