@@ -91,8 +91,8 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         (1, "evaluate --dataset clutter --data SCENES --split test -o DISK/out", "out/confusion_matrix.png"),
         (2, "evaluate --dataset clutter --data SCENES --split test -o DISK/out", "out/metrics.json"),
-        (1, "predict SCENES/frame.png -o DISK/out", "out/frame_labels.png"),
-        (2, "predict SCENES/frame.png -o DISK/out", "out/frame_overlay.png"),
+        (1, "predict --overwrite SCENES/frame.png -o DISK/out", "out/frame_labels.png"),
+        (2, "predict --overwrite SCENES/frame.png -o DISK/out", "out/frame_overlay.png"),
         (1, "demo -o DISK/out", "out/demo.png"),
         (1, "data check SCENES --dataset clutter --json DISK/report.json", "report.json"),
         (2, "convert SCENES/model DISK/out", "out/model.safetensors"),
