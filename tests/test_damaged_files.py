@@ -92,7 +92,7 @@ def test_damaged_file_is_refused_in_one_line_or_loaded(name, good, tmp_path):
 @pytest.mark.timeout(7200)
 @pytest.mark.parametrize("name", FILES)
 def test_many_damaged_files_are_refused_in_one_line_or_loaded(name, good, tmp_path):
-    assert try_mutations(name, good, tmp_path, range(12, 512)) > 100
+    assert try_mutations(name, good, tmp_path, range(12, 212)) > 50
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors", ".json", ".yaml", ""])
