@@ -57,9 +57,10 @@ def refusal(capsys: pytest.CaptureFixture, disk: Path, command: list[str]) -> st
     capsys.readouterr()
     assert main(command) == 2
     line = capsys.readouterr().err.splitlines()[-1]
-    assert line.startswith(f"fanet: error: no space left for {disk}/"), line
+    assert line.startswith(f"fanet: error: cannot write {disk}/"), line
     assert not [path for path in disk.rglob("*") if path.name.startswith(files.UNFINISHED)]
-    return line.split("no space left for ")[1].split(":")[0]
+    assert "No space left on device" in line
+    return line.split("cannot write ")[1].split(":")[0]
 
 
 def test_training_resumes_to_the_same_weights(disk, fill_at, tmp_path, capsys):

@@ -24,6 +24,8 @@ from ..media.test_video_damage import FRAMES, clip
 
 PIXELS = np.random.default_rng(0).integers(256, size=(64, 80, 3), dtype=np.uint8)
 
+CURE = "free some space, or choose another folder"  # what a full disk asks for
+
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> str:
@@ -229,7 +231,11 @@ def test_error_of_a_full_disk_names_the_file(predict, monkeypatch: pytest.Monkey
     _images("a.png")
     monkeypatch.setattr("fanet.media.images.png_chunks", full)
     status, out, err = predict("a.png")
-    assert (status, out, err) == (2, "", "fanet: error: out/a_labels.png: No space left on device\n")
+    assert (status, out, err) == (
+        2,
+        "",
+        f"fanet: error: cannot write out/a_labels.png: No space left on device; {CURE}\n",
+    )
     assert _results() == []
 
 

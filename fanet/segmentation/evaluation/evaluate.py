@@ -69,7 +69,7 @@ def evaluate_split(
         "miou_high": None if interval is None else 100 * interval[1],
         "bootstrap": {"unit": "images", "resamples": resamples, "seed": 0, "confidence": 95},
         "images": len(dataset),
-        "notes": [*dataset.remarks(), *_without_meaning(confusion, dataset.classes)],
+        "notes": [*_remarks(dataset), *_without_meaning(confusion, dataset.classes)],
         "scales": list(predictor.scales),
         "flip": predictor.flip,
         **windows,
@@ -123,6 +123,11 @@ def image_counts(
             for part in (matrix, margins)
         )
     return ImageCounts(matrix, margins)
+
+
+def _remarks(dataset: SegmentationDataset) -> list[str]:
+    """Return what was left out of a data set; nothing for samples that are in no data set, such as a list of them."""
+    return dataset.remarks() if isinstance(dataset, SegmentationDataset) else []
 
 
 def _without_meaning(confusion: ConfusionMatrix, classes: ClassScheme) -> list[str]:

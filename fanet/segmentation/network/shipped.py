@@ -12,7 +12,6 @@ from fanet.segmentation.network.model import SegmentationModel
 from fanet.segmentation.prediction.engines.onnx import OnnxEngine, read_description
 from fanet.segmentation.prediction.predictor import Predictor
 from fanet.segmentation.prediction.windows import OVERLAP
-from fanet.weights.sources import CONFIG_NAME
 
 FOLDER = Path(str(files("fanet"))) / "models"
 DEFAULT = "clutter"
@@ -25,7 +24,7 @@ def shipped_models() -> list[str]:
 
 def trained_on(name: str) -> str:
     """Return what a model inside the package was trained on."""
-    return json.loads((FOLDER / name / CONFIG_NAME).read_text(encoding="utf-8"))["trained_on"]
+    return json.loads((FOLDER / name / "about.json").read_text(encoding="utf-8"))["trained_on"]
 
 
 def load_model(name: str | Path | None = None) -> SegmentationModel:

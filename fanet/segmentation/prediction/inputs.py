@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fanet import errors
 from fanet.errors import UserError
 from fanet.media.formats import IMAGE_SUFFIXES, VIDEO_SUFFIXES, is_image_file, is_raw, is_video
 
@@ -65,7 +66,7 @@ def collect_inputs(entries: Sequence[str | Path]) -> Inputs:
 
 def printable(path: str | Path) -> str:
     """Return a path as text that any terminal prints in one line."""
-    text = str(path).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    text = errors.printable(str(path))
     return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
 
 
