@@ -49,6 +49,8 @@ def read_json(path: Path, object_hook: Callable[[dict[str, Any]], Any] | None = 
 
     try:
         return json.loads(text, object_pairs_hook=unique)
+    except UserError:
+        raise
     except RecursionError:
         raise UserError(f"{path} is not valid JSON: it is nested too deeply") from None
     except ValueError as error:
