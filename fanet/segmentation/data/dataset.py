@@ -117,6 +117,10 @@ class SegmentationDataset(torch.utils.data.Dataset, ABC):
                 lines.append(f"{len(names)} {what} left out: {shortened(names)}")
         return lines
 
+    def image_paths(self) -> set[str]:
+        """Return the files of the images, links resolved, to compare splits; empty if they are no single files."""
+        return set()
+
     def turned_labels(self, index: int) -> str | None:
         """Return the file of the labels of sample `index`, for messages, if its own EXIF orientation rotates them.
 
