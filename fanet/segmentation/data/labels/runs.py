@@ -41,14 +41,17 @@ def run_mask(runs: Mapping[str, Any], height: int, width: int) -> np.ndarray:
 
 
 def is_empty(runs: Mapping[str, Any]) -> bool:
-    """Return whether run lengths, which may be invalid, are those of a mask without a pixel."""
-    counts = runs.get("counts")
+    """Return whether run lengths are those of a mask without a pixel; malformed ones are not, `run_mask` refuses them."""
+    counts, size = runs.get("counts"), runs.get("size")
     if isinstance(counts, str | bytes) and len(counts) > _ONE_RUN:
         return False
+    if not isinstance(size, list) or len(size) != 2 or not all(type(side) is int for side in size):
+        return False
     try:
-        return not _numbers(counts)[1::2].any()
+        numbers = _numbers(counts).tolist()
     except UserError:
-        return False  # reported where they are drawn
+        return False
+    return not any(numbers[1::2]) and sum(numbers) == size[0] * size[1]
 
 
 def _numbers(counts: Any) -> np.ndarray:
