@@ -41,7 +41,7 @@ def run_mask(runs: Mapping[str, Any], height: int, width: int) -> np.ndarray:
 
 
 def is_empty(runs: Mapping[str, Any]) -> bool:
-    """Return whether run lengths are those of a mask without a pixel; malformed ones are not, `run_mask` refuses them."""
+    """Return whether run lengths are those of a mask without a pixel; malformed ones are left to `run_mask`."""
     counts, size = runs.get("counts"), runs.get("size")
     if isinstance(counts, str | bytes) and len(counts) > _ONE_RUN:
         return False
