@@ -69,7 +69,11 @@ def evaluate_split(
         "miou_high": None if interval is None else 100 * interval[1],
         "bootstrap": {"unit": "images", "resamples": resamples, "seed": 0, "confidence": 95},
         "images": len(dataset),
-        "notes": [*_remarks(dataset), *_without_meaning(confusion, dataset.classes)],
+        "notes": [
+            *_remarks(dataset),
+            *_ignored_by_default(counts, dataset),
+            *_without_meaning(confusion, dataset.classes),
+        ],
         "scales": list(predictor.scales),
         "flip": predictor.flip,
         **windows,
@@ -102,7 +106,7 @@ def image_counts(
     """
     rank, count = (accelerator.process_index, accelerator.num_processes) if accelerator else (0, 1)
     num_classes, ignore_index = len(dataset.classes), dataset.classes.ignore_index
-    total = ConfusionMatrix(num_classes, ignore_index)
+    total, ignored = ConfusionMatrix(num_classes, ignore_index), 0
     margins = np.zeros((len(dataset), 3, num_classes), dtype=np.int64)
     indices = range(rank, len(dataset), count)
     samples = map_ahead(dataset.__getitem__, indices, workers)
@@ -114,15 +118,27 @@ def image_counts(
         confusion = ConfusionMatrix(num_classes, ignore_index)
         confusion.update(predictor.labels(sample.image), sample.labels)
         total.matrix += confusion.matrix
+        ignored += int(np.count_nonzero(sample.labels == ignore_index))
         margins[index] = margins_of(confusion.matrix)
-    matrix = total.matrix
+    matrix, void = total.matrix, np.array([ignored])
     if accelerator is not None and count > 1:
         # NCCL reduces only tensors in GPU memory
-        matrix, margins = (
+        matrix, margins, void = (
             accelerator.reduce(torch.from_numpy(part).to(accelerator.device), "sum").cpu().numpy()
-            for part in (matrix, margins)
+            for part in (matrix, margins, void)
         )
-    return ImageCounts(matrix, margins)
+    return ImageCounts(matrix, margins, int(void[0]))
+
+
+def _ignored_by_default(counts: ImageCounts, dataset: SegmentationDataset) -> list[str]:
+    """Return a line on the pixels that do not count although nobody said so."""
+    if not counts.ignored or not dataset.ignores_by_default:
+        return []
+    share = 100 * counts.ignored / (counts.ignored + int(counts.matrix.sum()))
+    return [
+        f"{share:.2f} % of the pixels are {dataset.classes.ignore_index}, which is ignored: if it is a class, say "
+        "so by `values` in dataset.yaml; if not, by `ignore_index`"
+    ]
 
 
 def _remarks(dataset: SegmentationDataset) -> list[str]:
