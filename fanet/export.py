@@ -88,7 +88,14 @@ def _export(net: nn.Module, size: tuple[int, int], is_dynamic: bool) -> Any:
     try:
         image = torch.zeros(2, _channels(net), *size)  # a batch of one would be taken for a constant
         with _quiet(), torch.no_grad():
-            return torch.onnx.export(net, (image,), dynamo=True, dynamic_shapes=(shape,), input_names=["image"])
+            return torch.onnx.export(
+                net,
+                (image,),
+                input_names=["image"],
+                output_names=["logits"] if _has_logits(net) else None,
+                dynamo=True,
+                dynamic_shapes=(shape,),
+            )
     except Exception as error:  # exporters raise whatever the part of the network that they do not know leads to
         cure = "give the size that it takes, --size H W" if is_dynamic else "it needs operations that ONNX lacks"
         raise UserError(f"{type(net).__name__} cannot be exported ({one_line(error, 160)}): {cure}") from error
@@ -133,6 +140,11 @@ def _metadata(net: nn.Module) -> dict[str, Any]:
     cfg: Any = getattr(net, "pretrained_cfg", None) or {}
     keys = ("architecture", "input_size", "interpolation", "crop_pct", "mean", "std", "num_classes")
     return found | {"pretrained_cfg": {key: cfg[key] for key in keys if key in cfg}}
+
+
+def _has_logits(net: nn.Module) -> bool:
+    """Return whether the output is one tensor of scores; the maps of a backbone have none."""
+    return isinstance(net, SegmentationModel) or hasattr(net, "num_classes")
 
 
 def _channels(net: nn.Module) -> int:
