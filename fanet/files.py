@@ -27,7 +27,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     Raises:
         UserError: The folder of `path` does not exist or cannot be written to, `path` is a folder, or the disk is full.
     """
-    target = Path(path).resolve()
+    target = Path(os.path.realpath(path))  # unlike `resolve`, of a link to itself too
     if target.is_dir():
         raise UserError(f"{path} is a folder: name a file")
     if not target.parent.is_dir():

@@ -40,6 +40,8 @@ def load_model(name: str | Path | None = None) -> SegmentationModel:
     name = DEFAULT if name is None else name
     if name in shipped_models():
         return SegmentationModel.from_pretrained(FOLDER / name)
+    if Path(name).suffix.lower() == ".onnx":
+        raise UserError(f"{name} is an ONNX file, which only predicts and evaluates: name the model it was made from")
     if isinstance(name, str) and name.isidentifier() and not Path(name).exists():
         raise UserError(
             f"{name}: no such folder or file, and no model of that name inside the package, "
