@@ -70,8 +70,7 @@ def evaluate_split(
         "bootstrap": {"unit": "images", "resamples": resamples, "seed": 0, "confidence": 95},
         "images": len(dataset),
         "notes": [
-            *_remarks(dataset),
-            *_ignored_by_default(counts, dataset),
+            *_remarks(dataset, counts),
             *_without_meaning(confusion, dataset.classes),
         ],
         "scales": list(predictor.scales),
@@ -130,20 +129,18 @@ def image_counts(
     return ImageCounts(matrix, margins, int(void[0]))
 
 
-def _ignored_by_default(counts: ImageCounts, dataset: SegmentationDataset) -> list[str]:
-    """Return a line on the pixels that do not count although nobody said so."""
-    if not counts.ignored or not dataset.ignores_by_default:
+def _remarks(dataset: SegmentationDataset, counts: ImageCounts) -> list[str]:
+    """Return a line for whatever was left out of a data set, and for pixels that nobody said are to be ignored."""
+    if not isinstance(dataset, SegmentationDataset):  # such as a list of samples
         return []
-    share = 100 * counts.ignored / (counts.ignored + int(counts.matrix.sum()))
-    return [
-        f"{share:.2f} % of the pixels are {dataset.classes.ignore_index}, which is ignored: if it is a class, say "
-        "so by `values` in dataset.yaml; if not, by `ignore_index`"
-    ]
-
-
-def _remarks(dataset: SegmentationDataset) -> list[str]:
-    """Return what was left out of a data set; nothing for samples that are in no data set, such as a list of them."""
-    return dataset.remarks() if isinstance(dataset, SegmentationDataset) else []
+    found = list(dataset.remarks())
+    if counts.ignored and dataset.ignores_by_default:
+        share = 100 * counts.ignored / (counts.ignored + int(counts.matrix.sum()))
+        found.append(
+            f"{share:.2f} % of the pixels are {dataset.classes.ignore_index}, which is ignored: if it is a class, say "
+            "so by `values` in dataset.yaml; if not, by `ignore_index`"
+        )
+    return found
 
 
 def _without_meaning(confusion: ConfusionMatrix, classes: ClassScheme) -> list[str]:
