@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from tqdm import tqdm
 from fanet.classes import ClassScheme
 from fanet.errors import UserError
 from fanet.files import atomic_path, make_folder
-from fanet.segmentation.data.dataset import SegmentationDataset
+from fanet.segmentation.data.dataset import Sample, SegmentationDataset
 from fanet.segmentation.evaluation.metrics import ConfusionMatrix, ImageCounts, bootstrap_miou, margins_of
 from fanet.segmentation.network.card import METRICS_NAME
 from fanet.segmentation.prediction.predictor import Predictor
@@ -129,7 +130,7 @@ def image_counts(
     return ImageCounts(matrix, margins, int(void[0]))
 
 
-def _remarks(dataset: SegmentationDataset, counts: ImageCounts) -> list[str]:
+def _remarks(dataset: SegmentationDataset | Sequence[Sample], counts: ImageCounts) -> list[str]:
     """Return a line for whatever was left out of a data set, and for pixels that nobody said are to be ignored."""
     if not isinstance(dataset, SegmentationDataset):  # such as a list of samples
         return []
