@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 
 class UserError(ValueError):
@@ -33,10 +34,20 @@ def one_line(error: BaseException | str, limit: int = 300) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
-def printable(text: str) -> str:
-    """Return a text that any terminal can print: bytes of file names that are no UTF-8 become escapes."""
-    text = re.sub("[\udc80-\udcff]", lambda byte: f"\\x{ord(byte[0]) - 0xDC00:02x}", text)
+def printable(text: str | Path) -> str:
+    """Return a text or a path that any terminal can print: bytes of file names that are no UTF-8 become escapes."""
+    text = re.sub("[\udc80-\udcff]", lambda byte: f"\\x{ord(byte[0]) - 0xDC00:02x}", str(text))
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def printable_line(text: str | Path) -> str:
+    """Return a text or a path as `printable` does, and in one line: line breaks become escapes, too."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in printable(text))
+
+
+def counted(count: int, noun: str) -> str:
+    """Return `1 image`, `2 images`."""
+    return f"{count} {noun}{'s' if count != 1 else ''}"
 
 
 @contextmanager

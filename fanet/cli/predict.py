@@ -44,9 +44,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Predict all files and print where the results are, and what was left out."""
-    from fanet.errors import UserError
+    from fanet.errors import UserError, counted, printable_line
     from fanet.segmentation.network.shipped import DEFAULT, load_predictor, trained_on
-    from fanet.segmentation.prediction.inputs import collect_inputs, counted, printable
+    from fanet.segmentation.prediction.inputs import collect_inputs
     from fanet.segmentation.prediction.plan import plan_predictions
     from fanet.segmentation.prediction.predict_files import predict_planned, summary
     from fanet.segmentation.processes import find_device
@@ -60,7 +60,9 @@ def run(args: argparse.Namespace) -> int:
     done, failures = predict_planned(predictor, planned)
     videos = sum(files.is_video for files in done)
     counts = [counted(count, noun) for count, noun in ((len(done) - videos, "image"), (videos, "video")) if count]
-    segmented = f"{' and '.join(counts)} segmented: labels and overlays in {printable(args.output)}" if done else ""
+    segmented = (
+        f"{' and '.join(counts)} segmented: labels and overlays in {printable_line(args.output)}" if done else ""
+    )
     failed = summary(failures, len(planned)) if failures else ""
     line = "; ".join(filter(None, [failed, segmented, inputs.summary()]))
     if failures:

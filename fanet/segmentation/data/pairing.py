@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from fanet.errors import UserError
+from fanet.errors import UserError, counted
 from fanet.media.images import is_image_file
 from fanet.segmentation.data.dataset import shortened
 from fanet.segmentation.data.walking import File, Folder, child, composed, walk
@@ -74,18 +74,33 @@ def find_masks(root: Path, pattern: str, images: Mapping[str, str]) -> Found:
     """
     if NAME not in pattern or glob.has_magic(pattern.replace(NAME, "")):
         return _find(root, pattern, "masks")
+    return Found(find_named(root, pattern, images, "masks"))
+
+
+def find_named(root: Path, pattern: str, images: Mapping[str, str], key: str) -> dict[str, str]:
+    """Return the path of each image's file, by the image's name, where it exists.
+
+    Args:
+        root: The folder that `pattern` is relative to.
+        pattern: A path in which `{name}` stands for the name of an image.
+        images: The path of every image, by its name.
+        key: The key of a split that holds the pattern, for errors.
+
+    Raises:
+        UserError: Two files would belong to one image.
+    """
     folders: dict[PurePosixPath, dict[tuple[str, str], list[str]]] = {}
-    masks = {}
+    found = {}
     for name in images:
         wanted = PurePosixPath(pattern.replace(NAME, name))
         if wanted.parent not in folders:
             folders[wanted.parent] = _by_name(_inside(root, wanted.parent))
         files = folders[wanted.parent].get(_key(wanted.name), [])
         if len(files) > 1:
-            raise _ambiguous(files[0], files[1], name, "masks", pattern)
+            raise _ambiguous(files[0], files[1], name, key, pattern)
         if files:
-            masks[name] = files[0]
-    return Found(masks)
+            found[name] = files[0]
+    return found
 
 
 def fixed_folder(root: Path, pattern: str) -> tuple[Path, list[str]]:
@@ -142,7 +157,7 @@ def _left_out(folder: Folder, other: list[str], plain: str | None) -> list[str]:
     deeper = sum(is_image_file(Path(file.path)) for below in folder.deeper for file in walk(below, None).files)
     if deeper and plain is not None:
         lines.append(
-            f"{_count(deeper, 'image')} in subfolders of {plain} left out: the pattern "
+            f"{counted(deeper, 'image')} in subfolders of {plain} left out: the pattern "
             f'"{plain.rstrip("/")}/**/*" takes them'
         )
     for names, what in (
@@ -152,12 +167,8 @@ def _left_out(folder: Folder, other: list[str], plain: str | None) -> list[str]:
         (folder.circular, "linked to a folder around it"),
     ):
         if names:
-            lines.append(f"{_count(len(names), 'file')} left out ({what}): {shortened(names)}")
+            lines.append(f"{counted(len(names), 'file')} left out ({what}): {shortened(names)}")
     return lines
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'s' if number != 1 else ''}"
 
 
 def _matcher(parts: list[str]) -> re.Pattern[str]:

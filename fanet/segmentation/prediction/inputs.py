@@ -8,8 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fanet import errors
-from fanet.errors import UserError
+from fanet.errors import UserError, counted, printable_line
 from fanet.media.formats import IMAGE_SUFFIXES, VIDEO_SUFFIXES, is_image_file, is_raw, is_video
 
 #: What the names of results end with, before the suffix.
@@ -41,7 +40,7 @@ class Inputs:
             reasons = ", ".join(f"{len(paths)} {reason} ({examples(paths)})" for reason, paths in files.items())
             texts.append(f"{counted(sum(map(len, files.values())), 'file')} left out: {reasons}")
         if folders := self.left_out.get(_FOLDER):
-            everything = f"{printable(folders[0].parent)}/**".removeprefix("./")
+            everything = f"{printable_line(folders[0].parent)}/**".removeprefix("./")
             texts.append(
                 f"{counted(len(folders), 'subfolder')} with images left out ({examples(folders)}): "
                 f'give "{everything}" for all'
@@ -64,21 +63,10 @@ def collect_inputs(entries: Sequence[str | Path]) -> Inputs:
     return search.inputs
 
 
-def printable(path: str | Path) -> str:
-    """Return a path as text that any terminal prints in one line."""
-    text = errors.printable(str(path))
-    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
-
-
 def examples(paths: Sequence[Path]) -> str:
     """Return the names of the first files."""
-    names = ", ".join(printable(path.name) for path in paths[:_EXAMPLES])
+    names = ", ".join(printable_line(path.name) for path in paths[:_EXAMPLES])
     return names + (", …" if len(paths) > _EXAMPLES else "")
-
-
-def counted(count: int, noun: str) -> str:
-    """Return `1 image`, `2 images`."""
-    return f"{count} {noun}{'s' if count != 1 else ''}"
 
 
 class _Search:
@@ -96,13 +84,13 @@ class _Search:
         if str(entry).startswith("~") and not os.path.exists(path.parts[0]):
             path = Path(os.path.expanduser(path))
         if os.path.isdir(path):
-            self._add_matches(path, ["*"], f"the folder {printable(path)} has no images or videos")
+            self._add_matches(path, ["*"], f"the folder {printable_line(path)} has no images or videos")
         elif os.path.exists(path):
             self._take(path, Path(path.stem))
         elif glob.has_magic(str(path)):
-            self._add_matches(*_split(path), f"no file matches {printable(path)}")
+            self._add_matches(*_split(path), f"no file matches {printable_line(path)}")
         else:
-            raise UserError(f"there is no file {printable(path)}")
+            raise UserError(f"there is no file {printable_line(path)}")
 
     def _add_matches(self, base: Path, pattern: Sequence[str], otherwise: str) -> None:
         left_out: dict[str, list[Path]] = defaultdict(list)

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fanet.errors import UserError
+from fanet.errors import UserError, counted, printable_line
 from fanet.media.channels import count_pages
 from fanet.media.formats import is_video
-from fanet.segmentation.prediction.inputs import LABELS, OVERLAY, PARTIAL, counted, printable
+from fanet.segmentation.prediction.inputs import LABELS, OVERLAY, PARTIAL
 
 _EXAMPLES = 3
 _LONGEST_NAME = 255  # bytes, of most file systems
@@ -90,20 +90,21 @@ def _check(planned: Sequence[Prediction], overwrite: bool) -> None:
         other = by_name.setdefault(files.labels, files.source)
         if other != files.source:
             raise UserError(
-                f"{printable(other)} and {printable(files.source)} would both become {printable(files.labels)}: "
+                f"{printable_line(other)} and {printable_line(files.source)} would both become "
+                f"{printable_line(files.labels)}: "
                 'predict them separately, or give a quoted pattern such as "photos/**", which keeps the folders'
             )
         for result in files.results:
             if len(os.fsencode(result.name)) > _LONGEST_NAME:
-                raise UserError(f"the name of {printable(files.source)} is too long for its results: shorten it")
+                raise UserError(f"the name of {printable_line(files.source)} is too long for its results: shorten it")
             if os.path.realpath(result) in inputs:  # unlike `resolve`, of a link to itself too
                 raise UserError(
-                    f"the result {printable(result)} would overwrite an input: choose another output folder"
+                    f"the result {printable_line(result)} would overwrite an input: choose another output folder"
                 )
             found = [result, files.partial(result)] if files.is_video else [result]
             existing.extend(path for path in found if os.path.lexists(path))
     if existing and not overwrite:
-        names = ", ".join(map(printable, existing[:_EXAMPLES])) + (", …" if len(existing) > _EXAMPLES else "")
+        names = ", ".join(map(printable_line, existing[:_EXAMPLES])) + (", …" if len(existing) > _EXAMPLES else "")
         exist = "exists" if len(existing) == 1 else "exist"
         raise UserError(
             f"{counted(len(existing), 'result')} of an earlier run {exist} ({names}): "

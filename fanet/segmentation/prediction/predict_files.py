@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from fanet.errors import UserError
+from fanet.errors import UserError, printable_line
 from fanet.files import make_folder
 from fanet.media.channels import read_channels, read_pages, visible
 from fanet.media.drawing import overlay, overlay_rows
@@ -21,7 +21,7 @@ from fanet.media.video import (
     write_labels_video,
     write_overlay_video,
 )
-from fanet.segmentation.prediction.inputs import collect_inputs, printable
+from fanet.segmentation.prediction.inputs import collect_inputs
 from fanet.segmentation.prediction.plan import Prediction, plan_predictions
 from fanet.segmentation.prediction.predictor import Predictor
 from fanet.threads import Background, read_ahead
@@ -69,7 +69,7 @@ def predict_planned(predictor: Predictor, planned: Sequence[Prediction]) -> tupl
                 _predict_video(predictor, files)
                 done.append(files)
             except UserError as error:
-                failures.append(printable(str(error)))
+                failures.append(printable_line(str(error)))
     return done, failures
 
 
@@ -101,7 +101,7 @@ def _predict_images(predictor: Predictor, planned: Sequence[Prediction], failure
                     raise image
                 labels = predictor.labels(image)
             except UserError as error:
-                failures.append(printable(str(error)))
+                failures.append(printable_line(str(error)))
             else:
                 make_folder(files.labels.parent)
                 writer.submit(write, files, image, labels)

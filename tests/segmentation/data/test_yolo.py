@@ -1,8 +1,11 @@
+import unicodedata
+
 import pytest
 
 from fanet.errors import UserError
 from fanet.segmentation.data import UnknownLabelError, open_dataset
 from fanet.segmentation.data.check import check_dataset
+from fanet.segmentation.data.labels.one_per_image import find_annotations
 
 from .forms import BOTTLE, CAN, CLASSES, describe, expected, write_form, write_image, yolo
 
@@ -178,3 +181,14 @@ def test_class_without_a_name_and_rest_without_a_background_are_reported(root):
     notes = open_dataset("folder", root, "all").notes
     assert any(note.startswith("no class in ") and note.endswith("is called cup") for note in notes)
     assert any(note.startswith("no class is the background") for note in notes)
+
+
+@pytest.mark.parametrize("place", ["labels", "labels/{name}.txt", "labels/{name}.TXT"])
+def test_annotations_are_found_in_any_normal_form_and_through_links(tmp_path, place):
+    stored, called = (unicodedata.normalize(form, "übung") for form in ("NFD", "NFC"))
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "disk" / f"{stored}.txt").touch()
+    (tmp_path / "labels").symlink_to("disk")
+    images = {called: str(tmp_path / "images" / f"{called}.jpg")}
+    files, others, notes = find_annotations(tmp_path, place, images, ".txt")
+    assert files == {called: str(tmp_path / "labels" / f"{stored}.txt")} and not others and not notes

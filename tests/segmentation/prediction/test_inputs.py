@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from fanet.errors import UserError
-from fanet.segmentation.prediction.inputs import Inputs, collect_inputs, printable
+from fanet.errors import UserError, printable_line
+from fanet.segmentation.prediction.inputs import Inputs, collect_inputs
 from fanet.segmentation.prediction.plan import Prediction, plan_predictions
 
 
@@ -177,7 +177,7 @@ def test_name_that_is_no_text_can_be_printed() -> None:
     _image("in/a.png")
     Path(name).touch()
     collect_inputs(["in"]).summary().encode()
-    assert printable(Path(name)) == "in/b\\xffd\\n.txt"
+    assert printable_line(Path(name)) == "in/b\\xffd\\n.txt"
 
 
 def test_too_long_a_name_is_refused_before_anything_is_predicted() -> None:
