@@ -11,6 +11,9 @@ from fanet.media.formats import is_tiff, may_have_pages, read_head
 from fanet.media.images import called_by, decode, opened, read_image, rgb_of, translated, upright
 from fanet.media.pages import note_pages, pages_of
 from fanet.media.pixels import (
+    BITS,
+    SAMPLE_FORMAT,
+    SAMPLES,
     Notes,
     array_to_rgb,
     check_bands,
@@ -18,11 +21,11 @@ from fanet.media.pixels import (
     integers_of,
     is_reduced,
     note_reduced,
+    tag_of,
     warn_of,
 )
 
-# Tags of TIFF, and values of the last.
-_BITS, _SAMPLES, _SAMPLE_FORMAT = 258, 277, 339
+# Values of `SAMPLE_FORMAT`.
 _NUMBERS = {1: "integers", 2: "signed integers", 3: "floating-point values"}
 # Pillow's weights of red, green and blue in grey (ITU-R 601-2), in parts of 65536.
 _LUMA = np.array([19595, 38470, 7471], dtype=np.uint32)
@@ -191,18 +194,13 @@ def _fault_of_tiff(path: Path) -> str:
             directory = TiffImagePlugin.ImageFileDirectory_v2(file.read(8))
             file.seek(directory.next)
             directory.load(file)
-        count, bits, kind = (_tag_of(directory, tag, 1) for tag in (_SAMPLES, _BITS, _SAMPLE_FORMAT))
+        count, bits, kind = (tag_of(directory, tag, 1) for tag in (SAMPLES, BITS, SAMPLE_FORMAT))
     except Exception:  # whatever is wrong with it, there is an error about it already
         return ""
     if kind != 1 or bits not in (8, 16):
         numbers = _NUMBERS.get(kind, "complex numbers")
         return f"holds {bits}-bit {numbers}: save it with 8 or 16 bits per channel, unsigned"
     return f"has {count} channels, but 3 are expected: choose images that fit" if count > 1 else ""
-
-
-def _tag_of(directory: TiffImagePlugin.ImageFileDirectory_v2, tag: int, default: int) -> int:
-    value = directory.get(tag, default)
-    return int(value[0] if isinstance(value, tuple) else value)
 
 
 def _decode_bands(path: Path, channels: int) -> np.ndarray:

@@ -1,7 +1,8 @@
 """From the pixels of any mode or array to 8 bits per channel. What may not mean what it seems is noted."""
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -23,12 +24,12 @@ _CAMERA_BITS = (8, 10, 12, 14)
 _VARIED = 0.5
 _BLOCK = 64  # rows that are converted at a time
 
-# Tags of TIFF.
-_BITS, _PHOTOMETRIC, _SAMPLES, _EXTRA, _SAMPLE_FORMAT, _DNG_VERSION = 258, 262, 277, 338, 339, 50706
-_WHITE_IS_ZERO = 0  # a value of `_PHOTOMETRIC`
-_SIGNED = 2  # a value of `_SAMPLE_FORMAT`
-_ALPHA = (1, 2, 999)  # values of `_EXTRA` for transparency; 999 is Corel's
-_COLOURS = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3, 8: 3}  # channels by the value of `_PHOTOMETRIC`
+#: Tags of TIFF.
+BITS, PHOTOMETRIC, SAMPLES, EXTRA, SAMPLE_FORMAT, DNG_VERSION = 258, 262, 277, 338, 339, 50706
+_WHITE_IS_ZERO = 0  # a value of `PHOTOMETRIC`
+_SIGNED = 2  # a value of `SAMPLE_FORMAT`
+_ALPHA = (1, 2, 999)  # values of `EXTRA` for transparency; 999 is Corel's
+_COLOURS = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3, 8: 3}  # channels by the value of `PHOTOMETRIC`
 
 
 def warn_of(name: str, notes: Notes) -> None:
@@ -52,7 +53,7 @@ def image_to_rgb(image: Image.Image, name: str, notes: Notes) -> np.ndarray:
         if isinstance(transparent := image.info.get("transparency"), int):
             pixels[values == transparent] = _BACKDROP
         return pixels
-    if _tag(image, _SAMPLE_FORMAT, 1) == _SIGNED:
+    if _tag(image, SAMPLE_FORMAT, 1) == _SIGNED:
         raise UserError(f"{name} holds signed 8-bit integers: save it with unsigned ones, from 0 to 255")
     if has_alpha(image, name, notes):
         return _composited(image, notes)
@@ -111,16 +112,16 @@ def integers_of(image: Image.Image, name: str, notes: Notes) -> np.ndarray:
             f"{name} has values from {low} to {high}, outside 0..65535: save it with 8 or 16 bits per channel"
         )
     # PNG and Netpbm have no 32-bit values, so theirs are 16-bit values of a known range
-    is_wide = image.mode == "I" and image.format not in ("PNG", "PPM") and _tag(image, _BITS, 32) == 32
+    is_wide = image.mode == "I" and image.format not in ("PNG", "PPM") and _tag(image, BITS, 32) == 32
     if is_wide and 0 < high < _FAR_BELOW:
         raise UserError(
             f"{name} holds 32-bit integers from {low} to {high} of unknown range: "
             "scale them to the range of 8 or 16 bits and save it so"
         )
-    if not is_wide and _tag(image, _SAMPLE_FORMAT, 1) == _SIGNED:
+    if not is_wide and _tag(image, SAMPLE_FORMAT, 1) == _SIGNED:
         notes.append(("signed", "its values are signed, so at most 32767, and are read as of 0..65535"))
     values = values.astype(np.uint16, copy=False)
-    return _SIXTEEN - values if _tag(image, _PHOTOMETRIC, 1) == _WHITE_IS_ZERO else values
+    return _SIXTEEN - values if _tag(image, PHOTOMETRIC, 1) == _WHITE_IS_ZERO else values
 
 
 def is_reduced(image: Image.Image) -> bool:
@@ -151,7 +152,7 @@ def check_bands(image: Image.Image, name: str, channels: int) -> None:
         UserError: There are two or more beside its colours.
     """
     if len(_undeclared(image)) > 1:
-        count = _tag(image, _SAMPLES, 1)
+        count = _tag(image, SAMPLES, 1)
         raise UserError(f"{name} has {count} channels, but {channels} are expected: choose images that fit")
 
 
@@ -169,7 +170,7 @@ def has_alpha(image: Image.Image, name: str, notes: Notes) -> bool:
 
 def is_dng(image: Image.Image) -> bool:
     """Return whether a TIFF is raw data of a camera."""
-    return _DNG_VERSION in getattr(image, "tag_v2", ())
+    return DNG_VERSION in getattr(image, "tag_v2", ())
 
 
 def _undeclared(image: Image.Image) -> Sequence[int]:
@@ -177,15 +178,20 @@ def _undeclared(image: Image.Image) -> Sequence[int]:
     tags = getattr(image, "tag_v2", None)
     if tags is None or getattr(image, "format", None) != "TIFF":
         return ()
-    count = int(tags.get(_SAMPLES, 1)) - _COLOURS.get(tags.get(_PHOTOMETRIC, 1), int(tags.get(_SAMPLES, 1)))
-    declared = tags.get(_EXTRA, ())
+    count = int(tags.get(SAMPLES, 1)) - _COLOURS.get(tags.get(PHOTOMETRIC, 1), int(tags.get(SAMPLES, 1)))
+    declared = tags.get(EXTRA, ())
     declared = declared if isinstance(declared, tuple) else (declared,)
     return [*declared, *[0] * count][: max(0, count)]
 
 
-def _tag(image: Image.Image, tag: int, default: int) -> int:
-    value = getattr(image, "tag_v2", {}).get(tag, default)
+def tag_of(tags: Mapping[int, Any], tag: int, default: int) -> int:
+    """Return the number that a TIFF has under a tag, the first of several."""
+    value = tags.get(tag, default)
     return int(value[0] if isinstance(value, tuple) else value)
+
+
+def _tag(image: Image.Image, tag: int, default: int) -> int:
+    return tag_of(getattr(image, "tag_v2", {}), tag, default)
 
 
 def _note_range(low: int, high: int, notes: Notes) -> None:
