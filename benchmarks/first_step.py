@@ -18,9 +18,6 @@ from torch import Tensor, nn
 from fanet.segmentation import UperNet
 
 NUM_CLASSES = 5
-# Without 1: pooled to one pixel, two images give batch norm two values a channel, and its gradient is large by chance,
-# on noise as on anything else.
-POOL_SCALES = (2, 3, 6)
 LAYOUTS = ("half", "one image", "letterbox")
 
 
@@ -52,7 +49,7 @@ def build(model: str, network: str) -> nn.Module:
     """A classifier or a UperNet with random weights, in training mode."""
     if network == "classifier":
         return timm.create_model(model, num_classes=NUM_CLASSES).train()
-    return UperNet(model, num_classes=NUM_CLASSES, pool_scales=POOL_SCALES).train()
+    return UperNet(model, num_classes=NUM_CLASSES).train()
 
 
 def main() -> None:

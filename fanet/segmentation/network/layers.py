@@ -33,10 +33,14 @@ class AdaptiveAvgPool(nn.AdaptiveAvgPool2d):
         return ((pixel >= first) & (pixel < end)).to(x.dtype) / (end - first).to(x.dtype)
 
 
-class BatchNorm(nn.BatchNorm2d):
-    """Batch norm that also trains if a channel holds a single value: batch size 1, pooled to 1x1.
+FEWEST_VALUES = 3  # of a channel, of which batch norm computes mean and variance
 
-    One value has no variance, so `nn.BatchNorm2d` raises. Here it is normalised with the running statistics, as in
+
+class BatchNorm(nn.BatchNorm2d):
+    """Batch norm that also trains if a channel holds one or two values: batch size 1 or 2, pooled to 1x1.
+
+    One value has no variance, so `nn.BatchNorm2d` raises. Two become -1 and 1, whatever they are, and the gradient is
+    0, or very large if they happen to be nearly equal. Here they are normalised with the running statistics, as in
     evaluation, which stay unchanged; scale and shift are trained as usual.
 
     It stays in float32 if the model becomes float16, as its statistics outgrow that type.
@@ -50,7 +54,7 @@ class BatchNorm(nn.BatchNorm2d):
         return super()._apply(convert, recurse)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        uses_batch = self.training and x.shape[0] * x.shape[2] * x.shape[3] > 1
+        uses_batch = self.training and x.shape[0] * x.shape[2] * x.shape[3] >= FEWEST_VALUES
         if uses_batch and self.num_batches_tracked is not None:
             self.num_batches_tracked.add_(1)
         mean, variance, weight, bias = self.running_mean, self.running_var, self.weight, self.bias

@@ -42,18 +42,20 @@ def test_batch_of_one_can_train(net, size):
     net.zero_grad()
 
 
-def test_single_value_is_normalised_by_running_statistics_and_leaves_them():
+@pytest.mark.parametrize("shape", [(1, 3, 1, 1), (2, 3, 1, 1), (1, 3, 2, 1)])
+def test_one_or_two_values_are_normalised_by_running_statistics_and_leave_them(shape):
     norm = BatchNorm(3).train()
     norm.running_mean.copy_(torch.tensor([1.0, 2.0, 3.0]))
-    x = torch.randn(1, 3, 1, 1)
+    x = torch.randn(shape)
     expected = (x - norm.running_mean.view(1, 3, 1, 1)) / (1 + norm.eps) ** 0.5
     torch.testing.assert_close(norm(x), expected)
     assert norm.running_mean.tolist() == [1, 2, 3] and norm.num_batches_tracked == 0
 
 
-def test_several_values_are_normalised_as_in_torch():
+@pytest.mark.parametrize("shape", [(2, 3, 4, 5), (3, 3, 1, 1)])
+def test_several_values_are_normalised_as_in_torch(shape):
     ours, theirs = BatchNorm(3).train(), nn.BatchNorm2d(3).train()
-    x = torch.randn(2, 3, 4, 5)
+    x = torch.randn(shape)
     torch.testing.assert_close(ours(x), theirs(x))
     torch.testing.assert_close(ours.state_dict(), theirs.state_dict())
 
