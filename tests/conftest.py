@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -38,3 +40,14 @@ def belt(tmp_path_factory: pytest.TempPathFactory) -> Path:
         listed = [{"id": index, "file_name": name, "width": 1920, "height": 1080} for index, name in enumerate(names)]
         (folder / "labels.json").write_text(json.dumps({"images": listed, "annotations": [], "categories": []}))
     return root
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own, of 24 MiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", folder], capture_output=True).returncode:
+        pytest.skip("only root may mount a file system")
+    yield folder
+    subprocess.run(["umount", folder], check=True)

@@ -1,8 +1,7 @@
 """Every command that writes, on a disk that is full at one write or another."""
 
 import shutil
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,17 +15,6 @@ from fanet.segmentation.data.clutter import LAYOUT, write_clutter
 from .segmentation.training.tiny_run import TINY
 
 FILES = ("recipe.yaml", "last.pt", "log.csv", "best/model.safetensors")  # in the order in which they fail
-
-
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of its own, of 24 MiB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", folder], capture_output=True).returncode:
-        pytest.skip("only root may mount a file system")
-    yield folder
-    subprocess.run(["umount", folder], check=True)
 
 
 @pytest.fixture
