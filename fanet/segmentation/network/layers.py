@@ -33,9 +33,6 @@ class AdaptiveAvgPool(nn.AdaptiveAvgPool2d):
         return ((pixel >= first) & (pixel < end)).to(x.dtype) / (end - first).to(x.dtype)
 
 
-FEWEST_VALUES = 3  # of a channel, of which batch norm computes mean and variance
-
-
 class BatchNorm(nn.BatchNorm2d):
     """Batch norm that also trains if a channel holds one or two values: batch size 1 or 2, pooled to 1x1.
 
@@ -54,7 +51,7 @@ class BatchNorm(nn.BatchNorm2d):
         return super()._apply(convert, recurse)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        uses_batch = self.training and x.shape[0] * x.shape[2] * x.shape[3] >= FEWEST_VALUES
+        uses_batch = self.training and x.shape[0] * x.shape[2] * x.shape[3] > 2
         if uses_batch and self.num_batches_tracked is not None:
             self.num_batches_tracked.add_(1)
         mean, variance, weight, bias = self.running_mean, self.running_var, self.weight, self.bias
