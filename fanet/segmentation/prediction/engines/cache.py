@@ -2,6 +2,7 @@
 
 import hashlib
 import inspect
+import json
 import os
 from importlib.metadata import version
 from pathlib import Path
@@ -37,7 +38,7 @@ def digest(network: nn.Module, *others: Any) -> str:
     for name, module in network.named_modules():
         settings = {key: value for key, value in vars(module).items() if isinstance(value, _PLAIN) and key[0] != "_"}
         settings.pop("training", None)
-        found.update(repr((name, type(module).__qualname__, sorted(settings.items()))).encode())
+        found.update(json.dumps([name, type(module).__qualname__, settings], sort_keys=True, default=str).encode())
         sources.add(inspect.getsourcefile(type(module)))
     for source in sorted(filter(None, sources)):
         found.update(Path(source).read_bytes())
