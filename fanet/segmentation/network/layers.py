@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from fanet.segmentation.network.resized import conv_of_resized
+
 
 class AdaptiveAvgPool(nn.AdaptiveAvgPool2d):
     """Adaptive average pooling that is exported for every size: (B, C, H, W) -> (B, C, side, side)
@@ -69,6 +71,10 @@ class ConvBnRelu(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return F.relu(self.bn(self.conv(x)), inplace=True)
+
+    def of_resized(self, maps: list[torch.Tensor]) -> torch.Tensor:
+        """Apply it to maps that are resized to the size of the first and concatenated: [(B, C_i, h_i, w_i)]."""
+        return F.relu(self.bn(conv_of_resized(self.conv, maps)), inplace=True)
 
 
 def classifier(in_chs: int, num_classes: int) -> nn.Conv2d:
