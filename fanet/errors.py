@@ -1,5 +1,6 @@
 """The error for mistakes of the user, the warning about their files, and helpers for errors."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -34,6 +35,7 @@ def one_line(error: BaseException | str, limit: int = 300) -> str:
 
 def printable(text: str) -> str:
     """Return a text that any terminal can print: bytes of file names that are no UTF-8 become escapes."""
+    text = re.sub("[\udc80-\udcff]", lambda byte: f"\\x{ord(byte[0]) - 0xDC00:02x}", text)
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 

@@ -22,6 +22,7 @@ from fanet.errors import UserError, needs_extra, one_line
 from fanet.files import atomic_path
 from fanet.segmentation import SegmentationModel
 from fanet.segmentation.prediction.engines.onnx import OnnxEngine
+from fanet.segmentation.prediction.windows import SMALLEST_WINDOW
 
 #: Heights and widths at which a file for any size is checked; the first one is exported.
 SIZES = ((256, 256), (224, 224), (128, 192), (360, 640), (75, 101), (481, 97), (64, 511), (33, 65))
@@ -55,6 +56,8 @@ def export_onnx(net: nn.Module, path: str | Path, size: tuple[int, int] | None =
 
     if Path(path).suffix.lower() != ".onnx":
         raise UserError(f"the file must end with .onnx, got {path}")
+    if size is not None:
+        _check_size(net, size)
     sizes = SIZES if size is None else (size,)
     training = [module for module in net.modules() if module.training]
     net.eval()
@@ -71,14 +74,28 @@ def export_onnx(net: nn.Module, path: str | Path, size: tuple[int, int] | None =
             module.training = True
 
 
+def _check_size(net: nn.Module, size: tuple[int, int]) -> None:
+    # the file of a segmentation model is run in windows of its size
+    smallest = SMALLEST_WINDOW if isinstance(net, SegmentationModel) else 1
+    if min(size) < smallest or max(size) > LARGEST_SIDE:
+        raise UserError(f"the sides must be {smallest} to {LARGEST_SIDE} pixels, got {size[0]}x{size[1]}")
+
+
 def _export(net: nn.Module, size: tuple[int, int], is_dynamic: bool) -> Any:
-    image = torch.zeros(2, _channels(net), *size)  # a batch of one would be taken for a constant
     shape: dict[int, Any] = {0: torch.export.Dim("batch")}
     if is_dynamic:
         shape |= {2: torch.export.Dim("height", max=LARGEST_SIDE), 3: torch.export.Dim("width", max=LARGEST_SIDE)}
     try:
+        image = torch.zeros(2, _channels(net), *size)  # a batch of one would be taken for a constant
         with _quiet(), torch.no_grad():
-            return torch.onnx.export(net, (image,), dynamo=True, dynamic_shapes=(shape,), input_names=["image"])
+            return torch.onnx.export(
+                net,
+                (image,),
+                input_names=["image"],
+                output_names=["logits"] if _has_logits(net) else None,
+                dynamo=True,
+                dynamic_shapes=(shape,),
+            )
     except Exception as error:  # exporters raise whatever the part of the network that they do not know leads to
         cure = "give the size that it takes, --size H W" if is_dynamic else "it needs operations that ONNX lacks"
         raise UserError(f"{type(net).__name__} cannot be exported ({one_line(error, 160)}): {cure}") from error
@@ -123,6 +140,11 @@ def _metadata(net: nn.Module) -> dict[str, Any]:
     cfg: Any = getattr(net, "pretrained_cfg", None) or {}
     keys = ("architecture", "input_size", "interpolation", "crop_pct", "mean", "std", "num_classes")
     return found | {"pretrained_cfg": {key: cfg[key] for key in keys if key in cfg}}
+
+
+def _has_logits(net: nn.Module) -> bool:
+    """Return whether the output is one tensor of scores; the maps of a backbone have none."""
+    return isinstance(net, SegmentationModel) or hasattr(net, "num_classes")
 
 
 def _channels(net: nn.Module) -> int:

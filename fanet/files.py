@@ -27,7 +27,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     Raises:
         UserError: The folder of `path` does not exist or cannot be written to, `path` is a folder, or the disk is full.
     """
-    target = Path(path).resolve()
+    target = Path(os.path.realpath(path))  # unlike `resolve`, of a link to itself too
     if target.is_dir():
         raise UserError(f"{path} is a folder: name a file")
     if not target.parent.is_dir():
@@ -63,13 +63,14 @@ def named_if_full(path: str | Path) -> Iterator[None]:
         raise
     except Exception as error:  # writers in C++ and Rust raise errors of their own, which only say that writing failed
         if isinstance(error, OSError) and error.errno is not None:
-            is_full = error.errno in _NO_SPACE
+            is_full, reason = error.errno in _NO_SPACE, error.strerror
         else:
             free = shutil.disk_usage(Path(path).resolve().parent).free
-            is_full = free < _BLOCK or os.strerror(errno.ENOSPC) in str(error)
+            reason = os.strerror(errno.ENOSPC)
+            is_full = free < _BLOCK or reason in str(error)
         if not is_full:
             raise
-        raise UserError(f"no space left for {path}: free some space, or choose another folder") from error
+        raise UserError(f"cannot write {path}: {reason}; free some space, or choose another folder") from error
 
 
 @contextmanager

@@ -85,14 +85,14 @@ def try_mutations(name: str, good: dict[str, bytes], folder: Path, numbers: rang
 
 @pytest.mark.parametrize("name", FILES)
 def test_damaged_file_is_refused_in_one_line_or_loaded(name, good, tmp_path):
-    assert try_mutations(name, good, tmp_path, range(12)) > 2
+    assert try_mutations(name, good, tmp_path, range(8)) > 1
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
 @pytest.mark.parametrize("name", FILES)
 def test_many_damaged_files_are_refused_in_one_line_or_loaded(name, good, tmp_path):
-    assert try_mutations(name, good, tmp_path, range(12, 212)) > 50
+    assert try_mutations(name, good, tmp_path, range(8, 208)) > 50
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors", ".json", ".yaml", ""])

@@ -1,13 +1,16 @@
 """ONNX files compute what the network does, at any size, and are taken as models."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 import timm
 import torch
+from PIL import Image
 from torch import nn
 
 from fanet import export
@@ -19,6 +22,7 @@ from fanet.segmentation import Preprocessing, SegmentationModel, UperNet
 from fanet.segmentation.data.clutter import write_clutter
 from fanet.segmentation.network.shipped import load_predictor
 
+ROOT = Path(__file__).parents[1]
 # None of them is a size that the export itself is checked at.
 OTHER_SIZES = ((96, 96), (130, 70), (45, 333), (512, 160), (37, 51), (200, 200), (301, 64), (64, 64))
 
@@ -164,3 +168,44 @@ def test_evaluation_takes_the_file(net, file, tmp_path):
         assert main(["evaluate", *words, "-o", str(tmp_path / "out")]) == 0
         scores.append(json.loads((tmp_path / "out" / "metrics.json").read_text())["miou"])
     assert scores[0] == pytest.approx(scores[1], abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["timm:nonsense", "out.onnx"], "timm has no model 'nonsense'"),
+        (["clutter", "out.onnx", "--size", "16", "64"], "the sides must be 32 to 32768 pixels, got 16x64"),
+        (["clutter", "out.onnx", "--size", "400000", "400000"], "the sides must be 32 to 32768 pixels"),
+        (["in.onnx", "out.onnx"], "in.onnx is an ONNX file"),
+    ],
+)
+def test_bad_argument_is_refused_in_one_line(words, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["export", *words]) == 2
+    said = capsys.readouterr().err
+    assert message in said and said.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_file_whose_classes_are_not_its_outputs_is_refused(file, tmp_path):
+    model = onnx.load(str(file))
+    said = {entry.key: entry for entry in model.metadata_props}
+    for key in ("classes", "palette"):
+        said[key].value = json.dumps(json.loads(said[key].value)[:2])
+    onnx.save(model, str(tmp_path / "a.onnx"))
+    with pytest.raises(UserError, match="outputs for 2 classes"):
+        load_predictor(tmp_path / "a.onnx")
+
+
+def test_example_in_the_docs_gives_the_labels_of_predict(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+    net = UperNet("test_fanet", 5, head_channels=8, aux_channels=0, preprocessing=Preprocessing()).eval()
+    export_onnx(net, "my_model.onnx")
+    Image.fromarray(np.random.default_rng(0).integers(256, size=(45, 70, 3), dtype=np.uint8)).save("belt.jpg")
+    text = (ROOT / "docs" / "prediction.md").read_text(encoding="utf-8")
+    section = text[text.index("## ONNX") :]
+    found: dict = {}
+    exec(re.search(r"```python\n(.*?)```", section, re.DOTALL)[1], found)
+    assert (found["labels"] == net.predict("belt.jpg")).mean() > 0.999
+    assert found["metadata"]["classes"] == list(net.classes.names)

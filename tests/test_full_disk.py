@@ -15,7 +15,7 @@ from fanet.segmentation.data.clutter import LAYOUT, write_clutter
 
 from .segmentation.training.tiny_run import TINY
 
-FILES = ("recipe.yaml", "environment.json", "last.pt", "log.csv", "best/model.safetensors", "best/config.json")
+FILES = ("recipe.yaml", "last.pt", "log.csv", "best/model.safetensors")  # in the order in which they fail
 
 
 @pytest.fixture
@@ -57,16 +57,17 @@ def refusal(capsys: pytest.CaptureFixture, disk: Path, command: list[str]) -> st
     capsys.readouterr()
     assert main(command) == 2
     line = capsys.readouterr().err.splitlines()[-1]
-    assert line.startswith(f"fanet: error: no space left for {disk}/"), line
+    assert line.startswith(f"fanet: error: cannot write {disk}/"), line
     assert not [path for path in disk.rglob("*") if path.name.startswith(files.UNFINISHED)]
-    return line.split("no space left for ")[1].split(":")[0]
+    assert "No space left on device" in line
+    return line.split("cannot write ")[1].split(":")[0]
 
 
 def test_training_resumes_to_the_same_weights(disk, fill_at, tmp_path, capsys):
     whole, run = tmp_path / "whole", disk / "run"
     assert main(["train", "clutter", *TINY, "-o", str(whole)]) == 0
     named = set()
-    for number in (*range(1, 9), 4):
+    for number in (1, 3, 5, 5):
         fill_at(number)
         named.add(refusal(capsys, disk, ["train", "clutter", *TINY, "-o", str(run), "--resume"]))
     assert named == {f"{run}/{name}" for name in FILES}

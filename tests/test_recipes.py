@@ -92,7 +92,14 @@ def test_unknown_recipe_is_refused_with_a_similar_one():
 
 
 @pytest.mark.parametrize(
-    ("content", "message"), [(None, "No such file"), ("- a\n", "mapping"), ("a: [", "not valid YAML"), ("", "mapping")]
+    ("content", "message"),
+    [
+        (None, "No such file"),
+        ("- a\n", "mapping"),
+        ("a: [", "not valid YAML"),
+        ("", "mapping"),
+        ("train: {seed: 1, seed: 2}", "the key seed is in line 1 and again in line 1"),
+    ],
 )
 def test_file_that_is_no_recipe_is_refused_in_one_line(tmp_path, content, message):
     path = tmp_path / "mine.yaml"

@@ -32,6 +32,13 @@ class Parser(argparse.ArgumentParser):
         sys.exit(2)
 
 
+def named(text: str) -> str:
+    """Parse the name of a file or folder, which is empty if a variable of the shell is not set."""
+    if not text:
+        raise argparse.ArgumentTypeError("the name is empty")
+    return text
+
+
 def example(*lines: str) -> str:
     """Format an epilog of commands to copy."""
     return "\n".join(["example:" if len(lines) == 1 else "examples:", *(f"  {line}" for line in lines)])

@@ -2,7 +2,7 @@
 
 import argparse
 
-from fanet.cli.arguments import example
+from fanet.cli.arguments import example, named
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -15,7 +15,12 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         epilog=example("fanet demo -o fanet_demo"),
     )
     parser.add_argument(
-        "-o", "--output", metavar="DIR", default="fanet_demo", help="folder for demo.png (default: %(default)s)"
+        "-o",
+        "--output",
+        metavar="DIR",
+        type=named,
+        default="fanet_demo",
+        help="folder for demo.png (default: %(default)s)",
     )
     parser.set_defaults(run=run)
 

@@ -39,11 +39,15 @@ def run(args: argparse.Namespace) -> int:
     """Export, and print what was checked."""
     import timm
 
+    from fanet.errors import UserError
     from fanet.export import SIZES, export_onnx
     from fanet.segmentation import load_model
 
     is_classifier = args.model.startswith(TIMM)
-    net = timm.create_model(args.model[len(TIMM) :], pretrained=True) if is_classifier else load_model(args.model)
+    name = args.model.removeprefix(TIMM)
+    if is_classifier and not timm.is_model(name):
+        raise UserError(f"timm has no model '{name}': `fanet models` lists FANet's, timm.list_models() all")
+    net = timm.create_model(name, pretrained=True) if is_classifier else load_model(args.model)
     size = None if args.size is None else (args.size[0], args.size[1])
     deviation = export_onnx(net, args.out, size)
     tried = f"{len(SIZES)} sizes" if size is None else f"{size[0]}x{size[1]} pixels"

@@ -2,7 +2,7 @@
 
 import argparse
 
-from fanet.cli.arguments import add_import_argument, add_window_arguments, example, window_of
+from fanet.cli.arguments import add_import_argument, add_window_arguments, example, named, window_of
 from fanet.cli.printing import print_line
 
 
@@ -32,7 +32,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         metavar="M",
         help="name of a model inside the package, folder, checkpoint file or Hub id (default: clutter, inside)",
     )
-    parser.add_argument("-o", "--output", metavar="DIR", required=True, help="folder for the results")
+    parser.add_argument("-o", "--output", metavar="DIR", type=named, required=True, help="folder for the results")
     parser.add_argument("--overwrite", action="store_true", help="replace results of an earlier run")
     add_window_arguments(parser)
     parser.add_argument(

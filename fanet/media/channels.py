@@ -1,6 +1,5 @@
 """Images with other channels than red, green and blue: grey, near infrared beside colours, many bands."""
 
-import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,10 +21,9 @@ from fanet.media.pixels import (
     warn_of,
 )
 
-# They log what they find odd in a file, which without a handler goes to standard error; what matters is raised.
-for _library in ("PIL", "tifffile"):
-    logging.getLogger(_library).addHandler(logging.NullHandler())
-
+# Tags of TIFF, and values of the last.
+_BITS, _SAMPLES, _SAMPLE_FORMAT = 258, 277, 339
+_NUMBERS = {1: "integers", 2: "signed integers", 3: "floating-point values"}
 # Pillow's weights of red, green and blue in grey (ITU-R 601-2), in parts of 65536.
 _LUMA = np.array([19595, 38470, 7471], dtype=np.uint32)
 # Modes whose channels are kept as they are; the rest become RGB.
@@ -91,10 +89,11 @@ def read_pages(path: Path, channels: int = 3, large: bool = False) -> Iterator[n
             numbers = pages_of(image)
         for position, number in enumerate(numbers, 1):
             notes: Notes = []
+            page = f"{called}, page {position}"
             try:
-                with translated(f"{called}, page {position}"):
+                with translated(page):
                     image.seek(number)
-                    pixels = _convert(image, channels, called, notes)
+                    pixels = _convert(image, channels, page, notes)
             except UserError as error:
                 yield error
                 continue
@@ -109,13 +108,13 @@ def visible(image: np.ndarray) -> np.ndarray:
 
 
 def _read_rgb(source: str | Path | Image.Image | np.ndarray, name: str | None, large: bool) -> np.ndarray:
-    """Read an RGB image; if Pillow does not know its bands, say how many there are."""
+    """Read an RGB image; if Pillow has no mode for its values or bands, say what they are."""
     try:
         return read_image(source, name, large)
     except UserError as error:
         if isinstance(source, str | Path) and isinstance(error.__cause__, UnidentifiedImageError):
-            if (count := _bands_of_tiff(Path(source))) > 1:
-                raise UserError(f"{source} has {count} channels, but 3 are expected: choose images that fit") from error
+            if fault := _fault_of_tiff(Path(source)):
+                raise UserError(f"{source} {fault}") from error
         raise
 
 
@@ -156,14 +155,17 @@ def _first(image: Image.Image, channels: int, name: str, notes: Notes) -> np.nda
 
 def _convert(image: Image.Image, channels: int, name: str, notes: Notes) -> np.ndarray:
     """Decode the current page of an image: (H, W, channels) uint8."""
-    if channels == 3:
-        return rgb_of(image, name, notes)
+    if channels in (1, 3):
+        colours = rgb_of(image, name, notes)
+        if channels == 3:
+            return colours
+        is_grey = image.mode in ("1", "L", "LA") or image.mode.startswith("I")
+        return np.ascontiguousarray(colours[..., :1]) if is_grey else _fitting(colours, 1, name)
     reduced = is_reduced(image)
     image = upright(image, name)
-    if channels != 1:
-        check_bands(image, name, channels)
+    check_bands(image, name, channels)
     if image.mode.startswith("I"):
-        pixels = eight_bit(integers_of(image, name), name, notes)
+        pixels = eight_bit(integers_of(image, name, notes), name, notes)
     else:
         pixels = np.asarray(image if image.mode in _PLAIN else image.convert("RGB"))
     if reduced:
@@ -180,18 +182,27 @@ def _fits_pillow(path: Path, channels: int) -> bool:
         return False
 
 
-def _bands_of_tiff(path: Path) -> int:
-    """Return the number of channels of a TIFF that Pillow has no mode for, 0 if it is none."""
+def _fault_of_tiff(path: Path) -> str:
+    """Say why Pillow has no mode for a TIFF: its numbers or its channels. Empty for other files."""
     if not is_tiff(read_head(path)):
-        return 0
+        return ""
     try:
         with path.open("rb") as file:
             directory = TiffImagePlugin.ImageFileDirectory_v2(file.read(8))
             file.seek(directory.next)
             directory.load(file)
-            return int(directory.get(277, 0))  # SamplesPerPixel
+        count, bits, kind = (_tag_of(directory, tag, 1) for tag in (_SAMPLES, _BITS, _SAMPLE_FORMAT))
     except Exception:  # whatever is wrong with it, there is an error about it already
-        return 0
+        return ""
+    if kind != 1 or bits not in (8, 16):
+        numbers = _NUMBERS.get(kind, "complex numbers")
+        return f"holds {bits}-bit {numbers}: save it with 8 or 16 bits per channel, unsigned"
+    return f"has {count} channels, but 3 are expected: choose images that fit" if count > 1 else ""
+
+
+def _tag_of(directory: TiffImagePlugin.ImageFileDirectory_v2, tag: int, default: int) -> int:
+    value = directory.get(tag, default)
+    return int(value[0] if isinstance(value, tuple) else value)
 
 
 def _decode_bands(path: Path, channels: int) -> np.ndarray:

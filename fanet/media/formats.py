@@ -13,6 +13,7 @@ VIDEO_SUFFIXES = tuple(
     ".264 .265 .3g2 .3gp .asf .avi .dv .f4v .flv .h264 .h265 .hevc .ivf .m1v .m2v .m4v .mjpeg .mjpg .mkv .mov .mp4 "
     ".mpe .mpeg .mpg .mxf .ogv .qt .vob .webm .wmv .y4m".split()
 )
+_MOTION_JPEG = (".mjpeg", ".mjpg")  # starts as a JPEG does
 #: Raw data of cameras, most of them TIFFs whose first page is a thumbnail.
 RAW_SUFFIXES = tuple(
     ".3fr .arw .cr2 .cr3 .crw .dcr .dng .erf .fff .iiq .kdc .mef .mos .mrw .nef .nrw .orf .pef .raf .raw .rw2 .rwl "
@@ -53,13 +54,15 @@ def is_image_file(path: Path) -> bool:
     suffix = path.suffix.lower()
     if suffix in IMAGE_SUFFIXES:
         return True
-    return suffix not in (*VIDEO_SUFFIXES, *RAW_SUFFIXES) and _is_image(read_head(path))
+    return suffix not in (*_MOTION_JPEG, *RAW_SUFFIXES) and _is_image(read_head(path))
 
 
 def is_video(path: Path) -> bool:
-    """Return whether a file is a video, by its suffix, or by its content if that says more."""
+    """Return whether a file is a video, by its suffix, unless its content says something else."""
     suffix = path.suffix.lower()
-    return suffix in VIDEO_SUFFIXES or (suffix not in RAW_SUFFIXES and _is_video(read_head(path)))
+    if suffix in VIDEO_SUFFIXES:
+        return suffix in _MOTION_JPEG or not _is_image(read_head(path))
+    return suffix not in RAW_SUFFIXES and _is_video(read_head(path))
 
 
 def is_raw(path: Path) -> bool:
@@ -82,7 +85,7 @@ def may_have_pages(path: Path) -> bool:
     head = read_head(path)
     if head[:4] == b"RIFF":
         return head[8:12] == b"WEBP" and head[12:16] == b"VP8X" and bool(head[20] & 2)  # the flag for an animation
-    return is_tiff(head) or head[:4] in (b"\x89PNG", b"GIF8") or head[4:8] == b"ftyp"
+    return is_tiff(head) or head[:4] in (b"\x89PNG", b"GIF8") or head[:2] == b"\xff\xd8" or head[4:8] == b"ftyp"
 
 
 def read_head(path: Path) -> bytes:

@@ -18,8 +18,18 @@ from fanet.media.formats import is_heif, is_raw, read_head
 from fanet.media.formats import is_image_file as is_image_file  # for those who look for it here
 from fanet.media.memory import most_pixels, release_freed_memory
 from fanet.media.pages import note_pages
-from fanet.media.pixels import Notes, array_to_rgb, image_to_rgb, is_dng, is_reduced, note_reduced, warn_of
+from fanet.media.pixels import (
+    Notes,
+    array_to_rgb,
+    image_to_rgb,
+    is_dng,
+    is_reduced,
+    note_reduced,
+    reduce_transparency,
+    warn_of,
+)
 from fanet.media.png import png_chunks
+from fanet.media.quiet import silence_libtiff
 
 Result = TypeVar("Result")
 
@@ -98,6 +108,8 @@ def _first(image: Image.Image, name: str, notes: Notes) -> np.ndarray:
 def rgb_of(image: Image.Image, name: str, notes: Notes) -> np.ndarray:
     """Decode the current page of an image to (H, W, 3) uint8 RGB."""
     reduced = is_reduced(image)
+    if reduced:
+        reduce_transparency(image)
     pixels = image_to_rgb(upright(image, name), name, notes)
     if reduced:
         note_reduced(pixels, notes)
@@ -271,6 +283,8 @@ def opened(
             raise UserError(f"{called} is a drawing ({image.format}): save it as PNG first")
         if is_dng(image):
             raise UserError(f"{called} {_IS_RAW}")
+        if image.format == "TIFF":
+            silence_libtiff()
         if large and Image.MAX_IMAGE_PIXELS is not None:
             _check_large(image, called, len(source) if isinstance(source, bytes) else os.path.getsize(source))
         yield image, called

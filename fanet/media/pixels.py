@@ -24,7 +24,9 @@ _VARIED = 0.5
 _BLOCK = 64  # rows that are converted at a time
 
 # Tags of TIFF.
-_BITS, _PHOTOMETRIC, _SAMPLES, _EXTRA, _DNG_VERSION = 258, 262, 277, 338, 50706
+_BITS, _PHOTOMETRIC, _SAMPLES, _EXTRA, _SAMPLE_FORMAT, _DNG_VERSION = 258, 262, 277, 338, 339, 50706
+_WHITE_IS_ZERO = 0  # a value of `_PHOTOMETRIC`
+_SIGNED = 2  # a value of `_SAMPLE_FORMAT`
 _ALPHA = (1, 2, 999)  # values of `_EXTRA` for transparency; 999 is Corel's
 _COLOURS = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3, 8: 3}  # channels by the value of `_PHOTOMETRIC`
 
@@ -45,7 +47,13 @@ def image_to_rgb(image: Image.Image, name: str, notes: Notes) -> np.ndarray:
     if image.mode == "F":
         raise UserError(f"{name} holds floating-point values of unknown range: save it with 8 or 16 bits per channel")
     if image.mode.startswith("I"):
-        return array_to_rgb(integers_of(image, name), name, notes)
+        values = integers_of(image, name, notes)
+        pixels = array_to_rgb(values, name, notes)
+        if isinstance(transparent := image.info.get("transparency"), int):
+            pixels[values == transparent] = _BACKDROP
+        return pixels
+    if _tag(image, _SAMPLE_FORMAT, 1) == _SIGNED:
+        raise UserError(f"{name} holds signed 8-bit integers: save it with unsigned ones, from 0 to 255")
     if has_alpha(image, name, notes):
         return _composited(image, notes)
     return _by_rows(image, lambda block: np.asarray(block if block.mode == "RGB" else block.convert("RGB")))
@@ -90,7 +98,7 @@ def eight_bit(array: np.ndarray, name: str, notes: Notes) -> np.ndarray:
     return result
 
 
-def integers_of(image: Image.Image, name: str) -> np.ndarray:
+def integers_of(image: Image.Image, name: str, notes: Notes) -> np.ndarray:
     """Return the values of an image of wide integers as uint16; Pillow gives some 16-bit files 32-bit pixels.
 
     Raises:
@@ -109,7 +117,10 @@ def integers_of(image: Image.Image, name: str) -> np.ndarray:
             f"{name} holds 32-bit integers from {low} to {high} of unknown range: "
             "scale them to the range of 8 or 16 bits and save it so"
         )
-    return values.astype(np.uint16, copy=False)
+    if not is_wide and _tag(image, _SAMPLE_FORMAT, 1) == _SIGNED:
+        notes.append(("signed", "its values are signed, so at most 32767, and are read as of 0..65535"))
+    values = values.astype(np.uint16, copy=False)
+    return _SIXTEEN - values if _tag(image, _PHOTOMETRIC, 1) == _WHITE_IS_ZERO else values
 
 
 def is_reduced(image: Image.Image) -> bool:
@@ -118,6 +129,12 @@ def is_reduced(image: Image.Image) -> bool:
     args = tiles[0][3] if tiles else ""
     raw_mode = args[0] if isinstance(args, tuple) and args else args
     return isinstance(raw_mode, str) and ";16" in raw_mode and not image.mode.startswith("I")
+
+
+def reduce_transparency(image: Image.Image) -> None:
+    """Reduce the transparent colour of a file of 16 bits as Pillow reduces its pixels."""
+    if isinstance(colour := image.info.get("transparency"), tuple):
+        image.info["transparency"] = tuple(value >> 8 for value in colour)
 
 
 def note_reduced(pixels: np.ndarray, notes: Notes) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from fanet.errors import UserError, needs_extra
 from fanet.files import atomic_path
+from fanet.media.pixels import Notes, array_to_rgb, warn_of
 from fanet.media.video_ends import breaks_off
 
 # H.264 plays everywhere; FFmpeg builds without it have MPEG-4. At a constant rate factor of 18 losses are invisible.
@@ -69,7 +70,7 @@ class VideoFile:
             if isinstance(decoded, str):
                 fault = fault or decoded
                 continue
-            pixels = _upright(decoded.to_ndarray(format="rgb24"), decoded.rotation)
+            pixels = _upright(self._colours(decoded), decoded.rotation)
             if shape and pixels.shape != shape:
                 fault = f"from there on frames are {pixels.shape[1]}x{pixels.shape[0]}: split the video there"
                 break
@@ -84,6 +85,12 @@ class VideoFile:
             fault = "the file breaks off"
         if fault:
             raise DamagedVideoError(f"{self.path}: only {self._share(count)} could be read ({fault})")
+
+    def _colours(self, decoded: Any) -> np.ndarray:
+        """Return the colours of PyAV's frame, composited on white as those of images."""
+        if any(component.is_alpha for component in decoded.format.components):
+            return array_to_rgb(decoded.to_ndarray(format="rgba"), str(self.path), [])
+        return decoded.to_ndarray(format="rgb24")
 
     def _decoded(self) -> Iterator[Any]:
         """Yield PyAV's frames, and for every fault a text."""
@@ -147,6 +154,12 @@ def open_video(path: str | Path) -> Iterator[VideoFile]:
         streams = [stream for stream in container.streams.video if not stream.disposition & cover]
         if not streams:
             raise UserError(f"{path} holds no video")
+        notes: Notes = []
+        if len(streams) > 1:
+            notes.append(("videos", f"only the first of its {len(streams)} videos is read"))
+        if streams[0].metadata.get("alpha_mode") == "1":  # FFmpeg's own decoders of VP8 and VP9 leave it out
+            notes.append(("video alpha", "it is read without its transparency"))
+        warn_of(str(path), notes)
         yield VideoFile(path, container, streams[0])
 
 

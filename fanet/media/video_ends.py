@@ -8,21 +8,37 @@ import os
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
+
 _EBML, _SEGMENT = b"\x1aE\xdf\xa3", b"\x18\x53\x80\x67"
+_SYNC = b"\x47"  # in each packet of a transport stream
+_PACKETS = ((0, 188), (4, 192))  # where it is first, and bytes of a packet: plain, with a time in front
 _BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")  # with which MP4 and QuickTime may start
 
 
 def breaks_off(path: Path) -> bool:
-    """Return whether a Matroska, WebM, AVI, MP4 or QuickTime file is shorter than it states; other formats do not."""
+    """Return whether a Matroska, WebM, AVI, MP4 or QuickTime file is shorter than it states.
+
+    A transport stream states nothing, but ends within a packet, or has a damaged one.
+    """
     size = path.stat().st_size
     with path.open("rb") as file:
-        start = file.read(12)
+        start = file.read(200)
         if start[:4] == b"RIFF":
             return int.from_bytes(start[4:8], "little") + 8 > size
         file.seek(0)
+        for first, length in _PACKETS:
+            if start[first : first + length + 1 : length] == 2 * _SYNC:
+                return _loses_packets(path, first, length)
         if start[:4] == _EBML:
             return _matroska_end(file, size) > size
         return start[4:8] in _BOXES and _mp4_end(file, size) > size
+
+
+def _loses_packets(path: Path, first: int, length: int) -> bool:
+    """Return whether a transport stream does not consist of whole packets."""
+    contents = np.memmap(path, mode="r")
+    return bool(len(contents) % length or (contents[first::length] != _SYNC[0]).any())
 
 
 def _matroska_end(file: BinaryIO, size: int) -> int:

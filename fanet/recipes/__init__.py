@@ -15,13 +15,14 @@ from pathlib import Path
 import yaml
 
 from fanet.errors import UserError, one_line
+from fanet.unique_keys import UniqueKeyLoader
 
 FOLDER = Path(__file__).parent
 FREE_SUFFIX = "_kwargs"  # a mapping with this suffix is passed to a constructor, so it may have any key
 TIMM_KEY = "device_modules"  # only recipes for timm's train.py have this key, which makes it register the models
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(UniqueKeyLoader):
     """YAML as people write it: plain PyYAML reads 3e-3 as a string, because it has no decimal point."""
 
 

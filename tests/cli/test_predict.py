@@ -103,7 +103,7 @@ def test_failure_to_write_is_reported(model, tmp_path, monkeypatch, capsys):
     _write_image(tmp_path / "a.png")
     monkeypatch.setattr("fanet.media.images.png_chunks", full)
     assert main(["predict", str(tmp_path / "a.png"), "--model", model, "-o", str(tmp_path / "out")]) == 2
-    assert "no space left for" in capsys.readouterr().err
+    assert "No space left" in capsys.readouterr().err
     assert not list((tmp_path / "out").iterdir())
 
 

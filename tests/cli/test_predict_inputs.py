@@ -24,6 +24,8 @@ from ..media.test_video_damage import FRAMES, clip
 
 PIXELS = np.random.default_rng(0).integers(256, size=(64, 80, 3), dtype=np.uint8)
 
+CURE = "free some space, or choose another folder"  # what a full disk asks for
+
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> str:
@@ -161,6 +163,40 @@ def test_one_bad_video_does_not_stop_the_images(trouble: str, predict, monkeypat
     assert len(_results()) == 4
 
 
+@pytest.mark.parametrize(("name", "kind"), [("a.mp4", "PNG"), ("b.mov", "JPEG"), ("c.avi", "WEBP")])
+def test_image_with_the_ending_of_a_video_is_an_image(name: str, kind: str, predict) -> None:
+    Image.fromarray(PIXELS).save(name, format=kind)
+    assert predict(name)[:2] == (0, "1 image segmented: labels and overlays in out\n")
+    assert _results() == [f"{name[0]}_labels.png", f"{name[0]}_overlay.png"]
+
+
+def test_link_to_itself_hides_no_folders_and_stops_no_results(predict) -> None:
+    _images("photos/day/a.png")
+    for loop in ("photos/loop.png", "out/day/a_labels.png"):
+        Path(loop).parent.mkdir(parents=True, exist_ok=True)
+        Path(loop).symlink_to(Path(loop).name)
+    status, said, _ = predict("photos/**", "--overwrite")
+    assert status == 0 and "1 image segmented" in said and "1 broken link (loop.png)" in said
+    assert _results() == ["day/a_labels.png", "day/a_overlay.png"]
+
+
+def test_pipe_is_called_what_it_is(predict) -> None:
+    _images("photos/a.png")
+    os.mkfifo("photos/b.png")
+    assert "1 file left out: 1 not a regular file (b.png)" in predict("photos")[1]
+
+
+@pytest.mark.parametrize("words", [["predict", "", "-o", "out"], ["predict", "a.png", "-o", ""], ["demo", "-o", ""]])
+def test_empty_name_is_refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    _images("a.png")
+    try:
+        status = main(words)
+    except SystemExit as end:
+        status = end.code
+    assert status == 2 and "empty" in capsys.readouterr().err
+    assert os.listdir() == ["a.png"]
+
+
 def test_many_failures_stay_one_readable_line(predict) -> None:
     for index in range(30):
         _images(f"in/{index:02d}.png")
@@ -229,7 +265,11 @@ def test_error_of_a_full_disk_names_the_file(predict, monkeypatch: pytest.Monkey
     _images("a.png")
     monkeypatch.setattr("fanet.media.images.png_chunks", full)
     status, out, err = predict("a.png")
-    assert (status, out, err) == (2, "", "fanet: error: out/a_labels.png: No space left on device\n")
+    assert (status, out, err) == (
+        2,
+        "",
+        f"fanet: error: cannot write out/a_labels.png: No space left on device; {CURE}\n",
+    )
     assert _results() == []
 
 

@@ -1,5 +1,7 @@
 import re
+import struct
 import warnings
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -153,9 +155,25 @@ def test_every_page_is_read_and_the_first_alone_is_told(suffix: str, tmp_path: P
 
 
 def test_preview_in_a_phones_photograph_is_no_page(tmp_path: Path) -> None:
-    _pages(tmp_path / "phone.jpg", 2, format="MPO")
+    photograph, preview = (Image.new("RGB", size) for size in ((16, 12), (8, 6)))
+    photograph.save(tmp_path / "phone.jpg", format="MPO", save_all=True, append_images=[preview])
     assert count_pages(tmp_path / "phone.jpg") == 1
     assert not _told(lambda: read_image(tmp_path / "phone.jpg"))[1]
+
+
+def test_photographs_of_a_stereo_camera_are_images_of_their_own(tmp_path: Path) -> None:
+    _pages(tmp_path / "stereo.jpg", 2, format="MPO")
+    assert len(list(read_pages(tmp_path / "stereo.jpg"))) == count_pages(tmp_path / "stereo.jpg") == 2
+    assert "only the first of its 2 images is read" in _told(lambda: read_image(tmp_path / "stereo.jpg"))[1][0]
+
+
+def test_photograph_whose_table_of_images_is_out_of_date_is_read_alone(tmp_path: Path) -> None:
+    path = tmp_path / "edited.jpg"
+    _pages(path, 2, format="MPO")
+    contents = path.read_bytes()
+    path.write_bytes(contents[: contents.rindex(b"\xff\xd8\xff")])  # as editors leave it
+    assert count_pages(path) == 1
+    assert not _told(lambda: read_image(path))[1]
 
 
 def test_overviews_of_a_tiff_are_no_pages(tmp_path: Path) -> None:
@@ -189,3 +207,82 @@ def test_file_is_told_of_once_however_many_pages_it_has(tmp_path: Path) -> None:
     assert len(told) == 1
     _, told = _told(lambda: read_image(tmp_path / "stack.tif"))
     assert len(told) == 1 and "first of its 3" in told[0] and "use only" in told[0]
+
+
+def test_page_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        for kind in (np.uint8, np.float32):
+            file.write(np.zeros((9, 9), kind))
+    assert "a.tif, page 2 holds floating-point values" in str(list(read_pages(tmp_path / "a.tif"))[1])
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(("photometric", "expected"), [("minisblack", 0), ("miniswhite", 255)])
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_white_is_zero_where_the_file_says_so(kind: type, photometric: str, expected: int, channels: int, tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((4, 5), kind), photometric=photometric)
+    assert (read_channels(tmp_path / "a.tif", channels) == expected).all()
+
+
+@pytest.mark.parametrize(("channels", "colour"), [(1, (1000,)), (3, (1000, 2000, 3000))])
+def test_transparent_value_of_sixteen_bits_is_composited(channels: int, colour: tuple[int, ...], tmp_path: Path):
+    pixels = np.full((4, 5, channels), 65535, ">u2")
+    pixels[:2], pixels[2:] = colour, 40000
+    chunks = [
+        (b"IHDR", struct.pack(">IIBBBBB", 5, 4, 16, channels - 1, 0, 0, 0)),
+        (b"tRNS", struct.pack(f">{channels}H", *colour)),
+        (b"IDAT", zlib.compress(b"".join(b"\0" + row.tobytes() for row in pixels))),
+        (b"IEND", b""),
+    ]
+    file = b"".join(struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d)) for k, d in chunks)
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + file)
+    image = read_image(tmp_path / "a.png")
+    assert (image[:2] == 255).all() and (image[2:] == 156).all()
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape", "message"),
+    [
+        (np.int8, (9, 9), "signed 8-bit integers"),
+        (np.int16, (9, 9, 3), "16-bit signed integers"),
+        (np.uint32, (9, 9, 3), "32-bit integers"),
+        (np.float16, (9, 9), "16-bit floating-point values"),
+        (np.float64, (9, 9), "64-bit floating-point values"),
+        (np.float32, (9, 9, 3), "32-bit floating-point values"),
+        (np.complex64, (9, 9), "64-bit complex numbers"),
+    ],
+)
+def test_numbers_of_unknown_range_are_refused_by_name(kind: type, shape: tuple[int, ...], message: str, tmp_path: Path):
+    tifffile.imwrite(tmp_path / "a.tif", np.ones(shape, kind), photometric="rgb" if len(shape) == 3 else "minisblack")
+    with pytest.raises(UserError, match=f"a.tif holds {message}.*: save it with"):
+        read_channels(tmp_path / "a.tif")
+
+
+def test_signed_values_of_sixteen_bits_are_told(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", np.full((9, 9), 30000, np.int16))
+    assert "its values are signed" in _told(lambda: read_image(tmp_path / "a.tif"))[1][0]
+
+
+@pytest.mark.parametrize("mode", ["CMYK", "LA", "RGBA", "P"])
+def test_grey_is_that_of_the_colours_on_white(mode: str, tmp_path: Path) -> None:
+    image = Image.new("RGB", (4, 3), (200, 30, 90)).convert(mode)
+    if mode in ("LA", "RGBA"):
+        image.putalpha(0)
+    image.save(tmp_path / "a.tif")
+    expected = np.asarray(Image.fromarray(read_image(tmp_path / "a.tif")).convert("L"))[..., None]
+    np.testing.assert_array_equal(read_channels(tmp_path / "a.tif", 1), expected)
+    assert (expected == 255).all() == (mode in ("LA", "RGBA"))
+
+
+def test_floating_point_values_are_refused_as_grey_too() -> None:
+    with pytest.raises(UserError, match="floating-point values"):
+        read_channels(Image.new("F", (4, 3)), 1)
+
+
+def test_libtiff_does_not_write_to_standard_error(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    pixels = np.random.default_rng(0).integers(256, size=(64, 64, 3), dtype=np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="rgb", compression="zlib")
+    (tmp_path / "a.tif").write_bytes((tmp_path / "a.tif").read_bytes()[:-500])
+    with pytest.raises(UserError, match="a.tif is truncated"):
+        read_image(tmp_path / "a.tif")
+    assert capfd.readouterr().err == ""

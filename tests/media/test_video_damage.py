@@ -4,7 +4,7 @@ import av
 import numpy as np
 import pytest
 
-from fanet.errors import UserError
+from fanet.errors import InputWarning, UserError
 from fanet.media.video import DamagedVideoError, open_video
 from fanet.media.video_ends import breaks_off
 
@@ -61,6 +61,20 @@ def test_recording_that_breaks_off_gives_its_frames_and_says_so(name: str, share
         assert f"{count} of {FRAMES} frames" in told
 
 
+@pytest.mark.parametrize("trouble", ["none", "breaks off", "damaged"])
+@pytest.mark.parametrize("name", ["a.ts", "a.m2ts"])
+def test_transport_stream_without_whole_packets_is_told(name: str, trouble: str, tmp_path: Path) -> None:
+    length = 192 if name == "a.m2ts" else 188
+    data = bytearray(clip(tmp_path / name, mpegts_m2ts_mode=str(int(length == 192))))
+    if trouble == "breaks off":
+        data = data[: len(data) // 2 // length * length + 50]
+    elif trouble == "damaged":
+        data[len(data) // 2 : len(data) // 2 + 400] = bytes(400)
+    (tmp_path / name).write_bytes(data)
+    count, told = _read(tmp_path / name)
+    assert (count == FRAMES and not told) if trouble == "none" else (f"{name}: only {count} " in told)
+
+
 @pytest.mark.parametrize("name", ["a.mp4", "fragments.mp4", "a.avi", "a.mov"])
 def test_damage_in_the_middle_leaves_the_frames_around_it(name: str, tmp_path: Path) -> None:
     codec, options = KINDS[name]
@@ -103,4 +117,26 @@ def test_cover_of_an_album_is_no_video(tmp_path: Path) -> None:
         container.mux(sound.encode(frame))
         container.mux(sound.encode(None))
     with pytest.raises(UserError, match="song.m4v holds no video"), open_video(tmp_path / "song.m4v"):
+        pass
+
+
+def test_transparent_frames_are_composited_on_white(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "a.mkv"), "w") as container:
+        stream = container.add_stream("ffv1", rate=25)
+        stream.height, stream.width, stream.pix_fmt = 32, 48, "bgra"
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(np.zeros((32, 48, 4), np.uint8), format="bgra")))
+        container.mux(stream.encode(None))
+    with open_video(tmp_path / "a.mkv") as video:
+        assert all((frame.pixels == 255).all() for frame in video.frames())
+
+
+def test_second_video_of_a_file_is_told(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "a.mkv"), "w") as container:
+        streams = [container.add_stream("ffv1", rate=25) for _ in range(2)]
+        for stream in streams:
+            stream.height, stream.width, stream.pix_fmt = 32, 48, "gray"
+        for stream in streams:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.zeros((32, 48), np.uint8), format="gray")))
+            container.mux(stream.encode(None))
+    with pytest.warns(InputWarning, match="only the first of its 2 videos is read"), open_video(tmp_path / "a.mkv"):
         pass

@@ -13,7 +13,7 @@ import numpy as np
 from fanet.errors import UserError
 from fanet.segmentation.data import list_splits, open_dataset, takes_option
 from fanet.segmentation.data.dataset import SegmentationDataset, UnknownLabelError, by_split, shortened
-from fanet.segmentation.data.labelled import absence
+from fanet.segmentation.data.labelled import absence, sole_class
 from fanet.segmentation.data.parallel import parallel_map
 
 _FEWEST_PER_WORKER = 32  # images: for fewer, starting a process takes longer than reading them
@@ -32,6 +32,7 @@ class _Finding:
     digest: str = ""  # of the image's pixels
     broken: str = ""
     unknown: tuple[str, tuple[str, ...]] | None = None
+    hint: str = ""  # what is known instead of `unknown`, and how to mend it
     mismatch: str = ""
     seen: tuple[int, ...] = ()  # all numbers in a mask with unknown ones
     turned: str = ""  # the file of an image that its EXIF orientation rotates, but not its mask; no error by itself
@@ -52,6 +53,7 @@ class SplitReport:
         missing_images: Masks without an image.
         broken: What is wrong with files that cannot be read.
         unknown_labels: Values that are not a class, by file.
+        unknown_hint: What is known instead in the first of these files, and how to mend it.
         size_mismatches: Images whose size differs from their mask's.
         turned_images: Images that their EXIF orientation rotates, but not their masks.
         turned_masks: Masks that their own EXIF orientation rotates.
@@ -68,6 +70,7 @@ class SplitReport:
     missing_images: list[str] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
     unknown_labels: dict[str, list[str]] = field(default_factory=dict)
+    unknown_hint: str = ""
     size_mismatches: list[str] = field(default_factory=list)
     turned_images: list[str] = field(default_factory=list)
     turned_masks: list[str] = field(default_factory=list)
@@ -148,8 +151,9 @@ def check_dataset(
     }
     report.repeated_names = _repeated_names(digests)
     report.repeated_images = _repeated_images(digests)
-    report.errors = [*_errors(report, datasets), *_vanished(report, datasets)]
-    report.warnings = _warnings(report, datasets)
+    useless, unscored = _vanished(report, datasets)
+    report.errors = [*_errors(report, datasets), *useless]
+    report.warnings = [*_warnings(report, datasets), *unscored, *_mixed_values(datasets, findings)]
     return report
 
 
@@ -179,7 +183,9 @@ def _examine(dataset: SegmentationDataset, index: int) -> _Finding:
         labels = dataset.load_labels(index)
     except UnknownLabelError as error:
         unknown = (error.file, error.values)
-        return _Finding(size, digest=digest.hexdigest(), unknown=unknown, seen=error.seen, turned=turned)
+        return _Finding(
+            size, digest=digest.hexdigest(), unknown=unknown, hint=error.hint, seen=error.seen, turned=turned
+        )
     except UserError as error:
         return _Finding(broken=str(error))
     if labels.shape != image.shape[:2]:
@@ -212,6 +218,7 @@ def _summarise(dataset: SegmentationDataset, findings: Sequence[_Finding]) -> Sp
         missing_images=list(dataset.missing_images),
         broken=[finding.broken for finding in findings if finding.broken],
         unknown_labels={finding.unknown[0]: list(finding.unknown[1]) for finding in findings if finding.unknown},
+        unknown_hint=next((finding.hint for finding in findings if finding.hint), ""),
         size_mismatches=[finding.mismatch for finding in findings if finding.mismatch],
         turned_images=[finding.turned for finding in findings if finding.turned],
         turned_masks=[finding.turned_mask for finding in findings if finding.turned_mask],
@@ -257,6 +264,7 @@ def _errors(report: CheckReport, datasets: Mapping[str, SegmentationDataset]) ->
     ]
     numbers = sorted({number for part in report.splits.values() for number in part.numbers})
     cure = next(iter(datasets.values())).cure(numbers) if unknown and numbers else None
+    cure = cure or next((part.unknown_hint for part in report.splits.values() if part.unknown_hint), None)
     hints = [dataset.missing_hint for dataset in datasets.values() if dataset.missing_hint]
     kinds = [
         ("images without a mask", lines("missing_masks"), hints[0] if hints else None),
@@ -276,22 +284,30 @@ def _errors(report: CheckReport, datasets: Mapping[str, SegmentationDataset]) ->
     return [" ".join(line.split()) for line in found]
 
 
-def _vanished(report: CheckReport, datasets: Mapping[str, SegmentationDataset]) -> list[str]:
-    """Return a line if fewer than two classes are labelled, in all splits together or in the one to train on."""
+def _vanished(report: CheckReport, datasets: Mapping[str, SegmentationDataset]) -> tuple[list[str], list[str]]:
+    """Return a line for all splits together, or for each that has fewer than two labelled classes.
+
+    Returns:
+        Errors: of all splits, or the one to train on; warnings: of others, which cannot be scored.
+    """
     dataset = next(iter(datasets.values()))
     read = {
         split: part for split, part in report.splits.items() if any(part.images_with_class.values()) or part.numbers
     }
     if any(part.unknown_labels or part.broken for part in report.splits.values()) or not read:
-        return []  # what is labelled is not known
+        return [], []  # what is labelled is not known
     together = {number for part in read.values() for number in part.numbers}
     if _count_classes(together, dataset) < 2:
-        return [absence(dataset, together)]
-    return [
-        f"{split}: {absence(dataset, set(part.numbers))}"
-        for split, part in read.items()
-        if split == _TRAIN and _count_classes(part.numbers, dataset) < 2
-    ]
+        return [absence(dataset, together)], []
+    few = {split: set(part.numbers) for split, part in read.items() if _count_classes(part.numbers, dataset) < 2}
+    return (
+        [f"{split}: {absence(dataset, seen)}" for split, seen in few.items() if split == _TRAIN],
+        [
+            f"{split}: {sole_class(dataset, seen)}, so it gets no score"
+            for split, seen in few.items()
+            if split != _TRAIN
+        ],
+    )
 
 
 def _count_classes(labels: Collection[int], dataset: SegmentationDataset) -> int:
@@ -337,3 +353,25 @@ def _suspected(report: CheckReport, dataset: SegmentationDataset) -> list[str]:
         return []  # an error says so
     cure = dataset.cure(sorted(together))
     return [f"{dataset.classes.ignore_index} is read as ignored, while {shortened(absent)} never occurs: {cure}"]
+
+
+def _mixed_values(datasets: Mapping[str, SegmentationDataset], findings: Mapping[str, Sequence[_Finding]]) -> list[str]:
+    """Return a line if some masks are of 0 and 255, which is ignored, while those of several classes have no 255."""
+    if not next(iter(datasets.values())).ignores_by_default:
+        return []
+    lone, has_several = [], False
+    for split, of_split in findings.items():
+        for index, finding in enumerate(of_split):
+            *classes, ignored = finding.pixels or (0,)
+            count = sum(pixels > 0 for pixels in classes)
+            if count > 1 and ignored:
+                return []  # 255 is between objects or around them
+            has_several |= count > 1
+            if count == 1 and classes[0] and ignored:
+                lone.append(datasets[split].pair(index)[1].removeprefix("mask "))
+    if not lone or not has_several:
+        return []
+    return [
+        f"{len(lone)} masks hold only 0 and 255, which is ignored, and no mask of several classes has 255: "
+        f"{shortened(lone)}; if it is an object there, write its class into these masks"
+    ]

@@ -29,6 +29,9 @@ class UnknownLabelError(UserError):
         known: What is known, as text.
         seen: All numbers in the mask, known or not, if it holds numbers.
         cure: How to mend it, for this mask alone.
+
+    Attributes:
+        hint: What is known, and how to mend it, as the end of a message.
     """
 
     def __init__(
@@ -36,17 +39,18 @@ class UnknownLabelError(UserError):
     ) -> None:
         self.file, self.values, self.seen = file, tuple(values), tuple(seen)
         noun = "label" if len(values) == 1 else "labels"
-        text = f"{file} holds the unknown {noun} {shortened(values)}: known are {known}"
-        super().__init__(f"{text}; {cure}" if cure else text)
+        self.hint = f"known are {known}" + (f"; {cure}" if cure else "")
+        super().__init__(f"{file} holds the unknown {noun} {shortened(values)}: {self.hint}")
 
     def __reduce__(self) -> tuple:
         # By default an exception is pickled with its text only, which is not what the constructor takes.
-        return _restored_unknown_label, (str(self), self.file, self.values, self.seen)
+        return _restored_unknown_label, (str(self), vars(self))
 
 
-def _restored_unknown_label(text: str, file: str, values: tuple[str, ...], seen: tuple[int, ...]) -> UnknownLabelError:
+def _restored_unknown_label(text: str, attributes: dict[str, Any]) -> UnknownLabelError:
     error = UnknownLabelError.__new__(UnknownLabelError)
-    error.args, error.file, error.values, error.seen = (text,), file, values, seen
+    error.args = (text,)
+    vars(error).update(attributes)
     return error
 
 
@@ -112,6 +116,10 @@ class SegmentationDataset(torch.utils.data.Dataset, ABC):
             if names:
                 lines.append(f"{len(names)} {what} left out: {shortened(names)}")
         return lines
+
+    def image_paths(self) -> set[str]:
+        """Return the files of the images, links resolved, to compare splits; empty if they are no single files."""
+        return set()
 
     def turned_labels(self, index: int) -> str | None:
         """Return the file of the labels of sample `index`, for messages, if its own EXIF orientation rotates them.

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from fanet.errors import UserError, one_line
+from fanet.unique_keys import UniqueKeyLoader
 
 
 def read_text(path: Path) -> str:
@@ -34,11 +35,22 @@ def read_json(path: Path, object_hook: Callable[[dict[str, Any]], Any] | None = 
         object_hook: Called with every object, inner ones first; what it returns takes the object's place.
 
     Raises:
-        UserError: The file cannot be read, or is not JSON.
+        UserError: The file cannot be read, is not JSON, or an object in it has a key twice.
     """
     text = read_text(path)
+
+    def unique(pairs: list[tuple[str, Any]]) -> Any:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            keys = [key for key, _ in pairs]
+            repeated = next(key for key in found if keys.count(key) > 1)
+            raise UserError(f"{path} has the key {repeated!r} twice in one object: keep one of them")
+        return object_hook(found) if object_hook else found
+
     try:
-        return json.loads(text, object_hook=object_hook)
+        return json.loads(text, object_pairs_hook=unique)
+    except UserError:
+        raise
     except RecursionError:
         raise UserError(f"{path} is not valid JSON: it is nested too deeply") from None
     except ValueError as error:
@@ -49,11 +61,11 @@ def read_yaml(path: Path) -> Any:
     """Return what a YAML file holds.
 
     Raises:
-        UserError: The file cannot be read, or is not YAML.
+        UserError: The file cannot be read, is not YAML, or has a key twice.
     """
     text = read_text(path)
     try:
-        return yaml.safe_load(text)
+        return yaml.load(text, Loader=UniqueKeyLoader)
     except RecursionError:
         raise UserError(f"{path} is not valid YAML: it is nested too deeply") from None
     # Beside its own errors, PyYAML passes on those of Python at dates, numbers and binary values that do not exist.

@@ -153,6 +153,9 @@ class FolderDataset(SegmentationDataset, kind="folder"):
         _, image, file = self._pairs[index]
         return image, f"mask {file}" if self.reader.place == "masks" else "annotation"
 
+    def image_paths(self) -> set[str]:
+        return {os.path.realpath(path) for _, path, _ in self._pairs}
+
     def turned_image(self, index: int) -> str | None:
         _, image, file = self._pairs[index]
         is_turned = Path(image).suffix.lower() != ".npy" and read_orientation(image) > 1

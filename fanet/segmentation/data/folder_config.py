@@ -8,6 +8,7 @@ from typing import Any
 from fanet.classes import ClassScheme
 from fanet.errors import UserError
 from fanet.segmentation.data.documents import read_yaml
+from fanet.segmentation.data.folder_classes import read_classes, read_colour
 from fanet.segmentation.data.labels import LABEL_READERS
 from fanet.segmentation.data.suggest import suggest_config
 
@@ -99,12 +100,22 @@ def read_config(root: str | Path) -> FolderConfig:
     channels = config.get("channels", 3)
     if type(channels) is not int or channels < 1:
         raise UserError(f"{path}: channels must be a whole number of at least 1, got {channels!r}")
+    classes = read_classes(config, path)
+    ignored = config.get("ignore_index", 255)
+    if ignored < len(classes) and "ignore_index" not in reader.options:
+        raise UserError(
+            f"{path}: ignore_index: {ignored} is a number in masks, of which there are none with mask_kind: {kind}: "
+            f"remove it{', and write ignore_colour: [R, G, B]' if 'ignore_colour' in reader.options else ''}"
+        )
+    options = {key: config[key] for key in reader.options if key in config}
+    if "ignore_colour" in options:
+        options["ignore_colour"] = read_colour(options["ignore_colour"], path)
     return FolderConfig(
         path,
-        _classes(config, path),
+        classes,
         channels,
         kind,
-        {key: config[key] for key in reader.options if key in config},
+        options,
         _splits(config["splits"], reader.place, path),
     )
 
@@ -114,14 +125,19 @@ def _read_mapping(path: Path) -> dict[str, Any]:
         example = suggest_config(path.parent)
         raise UserError(f"there is no file {path}: write one that says where images and masks are: {example}")
     config = read_yaml(path)
-    if not isinstance(config, dict) or "classes" not in config or not isinstance(config.get("splits"), dict):
-        raise UserError(f"{path} must be a mapping with at least `classes` and `splits`")
+    splits = config.get("splits") if isinstance(config, dict) else None
+    if not isinstance(config, dict) or "classes" not in config or not isinstance(splits, dict) or not splits:
+        example = suggest_config(path.parent)
+        raise UserError(f"{path} must be a mapping with at least `classes` and `splits`, such as {example}")
     return config
 
 
 def _splits(splits: Mapping[Any, Any], place: str, path: Path) -> dict[str, Places | Share]:
     found: dict[str, Places | Share] = {}
     for split, keys in splits.items():
+        if not str(split).strip() or str(split) in found:
+            what = "two splits are called" if str(split) in found else "a split must have a name, got"
+            raise UserError(f"{path}: {what} {str(split)!r}: give each a name of its own")
         if isinstance(keys, Mapping) and "from" in keys:
             found[str(split)] = _share(str(split), keys, splits, path)
             continue
@@ -155,38 +171,3 @@ def _share(split: str, keys: Mapping[Any, Any], splits: Mapping[Any, Any], path:
     if type(seed) is not int or seed < 0:
         raise UserError(f"{where} must have a whole number from 0 as its seed, got {seed!r}")
     return Share(source, float(share), seed)
-
-
-def _classes(config: Mapping[str, Any], path: Path) -> ClassScheme:
-    names, palette, ignore_index = config["classes"], config.get("palette"), config.get("ignore_index", 255)
-    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
-        raise UserError(f"{path}: classes must be a list of names")
-    if len(names) == 1:
-        raise UserError(
-            f"{path} has one class, {names[0]}, so that there is nothing to tell apart: add one for the rest, "
-            f"classes: [background, {names[0]}]"
-        )
-    if len(names) > 255:
-        raise UserError(f"{path} has {len(names)} classes: at most 255 are possible")
-    if type(ignore_index) is not int or not 0 <= ignore_index <= 255:
-        raise UserError(f"{path}: ignore_index must be a whole number from 0 to 255, got {ignore_index!r}")
-    if palette is None:
-        if config.get("mask_kind") == "colour":
-            raise UserError(f"{path}: masks in colours need a palette, one colour for each class")
-        palette = [list(colour) for colour in ClassScheme.numbered(len(names)).palette]
-    colours = palette if isinstance(palette, list) else [palette]
-    colours = [*colours, config["ignore_colour"]] if "ignore_colour" in config else colours
-    if not isinstance(palette, list) or not all(_is_colour(colour) for colour in colours):
-        raise UserError(f"{path}: a colour is three whole numbers from 0 to 255, and a palette is a list of them")
-    if config.get("mask_kind") == "colour" and len({tuple(colour) for colour in colours}) < len(colours):
-        raise UserError(f"{path}: two classes share a colour, so masks in colours cannot tell them apart")
-    # an ignore_index of the files that is below the number of classes would be a class once they are read
-    inside = ignore_index if ignore_index >= len(names) else 255
-    try:
-        return ClassScheme(tuple(names), tuple((r, g, b) for r, g, b in palette), inside)
-    except ValueError as error:
-        raise UserError(f"{path}: {error}") from error
-
-
-def _is_colour(value: Any) -> bool:
-    return isinstance(value, list) and len(value) == 3 and all(type(v) is int and 0 <= v <= 255 for v in value)

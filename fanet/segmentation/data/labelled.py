@@ -51,9 +51,18 @@ def absence(dataset: SegmentationDataset, seen: set[int]) -> str:
         dataset: The data set.
         seen: All labels that occur.
     """
-    classes = dataset.classes
-    labelled = sorted(seen - {classes.ignore_index})
-    text = f"only {classes.names[labelled[0]]} is labelled" if labelled else "no pixel is labelled"
+    classes, text = dataset.classes, sole_class(dataset, seen)
     if classes.ignore_index in seen and dataset.ignores_by_default:
         return f"{text}, and {classes.ignore_index} is read as ignored: {dataset.cure(sorted(seen))}"
     return f"{text}, so there is nothing to tell apart: a model needs pixels of two classes or more"
+
+
+def sole_class(dataset: SegmentationDataset, seen: set[int]) -> str:
+    """Say which class is labelled, if those are fewer than two.
+
+    Args:
+        dataset: The data set.
+        seen: All labels that occur.
+    """
+    labelled = sorted(seen - {dataset.classes.ignore_index})
+    return f"only {dataset.classes.names[labelled[0]]} is labelled" if labelled else "no pixel is labelled"

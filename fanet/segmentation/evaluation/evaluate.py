@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from tqdm import tqdm
 from fanet.classes import ClassScheme
 from fanet.errors import UserError
 from fanet.files import atomic_path, make_folder
-from fanet.segmentation.data.dataset import SegmentationDataset
+from fanet.segmentation.data.dataset import Sample, SegmentationDataset
 from fanet.segmentation.evaluation.metrics import ConfusionMatrix, ImageCounts, bootstrap_miou, margins_of
 from fanet.segmentation.network.card import METRICS_NAME
 from fanet.segmentation.prediction.predictor import Predictor
@@ -69,7 +70,10 @@ def evaluate_split(
         "miou_high": None if interval is None else 100 * interval[1],
         "bootstrap": {"unit": "images", "resamples": resamples, "seed": 0, "confidence": 95},
         "images": len(dataset),
-        "notes": [*dataset.remarks(), *_without_meaning(confusion, dataset.classes)],
+        "notes": [
+            *_remarks(dataset, counts),
+            *_without_meaning(confusion, dataset.classes),
+        ],
         "scales": list(predictor.scales),
         "flip": predictor.flip,
         **windows,
@@ -102,7 +106,7 @@ def image_counts(
     """
     rank, count = (accelerator.process_index, accelerator.num_processes) if accelerator else (0, 1)
     num_classes, ignore_index = len(dataset.classes), dataset.classes.ignore_index
-    total = ConfusionMatrix(num_classes, ignore_index)
+    total, ignored = ConfusionMatrix(num_classes, ignore_index), 0
     margins = np.zeros((len(dataset), 3, num_classes), dtype=np.int64)
     indices = range(rank, len(dataset), count)
     samples = map_ahead(dataset.__getitem__, indices, workers)
@@ -114,15 +118,30 @@ def image_counts(
         confusion = ConfusionMatrix(num_classes, ignore_index)
         confusion.update(predictor.labels(sample.image), sample.labels)
         total.matrix += confusion.matrix
+        ignored += int(np.count_nonzero(sample.labels == ignore_index))
         margins[index] = margins_of(confusion.matrix)
-    matrix = total.matrix
+    matrix, void = total.matrix, np.array([ignored])
     if accelerator is not None and count > 1:
         # NCCL reduces only tensors in GPU memory
-        matrix, margins = (
+        matrix, margins, void = (
             accelerator.reduce(torch.from_numpy(part).to(accelerator.device), "sum").cpu().numpy()
-            for part in (matrix, margins)
+            for part in (matrix, margins, void)
         )
-    return ImageCounts(matrix, margins)
+    return ImageCounts(matrix, margins, int(void[0]))
+
+
+def _remarks(dataset: SegmentationDataset | Sequence[Sample], counts: ImageCounts) -> list[str]:
+    """Return a line for whatever was left out of a data set, and for pixels that nobody said are to be ignored."""
+    if not isinstance(dataset, SegmentationDataset):  # such as a list of samples
+        return []
+    found = list(dataset.remarks())
+    if counts.ignored and dataset.ignores_by_default:
+        share = 100 * counts.ignored / (counts.ignored + int(counts.matrix.sum()))
+        found.append(
+            f"{share:.2f} % of the pixels are {dataset.classes.ignore_index}, which is ignored: if it is a class, say "
+            "so by `values` in dataset.yaml; if not, by `ignore_index`"
+        )
+    return found
 
 
 def _without_meaning(confusion: ConfusionMatrix, classes: ClassScheme) -> list[str]:

@@ -133,10 +133,12 @@ class ImageCounts:
         matrix: The confusion matrix of all images together, (num_classes, num_classes) int64, rows are true classes.
         margins: Of the confusion matrix of each image the diagonal, the sums of its rows and those of its columns,
             (N, 3, num_classes) int64. The whole matrices of many images with many classes would not fit into memory.
+        ignored: Number of pixels with the ignored label.
     """
 
     matrix: np.ndarray
     margins: np.ndarray
+    ignored: int = 0
 
     @classmethod
     def of(cls, matrices: np.ndarray) -> "ImageCounts":

@@ -12,7 +12,6 @@ from fanet.segmentation.network.model import SegmentationModel
 from fanet.segmentation.prediction.engines.onnx import OnnxEngine, read_description
 from fanet.segmentation.prediction.predictor import Predictor
 from fanet.segmentation.prediction.windows import OVERLAP
-from fanet.weights.sources import CONFIG_NAME
 
 FOLDER = Path(str(files("fanet"))) / "models"
 DEFAULT = "clutter"
@@ -25,7 +24,7 @@ def shipped_models() -> list[str]:
 
 def trained_on(name: str) -> str:
     """Return what a model inside the package was trained on."""
-    return json.loads((FOLDER / name / CONFIG_NAME).read_text(encoding="utf-8"))["trained_on"]
+    return json.loads((FOLDER / name / "about.json").read_text(encoding="utf-8"))["trained_on"]
 
 
 def load_model(name: str | Path | None = None) -> SegmentationModel:
@@ -41,6 +40,8 @@ def load_model(name: str | Path | None = None) -> SegmentationModel:
     name = DEFAULT if name is None else name
     if name in shipped_models():
         return SegmentationModel.from_pretrained(FOLDER / name)
+    if Path(name).suffix.lower() == ".onnx":
+        raise UserError(f"{name} is an ONNX file, which only predicts and evaluates: name the model it was made from")
     if isinstance(name, str) and name.isidentifier() and not Path(name).exists():
         raise UserError(
             f"{name}: no such folder or file, and no model of that name inside the package, "

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fanet import errors
 from fanet.errors import UserError
 from fanet.media.formats import IMAGE_SUFFIXES, VIDEO_SUFFIXES, is_image_file, is_raw, is_video
 
@@ -17,7 +18,7 @@ LABELS, OVERLAY, PARTIAL = "_labels", "_overlay", ".partial"
 _EXAMPLES = 3
 _FOLDERS_SEARCHED = 1000  # in a subfolder, for the first image
 _NO_IMAGE, _HIDDEN, _RAW = "not an image or video", "hidden", "raw camera data"
-_RESULT, _AGAIN, _DANGLING = "from an earlier run", "linked again", "broken link"
+_RESULT, _AGAIN, _DANGLING, _SPECIAL = "from an earlier run", "linked again", "broken link", "not a regular file"
 _FOLDER, _UNREADABLE = "subfolder with images", "folder without permission to read"
 
 
@@ -65,7 +66,7 @@ def collect_inputs(entries: Sequence[str | Path]) -> Inputs:
 
 def printable(path: str | Path) -> str:
     """Return a path as text that any terminal prints in one line."""
-    text = str(path).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    text = errors.printable(str(path))
     return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
 
 
@@ -89,6 +90,8 @@ class _Search:
         self._names: dict[Path, set[str]] = {}  # what is in a folder: file names, and names without suffix
 
     def add(self, entry: str | Path) -> None:
+        if not str(entry):
+            raise UserError("the name of an input is empty: name a file, a folder or a pattern")
         path = Path(entry)
         if str(entry).startswith("~") and not os.path.exists(path.parts[0]):
             path = Path(os.path.expanduser(path))
@@ -134,7 +137,7 @@ class _Search:
         if path.name.startswith("."):
             return _HIDDEN if looks_right else None
         if not path.is_file():
-            return _DANGLING
+            return _SPECIAL if os.path.exists(path) else _DANGLING
         if looks_right:
             return _RESULT if self._is_result(path) else None
         return _RAW if is_raw(path) else _NO_IMAGE
@@ -212,7 +215,7 @@ def _visit_tree(folder: Path, rest: Sequence[str], entered: set[Path]) -> Iterat
         if path == folder or not path.is_dir():  # the others are entered below
             yield path
     try:
-        below = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
+        below = sorted(name for name in os.listdir(folder) if not name.startswith(".") and (folder / name).is_dir())
     except OSError:  # reported above
         return
     for name in below:

@@ -84,7 +84,7 @@ def _prediction(source: Path, base: Path, video: bool, page: int | None, digits:
 
 def _check(planned: Sequence[Prediction], overwrite: bool) -> None:
     by_name: dict[Path, Path] = {}
-    inputs = {files.source.resolve() for files in planned}
+    inputs = {os.path.realpath(files.source) for files in planned}
     existing: list[Path] = []
     for files in planned:
         other = by_name.setdefault(files.labels, files.source)
@@ -96,7 +96,7 @@ def _check(planned: Sequence[Prediction], overwrite: bool) -> None:
         for result in files.results:
             if len(os.fsencode(result.name)) > _LONGEST_NAME:
                 raise UserError(f"the name of {printable(files.source)} is too long for its results: shorten it")
-            if result.resolve() in inputs:
+            if os.path.realpath(result) in inputs:  # unlike `resolve`, of a link to itself too
                 raise UserError(
                     f"the result {printable(result)} would overwrite an input: choose another output folder"
                 )

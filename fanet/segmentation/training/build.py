@@ -49,7 +49,14 @@ def describe_data(settings: Settings, training: SegmentationDataset, validation:
         split = getattr(settings.data, key)
         found = [*dataset.remarks(), *require_labels(dataset, split, f"data.{key}")]
         lines.setdefault(split, found)  # one split may be both
-    return by_split(lines)
+    shared = training.image_paths() & validation.image_paths()
+    if not shared:
+        return by_split(lines)
+    return [
+        *by_split(lines),
+        f"{len(shared)} of the {len(validation)} images of the split {settings.data.val_split} are also in "
+        f"{settings.data.train_split}, so that scores say little about new images",
+    ]
 
 
 def build_network(settings: Settings, classes: ClassScheme, device: torch.device, processes: int) -> SegmentationModel:

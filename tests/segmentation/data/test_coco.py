@@ -53,6 +53,13 @@ def test_every_kind_of_outline_is_the_same_object(opened, outline, crowd):
         ({"segmentation": [[1, 1, 4, 4]]}, "left out: 2 polygons of fewer than three corners (annotation 1"),
         ({"segmentation": [[9, 1, 12, 1, 12, 5]]}, "left out: 2 objects outside their image (annotation 1"),
         ({"segmentation": [CAN], "image_id": 5}, "left out: 2 objects of images that "),
+        (
+            {"segmentation": [[1.6, 1.6, 2.4, 1.6, 2.4, 2.4]]},
+            "left out: 2 objects too small to cover a pixel (annotation 1",
+        ),
+        ({"segmentation": [[1, 1, 3, 3, 5, 5]]}, "left out: 2 objects too small to cover a pixel (annotation 1"),
+        ({"segmentation": {"size": [6, 8], "counts": [48]}}, "left out: 2 objects too small to cover a pixel"),
+        ({"segmentation": {"size": [6, 8], "counts": "`1"}}, "left out: 2 objects too small to cover a pixel"),
     ],
 )
 def test_object_that_cannot_be_drawn_is_left_out_and_counted(opened, broken, note):
@@ -61,6 +68,29 @@ def test_object_that_cannot_be_drawn_is_left_out_and_counted(opened, broken, not
     assert (dataset[0].labels == expected()).all()
     report = check_dataset("folder", dataset.root)
     assert not report.errors and any(note in line for line in report.warnings)
+
+
+def test_what_reaches_beyond_the_image_and_images_without_objects_are_told(opened):
+    files = ("a.png", "b.png")
+    content = coco({"segmentation": [[-3, 0, 20, 0, 20, 30, -3, 30]]}, {"segmentation": [CAN]}, files=files)
+    dataset = opened(content, files, classes=["background", "bottle"])
+    assert dataset[0].labels.all() and not dataset[1].labels.any()
+    assert dataset.notes == [
+        "cut at the border: 1 object reaching beyond the image (annotation 0)",
+        "taken as background only: 1 image without objects (b.png)",
+    ]
+
+
+def test_coordinates_in_shares_of_the_image_are_refused(opened):
+    with pytest.raises(UserError, match="no coordinate of its outlines is above 1: they must be in pixels"):
+        opened(coco({"segmentation": [[0.1, 0.1, 0.9, 0.1, 0.9, 0.9]]}))
+
+
+def test_key_that_is_written_twice_is_refused(opened):
+    file = opened(coco()).root / "objects.json"
+    file.write_text(f'{file.read_text()[:-1]}, "annotations": []}}')
+    with pytest.raises(UserError, match=r"^\S+objects.json has the key 'annotations' twice in one object"):
+        open_dataset("folder", file.parent, "all")
 
 
 def test_rest_of_an_object_with_a_degenerate_polygon_is_kept(opened):

@@ -92,6 +92,24 @@ SPLIT = {"images": "images", "masks": "masks"}
         ({"classes": []}, "list of names"),
         ({"classes": ["a", 2]}, "list of names"),
         ({"classes": ["a", "a"]}, "must differ"),
+        ({"classes": [0, 1, None]}, "None is none: give every class a name"),
+        ({"classes": [True, "a"]}, r"classes: \['True', 'a'\]"),
+        ({"classes": ["a", " "]}, "' ' must have at least one character"),
+        ({"classes": ["a", "b "]}, "no spaces at its ends"),
+        ({"classes": ["a", "b\nc"]}, "no line breaks"),
+        ({"classes": {1: "a", 2: "b"}}, "or have the keys 0 to 1, got 1, 2; `values` says"),
+        ({"classes": {"a": 0, "b": 1}}, "got a, b"),
+        ({"classes": "a, b"}, r"such as classes: \[background, object\]"),
+        ({"splits": {}}, "at least `classes` and `splits`, such as {classes: "),
+        ({"splits": {1: SPLIT, "1": SPLIT}}, "two splits are called '1'"),
+        ({"splits": {"": SPLIT}}, "a split must have a name"),
+        ({"palette": ["#00000g"] * 3}, r"or '#e60505', got '#00000g'"),
+        ({"values": {0: 0, 1: 1, 2: 2}, "ignore_index": 2}, "2 is can by values, and ignored by ignore_index: 2"),
+        ({"mask_kind": "colour", "palette": PALETTE, "ignore_index": 0}, "write ignore_colour: "),
+        (
+            {"mask_kind": "coco", "ignore_index": 2, "splits": {"train": {"images": "images", "annotations": "x"}}},
+            "there are none with mask_kind: coco: remove it",
+        ),
         ({"color": 1}, "unknown key 'color'"),
         ({"palette": [[0, 0, 0]]}, "3 class names, but 1 colours"),
         ({"palette": [[0, 0, 256]] * 3}, "three whole numbers"),
@@ -119,6 +137,35 @@ def test_mistake_in_the_description_is_refused_in_one_line(root, keys, message):
     with pytest.raises(UserError, match=message) as caught:
         open_dataset("folder", config(root, **keys), "train")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("keys", "text"),
+    [
+        ({"classes": {2: "can", 0: "background", 1: "bottle"}}, ""),
+        ({"palette": ["#000000", "#E60505", [4, 200, 3]]}, ""),
+        ({"splits": None}, "splits: {x: &x {images: images, masks: masks}, train: {<<: *x, images: images}}"),
+    ],
+)
+def test_classes_and_colours_may_be_written_in_other_ways(root, keys, text):
+    file = config(root, **{"palette": PALETTE} | keys) / "dataset.yaml"
+    file.write_text(file.read_text() + text)
+    classes = open_dataset("folder", root, "train").classes
+    assert classes.names == tuple(CLASSES) and [list(colour) for colour in classes.palette] == PALETTE
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("classes: [background, cup]", r"the key classes is in line 1 and again in line \d+: keep one of them"),
+        ("values: {0: 0, 1: 1, 1: 2}", r"the key 1 is in line (\d+) and again in line \1: "),
+    ],
+)
+def test_key_that_is_written_twice_is_refused(root, text, message):
+    file = root / "dataset.yaml"
+    file.write_text(f"{file.read_text()}{text}\n")
+    with pytest.raises(UserError, match=message):
+        open_dataset("folder", root, "train")
 
 
 def test_missing_or_broken_description_is_refused(root):

@@ -10,7 +10,7 @@ from fanet.errors import UserError
 from fanet.segmentation.data import open_dataset
 from fanet.segmentation.data.check import check_dataset
 
-from .forms import BOTTLE, CAN, HEIGHT, WIDTH, describe, expected, labelme, pairs, png, write_form, write_image
+from .forms import BOTTLE, CAN, CLASSES, HEIGHT, WIDTH, describe, expected, labelme, pairs, png, write_form, write_image
 
 
 @pytest.fixture
@@ -75,12 +75,17 @@ def test_shapes_without_an_area_are_left_out_and_counted(opened, kind):
     flat = {"label": "anything", "points": [[1, 1], [2, 2], [3, 3]], "shape_type": kind}
     few = {"points": [[1, 1], [2, 2]]}
     outside = {"points": [[9, 1], [12, 1], [12, 5]]}
-    dataset = opened({"points": pairs(BOTTLE)}, {"label": "can", "points": pairs(CAN)}, flat, flat, few, outside)
+    tiny = {"points": [[1.7, 1.7], [1.8, 1.7]], "shape_type": "circle"}
+    far = {"points": [[90, 90], [91, 90]], "shape_type": "circle"}
+    dataset = opened(
+        {"points": pairs(BOTTLE)}, {"label": "can", "points": pairs(CAN)}, flat, flat, few, outside, far, tiny
+    )
     assert (dataset[0].labels == expected()).all()
     assert [note.partition(" (/")[0] for note in dataset.notes] == [
         f"left out: 2 shapes without an area ({kind})",
         "left out: 1 shape of too few points (polygon)",
-        "left out: 1 shape outside its image",
+        "left out: 2 shapes outside its image",
+        "left out: 1 shape too small to cover a pixel",
     ]
 
 
@@ -92,6 +97,7 @@ def test_shapes_without_an_area_are_left_out_and_counted(opened, kind):
         ({"points": [[1, 1], [2, 1e300], [3, 3]]}, "points must be in pixels, got 1e"),
         ({"label": 3, "points": pairs(CAN)}, "shape 0: its label must be text, got 3"),
         ({"label": None, "points": pairs(CAN)}, "shape 0: its label must be text"),
+        ({"label": " ", "points": pairs(CAN)}, "shape 0: its label must be text"),
         ({"points": pairs(CAN), "shape_type": "blob"}, "the shape_type blob is not known"),
         ({"points": [[1, 1], [5, 3]], "shape_type": "mask"}, "not a PNG in base64"),
         ({"points": [[1, 1], [5, 3]], "shape_type": "mask", "mask": "*"}, "not a PNG in base64"),
@@ -118,7 +124,8 @@ def test_image_of_another_size_than_stated_is_a_mismatch(opened):
     dataset = opened(imageHeight=10**9, imageWidth=10**9)
     with pytest.raises(UserError, match="a.png has 8x6 pixels, but its annotation has 1000000000x1000000000: use"):
         dataset[0]
-    assert (opened(imageHeight=None)[0].labels == expected()).all()
+    for height in (None, "6", 6.0):
+        assert (opened(imageHeight=height)[0].labels == expected()).all()
     with pytest.raises(UserError, match="must be whole numbers above 0, got -3 and 8"):
         opened(imageHeight=-3)[0]
 
@@ -128,6 +135,19 @@ def test_files_may_be_beside_the_images(tmp_path, place):
     write_image(tmp_path / "images" / "a.png")
     (tmp_path / "images" / "a.json").write_text(json.dumps(labelme()))
     assert (open_dataset("folder", describe(tmp_path, "labelme", place), "all")[0].labels == expected()).all()
+
+
+@pytest.mark.parametrize(
+    ("shapes", "keys", "note"),
+    [
+        ([{"points": pairs(BOTTLE)}], {"imagePath": "..\\b.jpg"}, "matched by its own name: 1 file with another"),
+        ([{"points": [[1, 1], [2, 2]]}], {}, "taken as background only: 1 image without shapes ("),
+        ([{"points": [[1, 1], [50, 1], [9, 9]]}], {}, "cut at the border: 1 shape reaching beyond the image ("),
+    ],
+)
+def test_oddities_of_a_file_are_told(opened, shapes, keys, note):
+    assert any(line.startswith(note) for line in opened(*shapes, **keys).notes)
+    assert not opened({"points": pairs(BOTTLE)}, imagePath="C:\\photos\\a.tif", classes=CLASSES[:2]).notes
 
 
 def test_file_of_another_name_belongs_to_its_image_path(tmp_path):

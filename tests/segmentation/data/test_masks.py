@@ -239,8 +239,33 @@ def test_split_to_train_on_needs_two_classes_and_others_do_not(tmp_path):
             Image.new("RGB", (4, 3)).save(root / "images" / name / "a.png")
             Image.fromarray(INDICES * (name != bare)).save(root / "masks" / name / "a.png")
         (root / "dataset.yaml").write_text(yaml.safe_dump({"classes": ["sky", "tree", "road"], "splits": splits}))
-        errors, is_train = checked(root).errors, bare == "train"
-        assert len(errors) == is_train and all("train: only sky is labelled" in line for line in errors)
+        report, is_train = checked(root), bare == "train"
+        assert len(report.errors) == is_train and all("train: only sky is labelled" in line for line in report.errors)
+        assert ("test: only sky is labelled, so it gets no score" in report.warnings) != is_train
+
+
+@pytest.mark.parametrize(
+    ("masks", "count"),
+    [
+        ([[0, 1], [0, 255]], 1),
+        ([[0, 1], [0, 255], [0, 0], [0, 255]], 2),
+        ([[0, 1, 255], [0, 255]], 0),  # 255 is around objects
+        ([[0, 1], [1, 255]], 0),
+        ([[0, 1], [0, 2]], 0),
+    ],
+)
+def test_masks_of_0_and_255_among_others_are_told(tmp_path, masks, count):
+    data_set(tmp_path, np.array([masks[0]], np.uint8), classes=["sky", "tree", "road"])
+    for number, values in enumerate(masks[1:]):
+        Image.new("RGB", (len(values), 1)).save(tmp_path / "images" / f"more{number}.png")
+        Image.fromarray(np.array([values], np.uint8)).save(tmp_path / "masks" / f"more{number}.png")
+    told = [line for line in checked(tmp_path).warnings if "masks hold only 0 and 255" in line]
+    assert [int(line.split()[0]) for line in told] == [count] * (count > 0)
+
+
+def test_colour_that_is_no_class_is_refused_with_the_line_to_write(tmp_path):
+    line = checked(data_set(tmp_path, np.full((3, 4, 3), 7, np.uint8), **PALETTE)).errors[0]
+    assert "(#070707); known are #" in line and "ignore_colour: [7, 7, 7]" in line
 
 
 def rgba(indices: np.ndarray, alpha: np.ndarray) -> np.ndarray:

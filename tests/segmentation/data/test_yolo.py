@@ -84,7 +84,7 @@ def test_outline_that_reaches_beyond_the_image_is_cut_and_counted(root):
     (root / "labels" / "a.txt").write_text(yolo((0, [-1, -1, 9, -1, 9, 2, -1, 2])))
     dataset = open_dataset("folder", root, "all")
     assert dataset[0].labels[:2].all() and not dataset[0].labels[2:].any()
-    assert dataset.notes[0].startswith("cut at the border: 1 object that reach beyond the image (")
+    assert dataset.notes[0].startswith("cut at the border: 1 object reaching beyond the image (")
 
 
 @pytest.mark.parametrize(
@@ -127,6 +127,8 @@ def test_unknown_class_id_is_named_with_its_line(root, key):
         ("names: {a: bottle}", "names must be a list of class names"),
         ("- bottle", "names must be a list of class names"),
         ("names: [bottle, can]\nkpt_shape: [17, 3]", "describes keypoints"),
+        ("names: [bottle, can]\nnc: 3", "nc is 3, but names has 2 classes: correct one of them"),
+        ("names: {0: bottle, 0: can}", "the key 0 is in line 1 and again in line 1"),
         ("names: [a", "data.yaml is not valid YAML"),
         ("names: 2020-99-99", "data.yaml is not valid YAML"),
         ("[" * 5000, "data.yaml is not valid YAML"),
@@ -136,6 +138,24 @@ def test_names_that_cannot_be_used_are_refused(root, text, message):
     (root / "data.yaml").write_text(text)
     with pytest.raises(UserError, match=message):
         open_dataset("folder", root, "all")
+
+
+def test_files_that_name_class_ids_differently_are_refused(root):
+    (root / "labels" / "classes.txt").write_text("bottle\ncan\n")
+    assert (labels_of(root) == expected()).all()
+    (root / "labels" / "classes.txt").write_text("can\nbottle\n")
+    with pytest.raises(UserError, match="name the class ids differently: .* names_file: data.yaml"):
+        labels_of(root)
+
+
+def test_ids_of_one_name_and_outlines_that_are_lines_are_told(root):
+    (root / "data.yaml").write_text("names: [bottle, can, can]")
+    with (root / "labels" / "a.txt").open("a") as file:
+        file.write("0 .1 .1 .2 .2 .3 .3\n")
+    dataset = open_dataset("folder", root, "all")
+    assert (dataset[0].labels == expected()).all()
+    assert "several class ids have one name, and become one class: can" in dataset.notes
+    assert dataset.notes[0].startswith("left out: 1 object too small to cover a pixel (")
 
 
 @pytest.mark.parametrize(

@@ -164,6 +164,29 @@ def test_image_size_that_the_backbone_refuses_is_reported(scenes):
         image_counts(model.predictor(), scenes)
 
 
+class Outlined(SegmentationDataset):
+    """Images whose last row of four is 255, which nobody said is ignored or not."""
+
+    classes, names = ZEROWASTE, ["a", "b"]
+
+    def __init__(self, ignores_by_default: bool) -> None:
+        self.ignores_by_default = ignores_by_default
+
+    def load_image(self, index: int) -> np.ndarray:
+        return np.zeros((32, 32, 3), np.uint8)
+
+    def load_labels(self, index: int) -> np.ndarray:
+        return np.repeat(np.array([0, 1, 2, 255], np.uint8), 8)[:, None].repeat(32, axis=1)
+
+
+@pytest.mark.parametrize("by_default", [True, False])
+def test_pixels_that_are_ignored_by_default_are_told(shipped, tmp_path, by_default):
+    notes = evaluate_split(shipped.predictor(), Outlined(by_default), tmp_path / "out")["notes"]
+    assert [note.partition(":")[0] for note in notes] == by_default * [
+        "25.00 % of the pixels are 255, which is ignored"
+    ]
+
+
 def test_model_with_another_number_of_classes_is_refused(shipped, scenes, tmp_path):
     other = UperNet("test_fanet", num_classes=3, head_channels=8, aux_channels=0)
     with pytest.raises(UserError, match="knows 3 classes, the data set has 5"):

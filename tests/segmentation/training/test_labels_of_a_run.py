@@ -64,6 +64,15 @@ def test_run_says_what_was_left_out(tmp_path, capsys):
     ]
 
 
+def test_run_says_that_it_scores_images_that_it_learns_from(tmp_path, capsys):
+    root = data_set(tmp_path / "data", [[0, 1], [1, 0]], [[0, 1]])
+    (root / "images" / "val" / "0.jpg").unlink()
+    (root / "images" / "val" / "0.jpg").symlink_to(root / "images" / "train" / "0.jpg")
+    assert train(root, tmp_path / "run") == 0
+    note = "note: 1 of the 1 images of the split val are also in train, so that scores say little about new images"
+    assert note in capsys.readouterr().err.splitlines()
+
+
 def test_few_masks_are_read_however_many_there_are(tmp_path, monkeypatch):
     read = []
     load = FolderDataset.load_labels

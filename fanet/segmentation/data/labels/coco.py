@@ -1,6 +1,6 @@
 """COCO annotations: objects as polygons or run lengths in a JSON file, drawn into label maps."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +20,19 @@ from fanet.segmentation.data.labels.outlines import (
     draw_polygons,
     empty_map,
     entries,
+    is_beyond,
     is_drawable,
+    is_invisible,
     is_outside,
     map_of_stated_size,
     outside_note,
     polygons_of,
+    repeated_names,
+    side_of,
     text_of,
+    without_objects,
 )
-from fanet.segmentation.data.labels.runs import run_mask
+from fanet.segmentation.data.labels.runs import is_empty, run_mask
 
 # What is kept of an annotation.
 _NEEDED = ("id", "image_id", "category_id", "segmentation", "segments_info", "keypoints", "caption", "score")
@@ -71,8 +76,13 @@ class CocoLabels(LabelReader, kind="coco"):
         tally = Tally()
         categories = _categories(content, self.path)
         self._sort(annotations, names, categories, tally)
+        for name in found.values():
+            if not self._objects[name]:
+                tally.add("without objects", name, "image", without_objects(classes))
         self.notes = [*tally.notes(), *absent_classes(categories.values(), classes, "no category")]
-        self.notes += _repeated(categories) + (outside_note(classes) if images else [])
+        self.notes += repeated_names(list(categories.values()), "categories") + (
+            outside_note(classes) if images else []
+        )
         if unlisted := [path for name, path in images.items() if name not in found]:
             self.notes.append(
                 f"{len(unlisted)} images are in no file_name of {self.path}: {shortened(unlisted)}; "
@@ -95,7 +105,7 @@ class CocoLabels(LabelReader, kind="coco"):
         unknown = {key: f"id {text_of(key)}" for key in used if key not in categories}
         named = {key: categories[key] for key in used if key in categories} | unknown
         indices = classes_of(named.values(), self.classes, self.path)
-        drawable = 0
+        drawable, farthest = 0, 0.0
         for number, annotation in enumerate(annotations):
             called = f"annotation {text_of(annotation.get('id', number))}"
             image = names.get(_key(annotation.get("image_id")))
@@ -106,14 +116,23 @@ class CocoLabels(LabelReader, kind="coco"):
             if isinstance(outline, UserError):
                 outline = UserError(f"{called}: {outline}")
             elif not isinstance(outline, Mapping):
+                farthest = max([farthest, *(polygon.max() for polygon in outline or () if polygon.size)])
                 outline = self._drawable(outline or [], image, called, tally)
             elif outline.get("counts") in (None, [], ""):
                 outline = None
                 tally.add("without an outline", called)
+            elif is_empty(outline):
+                outline = None
+                tally.add("too small to cover a pixel", called)
             if outline is not None:
                 drawable += 1
                 index = indices[named[_key(annotation.get("category_id"))]]
                 self._objects[image].append((index, outline))
+        if 0 < farthest <= 1:
+            raise UserError(
+                f"{self.path}: no coordinate of its outlines is above 1: they must be in pixels, so multiply shares "
+                "by the width and height of the image"
+            )
         if annotations and not drawable:
             kinds = [what for key, what in _INSTEAD.items() if any(key in annotation for annotation in annotations)]
             reasons = [*([f"it holds {' and '.join(kinds)}"] if kinds else []), *tally.notes()]
@@ -131,9 +150,15 @@ class CocoLabels(LabelReader, kind="coco"):
         for _ in range(len(polygons) - len(whole)):
             tally.add("of fewer than three corners", called, "polygon")
         size = self._sizes[image]
-        if whole and size and is_outside(whole, *size):
-            tally.add("outside their image", called)
-            return None
+        if whole and size:
+            if is_outside(whole, *size):
+                tally.add("outside their image", called)
+                return None
+            if is_invisible(whole, *size):
+                tally.add("too small to cover a pixel", called)
+                return None
+            if is_beyond(whole, *size):
+                tally.add("reaching beyond the image", called, action="cut at the border")
         return whole or None
 
     def labels(self, file: str, image: str) -> np.ndarray:
@@ -221,13 +246,9 @@ def _listed(content: Mapping[str, Any], path: str) -> tuple[dict[str, tuple[int,
 
 
 def _side(value: Any, name: str, path: str) -> int | None:
-    if value is None:
-        return None
-    if type(value) is float and value.is_integer():
-        value = int(value)
-    if type(value) is not int or not 0 < value < 2**31:
+    if value is not None and side_of(value) is None:
         raise UserError(f"{path}, {name}: width and height must be whole numbers above 0, got {text_of(value)}")
-    return value
+    return side_of(value)
 
 
 def _categories(content: Mapping[str, Any], path: str) -> dict[Any, str]:
@@ -241,12 +262,6 @@ def _categories(content: Mapping[str, Any], path: str) -> dict[Any, str]:
             raise UserError(f"{path}: two categories have the id {text_of(key)}: {categories[key]} and {name}")
         categories[key] = name
     return categories
-
-
-def _repeated(categories: Mapping[Any, str]) -> list[str]:
-    names: Sequence[str] = list(categories.values())
-    repeated = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
-    return [f"several categories have one name, and become one class: {shortened(repeated)}"] if repeated else []
 
 
 def _key(value: Any) -> Any:

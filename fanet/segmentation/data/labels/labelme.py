@@ -2,9 +2,10 @@
 
 import base64
 import binascii
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -25,11 +26,15 @@ from fanet.segmentation.data.labels.outlines import (
     draw_polygons,
     empty_map,
     entries,
+    is_beyond,
+    is_invisible,
     is_outside,
     map_of_stated_size,
     outside_note,
     polygons_of,
+    side_of,
     text_of,
+    without_objects,
 )
 
 # Shapes without an area.
@@ -54,11 +59,12 @@ class _File:
     """What is kept of an annotation file.
 
     `size` is height and width if they are stated, `image` the `imagePath`, `left_out` shapes without an area, as kind
-    and place, `fault` what is wrong with the file.
+    and place, `cut` the places of shapes reaching beyond the image, `fault` what is wrong with the file.
     """
 
     shapes: Sequence[_Shape] = ()
     left_out: Sequence[tuple[str, str]] = ()
+    cut: Sequence[str] = ()
     size: tuple[int, int] | None = None
     image: str = ""
     fault: str = ""
@@ -93,6 +99,15 @@ class LabelmeLabels(LabelReader, kind="labelme"):
         tally = Tally()
         for kind, called in (entry for path in used for entry in self._contents[path].left_out):
             tally.add(kind, called, "shape")
+        for called in (called for path in used for called in self._contents[path].cut):
+            tally.add("reaching beyond the image", called, "shape", "cut at the border")
+        for path in used:
+            if not (self._contents[path].shapes or self._contents[path].fault):
+                tally.add("without shapes", path, "image", without_objects(classes))
+        for name, path in found.items():
+            entry = self._contents[path].image
+            if entry and not _is_of(entry, images[name]):
+                tally.add("with another imagePath", f"{path}: {entry}", "file", "matched by its own name")
         shapes = [shape for path in used for shape in self._contents[path].shapes]
         self._indices = classes_of({shape.label for shape in shapes}, classes, str(root / place))
         self.notes = [*partly, *tally.notes(), *absent_classes(self._indices, classes, "no shape")]
@@ -130,16 +145,23 @@ def _read(path: Path) -> _File:
         content = read_json(path, _without_image)
         if not isinstance(content, dict) or "shapes" not in content:
             raise UserError(f"{path} is not a file of labelme: it has no `shapes`")
-        shapes, left_out, size = [], [], _size(content, path)
+        shapes, left_out, cut, size = [], [], [], _size(content, path)
         for number, entry in enumerate(entries(content, "shapes", str(path))):
-            shape = _shape(entry, f"{path}, shape {number}")
+            called = f"{path}, shape {number}"
+            shape = _shape(entry, called)
             if isinstance(shape, str):
-                left_out.append((shape, f"{path}, shape {number}"))
-            elif size and shape.kind != "circle" and is_outside([shape.points.ravel()], *size):
-                left_out.append(("outside its image", f"{path}, shape {number}"))
+                left_out.append((shape, called))
+                continue
+            around = [_around(shape)]
+            if size and is_outside(around, *size):
+                left_out.append(("outside its image", called))
+            elif size and shape.kind != "mask" and is_invisible(around, *size):
+                left_out.append(("too small to cover a pixel", called))
             else:
                 shapes.append(shape)
-        return _File(shapes, left_out, size, _image(content))
+                if size and shape.kind != "mask" and is_beyond(around, *size):
+                    cut.append(called)
+        return _File(shapes, left_out, cut, size, _image(content))
     except UserError as error:
         return _File(fault=str(error))
 
@@ -155,23 +177,30 @@ def _image(content: Mapping[str, Any]) -> str:
     return name if isinstance(name, str) else ""
 
 
+def _is_of(entry: str, image: str) -> bool:
+    """Return whether an `imagePath` has the name of an image, whatever the folders and the suffix."""
+    name = PurePosixPath(entry.replace("\\", "/")).stem
+    return unicodedata.normalize("NFC", name) == unicodedata.normalize("NFC", Path(image).stem)
+
+
 def _size(content: Mapping[str, Any], path: Path) -> tuple[int, int] | None:
     height, width = content.get("imageHeight"), content.get("imageWidth")
     if height is None or width is None:
         return None
-    if type(height) is not int or type(width) is not int or not 0 < height < 2**31 or not 0 < width < 2**31:
+    sides = side_of(height), side_of(width)
+    if sides[0] is None or sides[1] is None:
         raise UserError(
             f"{path}: imageHeight and imageWidth must be whole numbers above 0, "
             f"got {text_of(height)} and {text_of(width)}"
         )
-    return height, width
+    return sides[0], sides[1]
 
 
 def _shape(entry: Mapping[str, Any], called: str) -> _Shape | str:
     """Return a shape, or why it is left out."""
     label, kind = entry.get("label"), entry.get("shape_type") or "polygon"
-    if not isinstance(label, str):
-        raise UserError(f"{called}: its label must be text, got {text_of(label)}")
+    if not isinstance(label, str) or not label.strip():
+        raise UserError(f"{called}: its label must be text, got {text_of(label) or 'nothing'}")
     if kind not in (*_FLAT, *_FEWEST):
         raise UserError(f"{called}: the shape_type {text_of(kind)} is not known: known are {', '.join(_FEWEST)}")
     if kind in _FLAT:
@@ -200,15 +229,25 @@ def _png(text: Any, called: str) -> bytes:
 
 def _draw(labels: np.ndarray, shape: _Shape, index: int) -> None:
     """Draw one shape into a label map, in place."""
-    low, high = shape.points.min(axis=0), shape.points.max(axis=0)
     if shape.kind == "mask":
+        low, high = shape.points.min(axis=0), shape.points.max(axis=0)
         _draw_mask(labels, shape.mask, low.astype(int), high.astype(int), index)
     elif shape.kind == "circle":
         _draw_circle(labels, shape.points, index)
-    elif len(shape.points) == 2:  # opposite corners of a rectangle
-        draw_polygons(labels, [np.array([*low, high[0], low[1], *high, low[0], high[1]])], index)
     else:
-        draw_polygons(labels, [shape.points.ravel()], index)
+        draw_polygons(labels, [_around(shape)], index)
+
+
+def _around(shape: _Shape) -> np.ndarray:
+    """Return the corners of a shape, x, y, x, y, …; of a circle or a mask those of the box around it."""
+    points = shape.points
+    if shape.kind == "circle":
+        radius = np.hypot(*(points[1] - points[0]))
+        points = np.array([points[0] - radius, points[0] + radius])
+    if len(points) > 2:
+        return points.ravel()
+    low, high = points.min(axis=0), points.max(axis=0)  # opposite corners
+    return np.array([*low, high[0], low[1], *high, low[0], high[1]])
 
 
 def _draw_circle(labels: np.ndarray, points: np.ndarray, index: int) -> None:

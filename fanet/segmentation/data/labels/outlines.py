@@ -8,10 +8,11 @@ import numpy as np
 
 from fanet.classes import ClassScheme, background_of
 from fanet.errors import UserError
-from fanet.segmentation.data.dataset import UnknownLabelError
+from fanet.segmentation.data.dataset import UnknownLabelError, shortened
 from fanet.segmentation.data.labels.polygons import polygon_mask
 
 _FEWEST = 6  # coordinates: three corners
+_ROUNDING = 1e-12  # of areas in shares of the image's
 _WHOLE_LINE = 20  # class names that an error writes out, so that they can be copied
 
 
@@ -153,6 +154,53 @@ def is_outside(polygons: Sequence[np.ndarray], height: int, width: int) -> bool:
     corners = np.concatenate(polygons).reshape(-1, 2)
     (left, top), (right, bottom) = corners.min(axis=0), corners.max(axis=0)
     return bool(right <= 0 or bottom <= 0 or left >= width or top >= height)
+
+
+def is_beyond(polygons: Sequence[np.ndarray], height: int, width: int) -> bool:
+    """Return whether polygons reach more than a pixel beyond an image."""
+    corners = np.concatenate(polygons)
+    x, y = corners[::2], corners[1::2]
+    return bool(min(x.min(), y.min()) < -1 or x.max() > width + 1 or y.max() > height + 1)
+
+
+def is_invisible(polygons: Sequence[np.ndarray], height: int, width: int) -> bool:
+    """Return whether polygons that are small, or lines, cover no centre of a pixel."""
+    return all(_area(polygon) < 1 and not polygon_mask(polygon, height, width)[2].any() for polygon in polygons)
+
+
+def is_line(polygon: np.ndarray) -> bool:
+    """Return whether all corners of a polygon are on one line, up to rounding."""
+    if _area(polygon) > _ROUNDING:
+        return False
+    rays = polygon.reshape(-1, 2) - polygon[:2]
+    x, y = rays[np.argmax(np.abs(rays).sum(axis=1))]
+    return bool((np.abs(rays[:, 0] * y - rays[:, 1] * x) <= _ROUNDING).all())
+
+
+def _area(polygon: np.ndarray) -> float:
+    """Return the area of a polygon; where it crosses itself, parts cancel out."""
+    x, y = polygon[::2], polygon[1::2]
+    return abs(x[:-1] @ y[1:] - x[1:] @ y[:-1] + x[-1] * y[0] - x[0] * y[-1]) / 2
+
+
+def without_objects(classes: ClassScheme) -> str:
+    """Return what becomes of an image without objects, for a `Tally`."""
+    return "not counted" if background_of(classes.names) is None else "taken as background only"
+
+
+def side_of(value: Any) -> int | None:
+    """Return a width or height as a file states it, 32, 32.0 or "32"; None if it can be none."""
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 11:
+        value = int(value)
+    if type(value) is float and value.is_integer():
+        value = int(value)
+    return value if type(value) is int and 0 < value < 2**31 else None
+
+
+def repeated_names(names: Sequence[str], what: str) -> list[str]:
+    """Return a line on names that several ids have; `what` has the ids."""
+    repeated = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
+    return [f"several {what} have one name, and become one class: {shortened(repeated)}"] if repeated else []
 
 
 def text_of(value: Any) -> str:

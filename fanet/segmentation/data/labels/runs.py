@@ -11,6 +11,7 @@ from fanet.errors import UserError
 _FIRST = 48  # the code of the character that stands for 0
 _MORE, _NEGATIVE, _DIGIT = 0x20, 0x10, 0x1F
 _DIGITS = 12  # of 5 bits in a number: more would not fit into 64 bits
+_ONE_RUN = 12  # characters: the compressed run of a mask without a pixel has no more
 
 
 def run_mask(runs: Mapping[str, Any], height: int, width: int) -> np.ndarray:
@@ -37,6 +38,20 @@ def run_mask(runs: Mapping[str, Any], height: int, width: int) -> np.ndarray:
         raise UserError(f"run lengths for {total} pixels in an image of {width}x{height}")
     inside = np.arange(len(counts)) % 2 == 1
     return np.repeat(inside, counts).reshape(width, height).T
+
+
+def is_empty(runs: Mapping[str, Any]) -> bool:
+    """Return whether run lengths are those of a mask without a pixel; malformed ones are left to `run_mask`."""
+    counts, size = runs.get("counts"), runs.get("size")
+    if isinstance(counts, str | bytes) and len(counts) > _ONE_RUN:
+        return False
+    if not isinstance(size, list) or len(size) != 2 or not all(type(side) is int for side in size):
+        return False
+    try:
+        numbers = _numbers(counts).tolist()
+    except UserError:
+        return False
+    return not any(numbers[1::2]) and sum(numbers) == size[0] * size[1]
 
 
 def _numbers(counts: Any) -> np.ndarray:

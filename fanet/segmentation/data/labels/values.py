@@ -61,6 +61,11 @@ def value_map(options: Mapping[str, Any], classes: ClassScheme, where: str) -> V
     ignored = options.get("ignore_index")
     if "values" in options:
         meanings = _checked(options["values"], classes, where)
+        if ignored is not None and meanings.get(ignored, classes.ignore_index) != classes.ignore_index:
+            name = classes.names[meanings[ignored]]
+            raise UserError(
+                f"{where}: {ignored} is {name} by values, and ignored by ignore_index: {ignored}: remove one of them"
+            )
         return ValueMap(({} if ignored is None else {ignored: classes.ignore_index}) | meanings, classes)
     if ignored is None or ignored >= len(classes):
         return None

@@ -20,7 +20,10 @@ from fanet.segmentation.data.labels.outlines import (
     classes_of,
     draw_polygons,
     empty_map,
+    is_line,
     outside_note,
+    repeated_names,
+    without_objects,
 )
 
 # Files beside dataset.yaml, or with the labels, that name the classes, in the order in which they are looked for.
@@ -68,9 +71,9 @@ class YoloLabels(LabelReader, kind="yolo"):
         self._objects = contents
         for name in images:
             if name not in found:
-                tally.add("without a text file", name, "image", "taken as background only")
+                tally.add("without a text file", name, "image", without_objects(classes))
             elif contents[found[name]] == []:
-                tally.add("whose text file has no outline", name, "image", "taken as background only")
+                tally.add("whose text file has no outline", name, "image", without_objects(classes))
         self.files = {name: "" for name in images} | found | {file: file for file in others}
         self.notes = [*partly, *tally.notes(), *(outside_note(classes) if images else [])]
         if names is None:
@@ -78,6 +81,7 @@ class YoloLabels(LabelReader, kind="yolo"):
             self.notes.append(f"there is no data.yaml that names the class ids, so {ids}")
         else:
             self.notes += absent_classes(names.values(), classes, f"no class in {source}")
+            self.notes += repeated_names(list(names.values()), "class ids")
 
     def labels(self, file: str, image: str) -> np.ndarray:
         labels = empty_map(read_size(image), self.classes)
@@ -115,8 +119,11 @@ def _read(path: Path, known: set[int], source: str, tally: Tally) -> _Objects:
                 ids = shortened([str(each) for each in sorted(known)])
                 raise UnknownLabelError(called, [f"class id {values[0]:g}"], f"{ids}, which {source} names")
             corners = _corners(values, called)
+            if is_line(corners):
+                tally.add("too small to cover a pixel", called)
+                continue
             if corners.min() < 0 or corners.max() > 1:
-                tally.add("that reach beyond the image", called, action="cut at the border")
+                tally.add("reaching beyond the image", called, action="cut at the border")
             objects.append((key, corners))
     except UserError as error:
         return error
@@ -154,14 +161,26 @@ def _class_names(root: Path, place: str, stated: Any) -> tuple[dict[int, str] | 
         raise UserError(f"{root / 'dataset.yaml'}: names_file must be the path of a file, got {stated!r:.40}")
     folders = [root] if "{name}" in place else [root, root / place]
     candidates = [root / stated] if stated else [folder / name for folder in folders for name in _NAMES_FILES]
-    path = next((path for path in candidates if os.path.isfile(path)), None)
-    if path is None:
+    paths = [path for path in candidates if os.path.isfile(path)]
+    if not paths:
         if stated:
             raise UserError(f"there is no file {candidates[0]}, the names_file of {root / 'dataset.yaml'}")
         return None, "the list of classes in dataset.yaml"
+    names, *others = (_names_in(path) for path in paths)
+    for path, other in zip(paths[1:], others, strict=True):
+        if other != names:
+            raise UserError(
+                f"{paths[0]} and {path} name the class ids differently: remove one of them, or write in dataset.yaml "
+                f"names_file: {os.path.relpath(paths[0], root)}"
+            )
+    return names, str(paths[0])
+
+
+def _names_in(path: Path) -> dict[int, str]:
+    """Return the name of each class id in a file."""
     if path.suffix not in (".yaml", ".yml"):
         lines = [line.strip() for line in read_text(path).splitlines()]
-        return dict(enumerate(line for line in lines if line)), str(path)
+        return dict(enumerate(line for line in lines if line))
     content = read_yaml(path)
     if isinstance(content, dict) and "kpt_shape" in content:
         raise UserError(f"{path} describes keypoints (kpt_shape), not outlines: they cannot be drawn")
@@ -170,7 +189,10 @@ def _class_names(root: Path, place: str, stated: Any) -> tuple[dict[int, str] | 
         names = dict(enumerate(names))
     if not isinstance(names, dict) or not all(_is_id(key) and isinstance(name, str) for key, name in names.items()):
         raise UserError(f"{path}: names must be a list of class names, or a mapping from class id to name")
-    return {int(key): name for key, name in names.items()}, str(path)
+    count = content.get("nc", len(names))
+    if count != len(names):
+        raise UserError(f"{path}: nc is {count!r:.40}, but names has {len(names)} classes: correct one of them")
+    return {int(key): name for key, name in names.items()}
 
 
 def _is_id(key: Any) -> bool:

@@ -17,6 +17,7 @@ class OnnxEngine:
 
     Attributes:
         size: (height, width) of the images that the file takes; None for any.
+        num_classes: Number of channels of the first output; None if the file does not say it.
         metadata: What the file says about itself: the values are JSON.
 
     Raises:
@@ -40,6 +41,8 @@ class OnnxEngine:
         self._input = self._session.get_inputs()[0]
         sides = self._input.shape[-2:]
         self.size = (sides[0], sides[1]) if all(isinstance(side, int) for side in sides) else None
+        count = dict(enumerate(self._session.get_outputs()[0].shape)).get(1)
+        self.num_classes = count if isinstance(count, int) else None
         self.metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
 
     def outputs(self, x: torch.Tensor) -> list[torch.Tensor]:
@@ -70,8 +73,11 @@ def read_description(engine: OnnxEngine, path: str | Path) -> tuple[ClassScheme,
         said = {key: json.loads(value) for key, value in engine.metadata.items()}
         palette = tuple((red, green, blue) for red, green, blue in said["palette"])
         classes = ClassScheme(tuple(said["classes"]), palette, said["ignore_index"])
-        return classes, Preprocessing.from_dict(said["preprocessing"])
+        preprocessing = Preprocessing.from_dict(said["preprocessing"])
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(
             f"{path} does not say what its classes are: export a segmentation model by `fanet export`"
         ) from error
+    if engine.num_classes not in (None, len(classes)):
+        raise UserError(f"{path} has {engine.num_classes} outputs for {len(classes)} classes: export the model again")
+    return classes, preprocessing
