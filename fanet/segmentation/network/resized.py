@@ -2,8 +2,8 @@
 
 Resizing is linear and acts on each channel by itself, so it can be exchanged with the sums over channels: first nine
 1x1 convolutions, one for each tap of the kernel, at the small size of a map; then the nine results are resized, shifted
-by their tap and summed, along the width and then along the height. Of UperNet's last convolution, over four maps of which
-three are resized, this leaves less than half of the multiplications.
+by their tap and summed, along the width and then along the height. Of UperNet's last convolution, over four maps of
+which three are resized, this leaves less than half of the multiplications.
 """
 
 from collections.abc import Sequence
@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fanet.backbone.resize import resize_as
+from fanet.segmentation.bilinear import resize
 
 # Output rows or columns computed at a time: the matrices of weights are banded, and a block meets few inputs.
 _BLOCK = 128
@@ -68,16 +69,10 @@ def _stretch(total: Tensor, parts: Sequence[Tensor]) -> None:
 def _taps(old: int, new: int) -> Tensor:
     """Return what each old pixel adds to each new one under each tap of the kernel: (3, old, new).
 
-    Bilinear with corners not aligned; beyond the border, where the convolution pads, it is 0.
+    Beyond the border, where the convolution pads, it is 0.
     """
-    position = ((torch.arange(new, dtype=torch.float64) + 0.5) * (old / new) - 0.5).clamp(0, old - 1)
-    below = position.floor().long()
-    share = position - below
-    weights = torch.zeros(old, new + 2, dtype=torch.float64)
-    inner = torch.arange(1, new + 1)
-    weights[below, inner] += 1 - share
-    weights[(below + 1).clamp(max=old - 1), inner] += share
-    return torch.stack([weights[:, tap : tap + new] for tap in range(3)]).float()
+    weights = F.pad(resize(torch.eye(old)[None, None], (old, new))[0, 0], (1, 1))
+    return torch.stack([weights[:, tap : tap + new] for tap in range(3)])
 
 
 def _blocks(taps: Tensor) -> list[tuple[int, int, int, int]]:
