@@ -18,6 +18,8 @@ import fanet  # noqa: F401  registers the models
 from ..weights.hub_stand_in import Hub
 
 MODELS = sorted([*timm.list_models("fanet_*"), "test_fanet"])
+# They take as long as all others together, and differ from them in numbers only.
+LARGE = ("fanet_large", "fanet_small", "fanet_nano")
 
 # timm's tests of a whole family; each must run on every model, none may be skipped.
 FAMILY_TESTS = (
@@ -102,7 +104,9 @@ def run_family_tests(timm_tests: Path, folder: Path, selection: str, **environme
     return Counter(case.get("name").split("[")[0] for case in cases)
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize(
+    "model", [pytest.param(model, marks=[pytest.mark.slow] if model in LARGE else []) for model in MODELS]
+)
 def test_every_family_test_of_timm_passes(timm_tests, tmp_path, model):
     selection = f"({model}- or {model}] or {model}.) and not pretrained"
     assert run_family_tests(timm_tests, tmp_path, selection) == Counter(FAMILY_TESTS)
