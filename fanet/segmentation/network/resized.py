@@ -10,40 +10,37 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from fanet.backbone.resize import resize_as
 from fanet.segmentation.bilinear import resize
 
 # Output rows or columns computed at a time: the matrices of weights are banded, and a block meets few inputs.
 _BLOCK = 128
 
 
-def conv_of_resized(conv: nn.Conv2d, maps: Sequence[Tensor]) -> Tensor:
-    """Return `conv(torch.cat([resize_as(x, maps[0]) for x in maps], dim=1))`, up to rounding.
+def pays(x: Tensor) -> bool:
+    """Whether to avoid resizing: measured in float32 on CPUs. In training it would keep more maps for the gradient."""
+    is_plain = x.device.type == "cpu" and x.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
+    return is_plain and not torch.is_grad_enabled() and not torch.compiler.is_compiling() and not torch.jit.is_tracing()
+
+
+def conv_of_resized(weight: Tensor, maps: Sequence[Tensor]) -> Tensor:
+    """Return `F.conv2d(torch.cat([resize_as(x, maps[0]) for x in maps], dim=1), weight, padding=1)`, up to rounding.
 
     Args:
-        conv: A convolution with a kernel of 3x3, padding 1, and neither bias, stride, groups nor dilation.
-        maps: (B, C_i, h_i, w_i), finest first, so that none is larger than the first.
+        weight: (C_out, sum of C_i, 3, 3)
+        maps: (B, C_i, h_i, w_i), finest first.
 
     Returns:
         (B, C_out, H, W) at the size of the first map.
     """
     first = maps[0]
-    if torch.jit.is_scripting() or not _pays(first):
-        return conv(torch.cat([first] + [resize_as(x, first) for x in maps[1:]], dim=1))
-    weights = conv.weight.split([x.shape[1] for x in maps], dim=1)
+    weights = weight.split([x.shape[1] for x in maps], dim=1)
     total = F.conv2d(first, weights[0], padding=1).permute(0, 2, 3, 1).contiguous()
-    for x, weight in zip(maps[1:], weights[1:], strict=True):
+    for x, part in zip(maps[1:], weights[1:], strict=True):
         for image, sum_ in zip(x, total, strict=True):
-            _add_one(sum_, weight, image)
+            _add_one(sum_, part, image)
     return total.permute(0, 3, 1, 2)
-
-
-def _pays(x: Tensor) -> bool:
-    """Whether to avoid resizing: measured in float32 on CPUs. In training it would keep more maps for the gradient."""
-    is_plain = x.device.type == "cpu" and x.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
-    return is_plain and not torch.is_grad_enabled() and not torch.compiler.is_compiling() and not torch.jit.is_tracing()
 
 
 def _add_one(total: Tensor, weight: Tensor, x: Tensor) -> None:

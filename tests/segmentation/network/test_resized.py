@@ -6,7 +6,8 @@ from torch import nn
 
 from fanet.backbone.resize import resize_as
 from fanet.segmentation import UperNet
-from fanet.segmentation.network import resized
+from fanet.segmentation.network import layers
+from fanet.segmentation.network.layers import ConvBnRelu
 from fanet.segmentation.network.resized import conv_of_resized
 
 SIZES = [
@@ -18,8 +19,8 @@ SIZES = [
 ]
 
 
-def plain(conv: nn.Conv2d, maps: list[torch.Tensor]) -> torch.Tensor:
-    return conv(torch.cat([resize_as(x, maps[0]) for x in maps], dim=1))
+def together(maps: list[torch.Tensor]) -> torch.Tensor:
+    return torch.cat([resize_as(x, maps[0]) for x in maps], dim=1)
 
 
 @pytest.mark.parametrize("sizes", SIZES, ids=str)
@@ -30,22 +31,21 @@ def test_result_is_that_of_resizing_first(sizes, layout):
     conv = nn.Conv2d(sum(channels), 6, 3, padding=1, bias=False)
     maps = [torch.randn(2, count, *size).to(memory_format=layout) for count, size in zip(channels, sizes, strict=True)]
     with torch.no_grad():
-        expected, found = plain(conv, maps), conv_of_resized(conv, maps)
+        expected, found = conv(together(maps)), conv_of_resized(conv.weight, maps)
     assert found.shape == expected.shape
     torch.testing.assert_close(found, expected, atol=3e-6 * float(expected.abs().max()), rtol=0)
 
 
-def test_gradients_autocast_and_half_precision_take_the_plain_way(monkeypatch):
-    monkeypatch.setattr(resized, "_add_one", None)
-    conv = nn.Conv2d(4, 4, 3, padding=1, bias=False)
+def test_gradients_autocast_and_other_types_take_the_plain_way(monkeypatch):
+    monkeypatch.setattr(layers, "conv_of_resized", None)
+    conv = ConvBnRelu(4, 4, 3).eval()
     maps = [torch.randn(1, 2, 8, 8), torch.randn(1, 2, 4, 4)]
-    assert torch.equal(conv_of_resized(conv, maps), plain(conv, maps))
+    assert torch.equal(conv.of_resized(maps), conv(together(maps)))
     with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
-        assert torch.equal(conv_of_resized(conv, maps), plain(conv, maps))
+        assert torch.equal(conv.of_resized(maps), conv(together(maps)))
     with torch.no_grad():
-        double = conv.double()
-        maps = [x.double() for x in maps]
-        assert torch.equal(conv_of_resized(double, maps), plain(double, maps))
+        conv, maps = conv.double(), [x.double() for x in maps]
+        assert torch.equal(conv.of_resized(maps), conv(together(maps)))
 
 
 def test_upernet_computes_the_same_in_both_ways():
