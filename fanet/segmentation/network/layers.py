@@ -77,7 +77,7 @@ class ConvBnRelu(nn.Module):
     def of_resized(self, maps: list[torch.Tensor]) -> torch.Tensor:
         """Apply it to maps that are resized to the size of the first and concatenated: [(B, C_i, h_i, w_i)]."""
         if not torch.jit.is_scripting():
-            if pays(maps[0]):
+            if pays(self.conv, maps[0]):
                 return F.relu(self.bn(conv_of_resized(self.conv.weight, maps)), inplace=True)
         return self.forward(torch.cat([maps[0]] + [resize_as(x, maps[0]) for x in maps[1:]], dim=1))
 

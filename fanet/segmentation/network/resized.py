@@ -10,7 +10,9 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
+from torch._C._functorch import is_functorch_wrapped_tensor
+from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 from fanet.segmentation.bilinear import resize
 
@@ -18,10 +20,23 @@ from fanet.segmentation.bilinear import resize
 _BLOCK = 128
 
 
-def pays(x: Tensor) -> bool:
-    """Whether to avoid resizing: measured in float32 on CPUs. In training it would keep more maps for the gradient."""
-    is_plain = x.device.type == "cpu" and x.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
-    return is_plain and not torch.is_grad_enabled() and not torch.compiler.is_compiling() and not torch.jit.is_tracing()
+# Below this width the resized maps are small enough that resizing them costs less than the steps saved here.
+_SMALLEST_WIDTH = 128
+
+
+def pays(conv: nn.Module, x: Tensor) -> bool:
+    """Whether to avoid resizing in front of a convolution of maps like `x`, (B, C, H, W).
+
+    Measured in float32 on CPUs. In training it would keep more maps for the gradient. Where the convolution itself is
+    watched or replaced (hooks, counters of operations, `torch.func`, tracers, compilers, adapters), it is called.
+    """
+    if x.device.type != "cpu" or x.dtype != torch.float32 or x.shape[1] < _SMALLEST_WIDTH or torch.is_grad_enabled():
+        return False
+    if torch.compiler.is_compiling() or torch.jit.is_tracing() or torch.is_autocast_enabled("cpu"):
+        return False
+    if is_functorch_wrapped_tensor(x) or is_in_torch_dispatch_mode():
+        return False
+    return type(conv) is nn.Conv2d and not conv._forward_hooks and not conv._forward_pre_hooks
 
 
 def conv_of_resized(weight: Tensor, maps: Sequence[Tensor]) -> Tensor:

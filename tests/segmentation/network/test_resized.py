@@ -1,8 +1,11 @@
 """Convolving maps before they are resized gives what convolving them afterwards does."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from fanet.backbone.resize import resize_as
 from fanet.segmentation import UperNet
@@ -36,22 +39,39 @@ def test_result_is_that_of_resizing_first(sizes, layout):
     torch.testing.assert_close(found, expected, atol=3e-6 * float(expected.abs().max()), rtol=0)
 
 
-def test_gradients_autocast_and_other_types_take_the_plain_way(monkeypatch):
+WIDTH = 128  # of maps: with fewer channels they are resized
+
+
+def test_whoever_watches_or_replaces_the_convolution_sees_it_called(monkeypatch):
     monkeypatch.setattr(layers, "conv_of_resized", None)
-    conv = ConvBnRelu(4, 4, 3).eval()
-    maps = [torch.randn(1, 2, 8, 8), torch.randn(1, 2, 4, 4)]
-    assert torch.equal(conv.of_resized(maps), conv(together(maps)))
-    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
-        assert torch.equal(conv.of_resized(maps), conv(together(maps)))
+    conv = ConvBnRelu(2 * WIDTH, 4, 3).eval()
+    maps = [torch.randn(1, WIDTH, 8, 8), torch.randn(1, WIDTH, 4, 4)]
+
+    def is_plain(conv: ConvBnRelu, maps: list[torch.Tensor]) -> bool:
+        return torch.equal(conv.of_resized(maps), conv(together(maps)))
+
+    assert is_plain(conv, maps)  # with gradients
     with torch.no_grad():
-        conv, maps = conv.double(), [x.double() for x in maps]
-        assert torch.equal(conv.of_resized(maps), conv(together(maps)))
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            assert is_plain(conv, maps)
+        with FlopCounterMode(display=False):
+            assert is_plain(conv, maps)
+        assert is_plain(copy.deepcopy(conv).double(), [x.double() for x in maps])
+        assert is_plain(ConvBnRelu(6, 4, 3).eval(), [x[:, :3] for x in maps])
+        torch.func.vmap(lambda a, b: conv.of_resized([a, b]))(maps[0][None], maps[1][None])
+        handle = conv.conv.register_forward_hook(lambda *_: None)
+        assert is_plain(conv, maps)
+        handle.remove()
+        with pytest.raises(TypeError):  # nobody watches
+            conv.of_resized(maps)
 
 
 def test_upernet_computes_the_same_in_both_ways():
     torch.manual_seed(0)
-    net = UperNet("test_fanet", 5, head_channels=32, aux_channels=0).eval()
+    net = UperNet("test_fanet", 5, head_channels=WIDTH, aux_channels=0).eval()
     x = torch.randn(2, 3, 75, 130)
     expected = net(x).detach()  # with gradients: maps are resized
     with torch.no_grad():
-        torch.testing.assert_close(net(x), expected, atol=1e-5 * float(expected.abs().max()), rtol=0)
+        found = net(x)
+    assert not torch.equal(found, expected)
+    torch.testing.assert_close(found, expected, atol=1e-5 * float(expected.abs().max()), rtol=0)
