@@ -35,7 +35,7 @@ def test_every_model_inside_the_package_says_what_it_was_trained_on():
 def test_a_bare_name_is_the_model_inside_the_package(folder):
     for name in (None, "clutter"):
         assert load_model(name).config["backbone"] == "fanet_pico"
-    assert BatchPredictor("clutter").predictor.engine.model.config["backbone"] == "fanet_pico"
+    assert BatchPredictor("clutter").predictor.engine.network.model.config["backbone"] == "fanet_pico"
     assert not load_model("clutter").training
 
 
