@@ -90,3 +90,13 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[dict[str, Any]]
         writer.writeheader()
         writer.writerows(rows)
     print(os.path.relpath(path))
+
+
+def read_csv(stem: str) -> list[dict[str, str]]:
+    """Read the rows of a file in benchmarks/results/.
+
+    Raises:
+        FileNotFoundError: It has not been measured.
+    """
+    with open(RESULTS / f"{stem}.csv", newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
