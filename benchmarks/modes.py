@@ -56,7 +56,11 @@ def _training(network: nn.Module, options: list[str]) -> Run:
     network.train()
     if "checkpointing" in options:
         _checkpoint(network)
-    forward: Any = torch.compile(network) if "compile" in options else network
+    forward: Any = network
+    if "compile" in options:
+        # By default the ninth network of a class runs as it is, and sizes in which networks differ become variables.
+        torch.compiler.config.recompile_limit = 1000
+        forward = torch.compile(network, dynamic=False)
 
     def step(x: torch.Tensor) -> None:
         network.zero_grad(set_to_none=True)
