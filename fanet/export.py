@@ -4,34 +4,37 @@ Exporters succeed on networks that runtimes then compute differently, most often
 So a file is written only if ONNX Runtime computes what PyTorch does, at every size of `SIZES`.
 """
 
-import contextlib
-import io
 import json
-import logging
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from fanet import __version__
-from fanet.errors import UserError, needs_extra, one_line
+from fanet.errors import UserError
 from fanet.files import atomic_path
 from fanet.segmentation import SegmentationModel
-from fanet.segmentation.prediction.engines.onnx import OnnxEngine
+from fanet.segmentation.data import SegmentationDataset
+from fanet.segmentation.evaluation.evaluate import check_classes
+from fanet.segmentation.evaluation.metrics import ConfusionMatrix
+from fanet.segmentation.prediction.engines.exported import LARGEST_SIDE, SIZES, TOLERANCE, compare_onnx, write_onnx
+from fanet.segmentation.prediction.engines.reduced import TOLERANCE_FP16, quantize, to_float16
+from fanet.segmentation.prediction.predictor import Predictor
 from fanet.segmentation.prediction.windows import SMALLEST_WINDOW
 
-#: Heights and widths at which a file for any size is checked; the first one is exported.
-SIZES = ((256, 256), (224, 224), (128, 192), (360, 640), (75, 101), (481, 97), (64, 511), (33, 65))
-#: Largest deviation from PyTorch, relative to the largest output.
-TOLERANCE = 1e-4
-LARGEST_SIDE = 1 << 15
+EXPORT_PRECISIONS = ("fp32", "fp16", "int8")
 
 
-def export_onnx(net: nn.Module, path: str | Path, size: tuple[int, int] | None = None) -> float:
+def export_onnx(
+    net: nn.Module,
+    path: str | Path,
+    size: tuple[int, int] | None = None,
+    precision: str = "fp32",
+    images: Iterable[torch.Tensor] = (),
+) -> float:
     """Write a network as ONNX: normalised images `image` (B, in_chans, H, W) float32 -> its outputs.
 
     A segmentation model gives `logits` (B, num_classes, H, W), a classifier `logits` (B, num_classes), a backbone that
@@ -42,36 +45,63 @@ def export_onnx(net: nn.Module, path: str | Path, size: tuple[int, int] | None =
         net: The network; it is exported in evaluation mode.
         path: The file, with the suffix `.onnx`.
         size: Height and width of the images; by default the file takes images of any size. The batch is free.
+        precision: `fp32`; `fp16`, weights and maps in float16; or `int8`, convolutions in 8 bits.
+        images: For `int8`: some thirty normalised images (1, in_chans, H, W) of the kind that the network will see.
 
     Returns:
-        The largest deviation of ONNX Runtime from PyTorch at the sizes that were tried, relative to the largest output.
+        The largest deviation of ONNX Runtime from PyTorch at the sizes that were tried, relative to the largest output;
+        of an `int8` file, before its convolutions were quantised.
 
     Raises:
         UserError: A package is missing, the network cannot be exported, or ONNX Runtime computes something else.
     """
-    with needs_extra("onnx", "onnx", "onnxscript", "onnxruntime"):
-        import onnx
-        import onnxruntime  # noqa: F401
-        import onnxscript  # noqa: F401
-
+    if precision not in EXPORT_PRECISIONS:
+        raise UserError(f"unknown precision {precision!r}: choose one of {', '.join(EXPORT_PRECISIONS)}")
     if Path(path).suffix.lower() != ".onnx":
         raise UserError(f"the file must end with .onnx, got {path}")
     if size is not None:
         _check_size(net, size)
     sizes = SIZES if size is None else (size,)
-    training = [module for module in net.modules() if module.training]
-    net.eval()
-    try:
-        with atomic_path(path) as temporary:
-            program = _export(net, sizes[0], size is None)
-            model = program.model_proto
-            for key, value in _metadata(net).items():
-                model.metadata_props.add(key=key, value=json.dumps(value))
-            onnx.save(model, str(temporary))
-            return _compare(net, temporary, sizes)
-    finally:
-        for module in training:
-            module.training = True
+    metadata = {key: json.dumps(value) for key, value in _metadata(net).items()}
+    names = ["logits"] if _has_logits(net) else None
+    with atomic_path(path) as temporary:
+        write_onnx(net, temporary, sizes[0], size is None, names, metadata)
+        if precision == "fp16":
+            to_float16(temporary)
+        deviation = compare_onnx(net, temporary, sizes, TOLERANCE_FP16 if precision == "fp16" else TOLERANCE)
+        if precision == "int8":
+            quantize(temporary, images if size is None else (_fitted(image, size) for image in images))
+        return deviation
+
+
+def compare_scores(
+    predictors: Sequence[Predictor], dataset: SegmentationDataset, indices: Sequence[int]
+) -> list[float]:
+    """Return the mIoU (%) of each predictor on some images of a data set.
+
+    Raises:
+        UserError: Model and data set differ in their classes, a sample cannot be read or has no labels, or fewer than
+            two classes are labelled.
+    """
+    for predictor in predictors:
+        check_classes(predictor.classes, dataset.classes)
+    counts = [ConfusionMatrix(len(dataset.classes), dataset.classes.ignore_index) for _ in predictors]
+    for index in indices:
+        sample = dataset[index]
+        if sample.labels is None:
+            raise UserError(f"{sample.name} has no labels to compare a prediction with")
+        for count, predictor in zip(counts, predictors, strict=True):
+            count.update(predictor.labels(sample.image), sample.labels)
+    scores = [count.to_dict(dataset.classes.names)["miou"] for count in counts]
+    if None in scores:
+        raise UserError("fewer than two classes are labelled in the images to compare with: choose another split")
+    return scores
+
+
+def _fitted(image: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Cut an image from the top left, or pad it, to a size."""
+    image = image[..., : size[0], : size[1]]
+    return F.pad(image, (0, size[1] - image.shape[-1], 0, size[0] - image.shape[-2]))
 
 
 def _check_size(net: nn.Module, size: tuple[int, int]) -> None:
@@ -79,53 +109,6 @@ def _check_size(net: nn.Module, size: tuple[int, int]) -> None:
     smallest = SMALLEST_WINDOW if isinstance(net, SegmentationModel) else 1
     if min(size) < smallest or max(size) > LARGEST_SIDE:
         raise UserError(f"the sides must be {smallest} to {LARGEST_SIDE} pixels, got {size[0]}x{size[1]}")
-
-
-def _export(net: nn.Module, size: tuple[int, int], is_dynamic: bool) -> Any:
-    shape: dict[int, Any] = {0: torch.export.Dim("batch")}
-    if is_dynamic:
-        shape |= {2: torch.export.Dim("height", max=LARGEST_SIDE), 3: torch.export.Dim("width", max=LARGEST_SIDE)}
-    try:
-        image = torch.zeros(2, _channels(net), *size)  # a batch of one would be taken for a constant
-        with _quiet(), torch.no_grad():
-            return torch.onnx.export(
-                net,
-                (image,),
-                input_names=["image"],
-                output_names=["logits"] if _has_logits(net) else None,
-                dynamo=True,
-                dynamic_shapes=(shape,),
-            )
-    except Exception as error:  # exporters raise whatever the part of the network that they do not know leads to
-        cure = "give the size that it takes, --size H W" if is_dynamic else "it needs operations that ONNX lacks"
-        raise UserError(f"{type(net).__name__} cannot be exported ({one_line(error, 160)}): {cure}") from error
-
-
-@torch.inference_mode()
-def _compare(net: nn.Module, path: Path, sizes: Sequence[tuple[int, int]]) -> float:
-    """Run the file beside the network.
-
-    Raises:
-        UserError: They differ, or the file does not run.
-    """
-    engine = OnnxEngine(path)
-    rng = torch.Generator().manual_seed(0)
-    worst = 0.0
-    for number, size in enumerate(sizes):
-        image = torch.randn(1 + number % 2, _channels(net), *size, generator=rng)
-        expected = net(image)
-        expected = expected if isinstance(expected, list | tuple) else [expected]
-        called = f"at {size[0]}x{size[1]} pixels ONNX Runtime"
-        try:
-            found = engine.outputs(image)
-        except Exception as error:  # onnxruntime raises errors of its own, which share no base class
-            raise UserError(f"{called} fails ({one_line(error, 160)}): export it for one size, --size H W") from error
-        for ours, theirs in zip(expected, found, strict=True):
-            deviation = float((ours - theirs).abs().max() / ours.abs().max()) if ours.shape == theirs.shape else 1.0
-            worst = max(worst, deviation)
-            if not deviation <= TOLERANCE:
-                raise UserError(f"{called} deviates by {deviation:.1e} of the largest output: nothing was written")
-    return worst
 
 
 def _metadata(net: nn.Module) -> dict[str, Any]:
@@ -145,24 +128,3 @@ def _metadata(net: nn.Module) -> dict[str, Any]:
 def _has_logits(net: nn.Module) -> bool:
     """Return whether the output is one tensor of scores; the maps of a backbone have none."""
     return isinstance(net, SegmentationModel) or hasattr(net, "num_classes")
-
-
-def _channels(net: nn.Module) -> int:
-    if isinstance(net, SegmentationModel):
-        return net.in_chans
-    return next(module.in_channels for module in net.modules() if isinstance(module, nn.Conv2d))
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence the exporter, which prints its progress and warns of what does not concern the user."""
-    root = logging.getLogger()
-    level = root.level
-    silence = io.StringIO()
-    with warnings.catch_warnings(), contextlib.redirect_stdout(silence), contextlib.redirect_stderr(silence):
-        warnings.simplefilter("ignore")
-        root.setLevel(logging.ERROR)
-        try:
-            yield
-        finally:
-            root.setLevel(level)

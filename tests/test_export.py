@@ -13,7 +13,6 @@ import torch
 from PIL import Image
 from torch import nn
 
-from fanet import export
 from fanet.cli import main
 from fanet.errors import UserError
 from fanet.export import export_onnx
@@ -21,6 +20,7 @@ from fanet.media.images import read_labels, write_png
 from fanet.segmentation import Preprocessing, SegmentationModel, UperNet
 from fanet.segmentation.data.clutter import write_clutter
 from fanet.segmentation.network.shipped import load_predictor
+from fanet.segmentation.prediction.engines import exported
 
 ROOT = Path(__file__).parents[1]
 # None of them is a size that the export itself is checked at.
@@ -96,8 +96,8 @@ def test_file_for_one_size_pads_smaller_images_and_slides_over_larger_ones(net, 
 
 
 def test_file_that_computes_something_else_gets_no_name(tmp_path, monkeypatch):
-    run = export.OnnxEngine.outputs
-    monkeypatch.setattr(export.OnnxEngine, "outputs", lambda self, x: [value + 1e-2 for value in run(self, x)])
+    run = exported.OnnxEngine.outputs
+    monkeypatch.setattr(exported.OnnxEngine, "outputs", lambda self, x: [value + 1e-2 for value in run(self, x)])
     with pytest.raises(UserError, match="deviates by .*: nothing was written"):
         export_onnx(tiny(), tmp_path / "net.onnx", (64, 64))
     assert not list(tmp_path.iterdir())

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from fanet.errors import UserError, one_line
+from fanet.segmentation.prediction.engines import AUTO, ENGINES, PRECISIONS
 from fanet.segmentation.prediction.windows import OVERLAP, check_window
 
 # Descriptions are wrapped here because the formatter that preserves examples wraps nothing.
@@ -90,6 +91,23 @@ def add_window_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="P",
         type=real,
         help=f"overlap of neighbouring windows as a share of their size, 0 to 0.9 (default: {OVERLAP})",
+    )
+
+
+def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options for what runs the network."""
+    parser.add_argument(
+        "--engine",
+        metavar="NAME",
+        choices=[*ENGINES, AUTO],
+        help=f"what runs the network: {', '.join(ENGINES)}; or {AUTO}, the fastest that gives the labels of the first "
+        f"(default: {ENGINES[0]}, onnx for a .onnx file)",
+    )
+    parser.add_argument(
+        "--precision",
+        metavar="P",
+        choices=PRECISIONS,
+        help=f"{' or '.join(PRECISIONS)} (default: {PRECISIONS[0]}; {AUTO} tries all that the processor has)",
     )
 
 

@@ -5,6 +5,7 @@ import sys
 from typing import Any
 
 from fanet.cli.arguments import (
+    add_engine_arguments,
     add_import_argument,
     add_window_arguments,
     example,
@@ -36,7 +37,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--model",
         metavar="M",
-        help="name of a model inside the package, folder, checkpoint file or Hub id (default: clutter, inside)",
+        help="name of a model inside the package, folder, checkpoint, ONNX file or Hub id (default: clutter, inside)",
     )
     add_dataset_arguments(parser)
     parser.add_argument("--data", metavar="DIR", help="where the data set is; without it, clutter is drawn on the fly")
@@ -67,6 +68,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         metavar="D",
         help="cpu, cuda, cuda:1 or mps, for a single process (default: the first GPU, if there is one)",
     )
+    add_engine_arguments(parser)
     scenes = parser.add_argument_group("scenes drawn on the fly, for --dataset clutter without --data")
     scenes.add_argument("--count", metavar="N", type=positive, help="number of scenes (default: 500)")
     scenes.add_argument("--seed", metavar="S", type=not_negative, help="which scenes (default: the split's own)")
@@ -90,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
     options = dataset_options(args) | {key: value for key, value in scenes.items() if value is not None}
     dataset = open_dataset(args.dataset, args.data, args.split, **options)
     result = evaluate_split(
-        load_predictor(args.model, device, window, overlap, args.scales, args.flip),
+        load_predictor(args.model, device, window, overlap, args.scales, args.flip, args.engine, args.precision),
         dataset,
         args.output,
         resamples=args.bootstrap,

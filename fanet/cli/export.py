@@ -1,10 +1,17 @@
 """`fanet export`."""
 
 import argparse
+from typing import TYPE_CHECKING
 
 from fanet.cli.arguments import add_import_argument, example, positive
+from fanet.cli.data import add_dataset_arguments, dataset_options
+
+if TYPE_CHECKING:
+    from fanet.segmentation import SegmentationModel
 
 TIMM = "timm:"  # before the name of a classifier
+PRECISIONS = ("fp32", "fp16", "int8")
+MOST_SCORED = 100
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -19,6 +26,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
             "fanet export clutter clutter.onnx",
             "fanet export runs/mine/best mine.onnx --size 512 928",
             "fanet export timm:fanet_base classifier.onnx",
+            "fanet export runs/mine/best small.onnx --precision int8 --dataset folder --data my_photos",
         ),
     )
     parser.add_argument(
@@ -31,6 +39,25 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--size", metavar=("H", "W"), type=positive, nargs=2, help="take images of this size only")
     size.add_argument("--dynamic", action="store_true", help="take images of any size (default)")
+    parser.add_argument(
+        "--precision",
+        metavar="P",
+        choices=PRECISIONS,
+        default=PRECISIONS[0],
+        help=f"{', '.join(PRECISIONS)} (default: %(default)s); int8 quantises the convolutions of a segmentation model",
+    )
+    images = parser.add_argument_group("labelled images for --precision int8, by default generated scenes")
+    add_dataset_arguments(images, "clutter")
+    images.add_argument("--data", metavar="DIR", help="where the data set is")
+    images.add_argument("--split", metavar="S", default="val", help="part of the data set (default: %(default)s)")
+    images.add_argument(
+        "--images",
+        metavar="N",
+        type=positive,
+        default=32,
+        help="images to calibrate with, at most half of the split; up to a hundred of the others are scored with both "
+        "files (default: %(default)s)",
+    )
     add_import_argument(parser)
     parser.set_defaults(run=run)
 
@@ -43,15 +70,42 @@ def run(args: argparse.Namespace) -> int:
     from fanet.export import SIZES, export_onnx
     from fanet.segmentation import load_model
 
-    is_classifier = args.model.startswith(TIMM)
-    name = args.model.removeprefix(TIMM)
-    if is_classifier and not timm.is_model(name):
-        raise UserError(f"timm has no model '{name}': `fanet models` lists FANet's, timm.list_models() all")
-    net = timm.create_model(name, pretrained=True) if is_classifier else load_model(args.model)
     size = None if args.size is None else (args.size[0], args.size[1])
-    deviation = export_onnx(net, args.out, size)
+    if not args.model.startswith(TIMM):
+        model = load_model(args.model)
+        if args.precision == "int8":
+            return _export_int8(model, args, size)
+        deviation = export_onnx(model, args.out, size, args.precision)
+    else:
+        name = args.model.removeprefix(TIMM)
+        if not timm.is_model(name):
+            raise UserError(f"timm has no model '{name}': `fanet models` lists FANet's, timm.list_models() all")
+        if args.precision == "int8":
+            raise UserError("int8 is for segmentation models, whose loss of mIoU is measured: choose fp32 or fp16")
+        deviation = export_onnx(timm.create_model(name, pretrained=True), args.out, size, args.precision)
     tried = f"{len(SIZES)} sizes" if size is None else f"{size[0]}x{size[1]} pixels"
     print(
         f"{args.out}: ONNX Runtime computes what PyTorch does at {tried}, up to {deviation:.1e} of the largest output"
+    )
+    return 0
+
+
+def _export_int8(model: "SegmentationModel", args: argparse.Namespace, size: tuple[int, int] | None) -> int:
+    from fanet.errors import UserError
+    from fanet.export import compare_scores, export_onnx
+    from fanet.segmentation.data import open_dataset
+    from fanet.segmentation.network.shipped import load_predictor
+
+    dataset = open_dataset(args.dataset, args.data, args.split, **dataset_options(args))
+    count = min(args.images, len(dataset) // 2)
+    if count == 0:
+        raise UserError(f"int8 needs two images, to calibrate and to score; the split {args.split} has {len(dataset)}")
+    images = (model.preprocessing(dataset[index].image) for index in range(count))
+    export_onnx(model, args.out, size, "int8", images)
+    scored = range(count, min(len(dataset), count + MOST_SCORED))
+    before, after = compare_scores([model.predictor(size), load_predictor(args.out)], dataset, scored)
+    print(
+        f"{args.out}: calibrated with {count} images; on {len(scored)} others the mIoU is {after:.2f} %, "
+        f"{after - before:+.2f} against fp32"
     )
     return 0

@@ -2,7 +2,14 @@
 
 import argparse
 
-from fanet.cli.arguments import add_import_argument, add_window_arguments, example, named, window_of
+from fanet.cli.arguments import (
+    add_engine_arguments,
+    add_import_argument,
+    add_window_arguments,
+    example,
+    named,
+    window_of,
+)
 from fanet.cli.printing import print_line
 
 
@@ -30,7 +37,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--model",
         metavar="M",
-        help="name of a model inside the package, folder, checkpoint file or Hub id (default: clutter, inside)",
+        help="name of a model inside the package, folder, checkpoint, ONNX file or Hub id (default: clutter, inside)",
     )
     parser.add_argument("-o", "--output", metavar="DIR", type=named, required=True, help="folder for the results")
     parser.add_argument("--overwrite", action="store_true", help="replace results of an earlier run")
@@ -38,6 +45,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--device", metavar="D", help="cpu, cuda, cuda:1 or mps (default: the first GPU, if there is one)"
     )
+    add_engine_arguments(parser)
     add_import_argument(parser)
     parser.set_defaults(run=run)
 
@@ -55,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     window, overlap = window_of(args)
     device = find_device(args.device)
     inputs = collect_inputs(args.inputs)
-    predictor = load_predictor(args.model, device, window, overlap)
+    predictor = load_predictor(args.model, device, window, overlap, engine=args.engine, precision=args.precision)
     planned = plan_predictions(inputs.files, args.output, args.overwrite, predictor.channels)
     done, failures = predict_planned(predictor, planned)
     videos = sum(files.is_video for files in done)

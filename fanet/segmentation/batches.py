@@ -30,6 +30,8 @@ class BatchPredictor:
         labels_column: str = "labels",
         device: str | None = None,
         png: bool = False,
+        engine: str | None = None,
+        precision: str | None = None,
     ) -> None:
         """
         Args:
@@ -41,6 +43,8 @@ class BatchPredictor:
             device: `cpu`, `cuda`, `cuda:1`, `mps`, …; by default a GPU if the process has one.
             png: Whether labels are PNG files, whose pixels are class indices, instead of arrays. They take less room,
                 and columns of them fit into one table, while arrays of different sizes are of different types there.
+            engine: What runs the network, as in `SegmentationModel.predictor`.
+            precision: `fp32` or `bf16`, as there.
 
         Raises:
             UserError: There is no such model or device, or the window is invalid.
@@ -48,7 +52,7 @@ class BatchPredictor:
         if window is not None:
             check_window(window, overlap)
         torch_device = find_device(device)  # both are checked before the model is loaded
-        self.predictor = load_predictor(model, torch_device, window, overlap)
+        self.predictor = load_predictor(model, torch_device, window, overlap, engine=engine, precision=precision)
         self.image_column = image_column
         self.labels_column = labels_column
         self.png = png

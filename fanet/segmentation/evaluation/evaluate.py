@@ -58,7 +58,7 @@ def evaluate_split(
     # Imported first: a missing extra should show before the work starts.
     from fanet.segmentation.evaluation.plots import plot_confusion_matrix
 
-    _check_classes(predictor.classes, dataset.classes)
+    check_classes(predictor.classes, dataset.classes)
     folder = _writable(output)
     accelerator = join_processes()
     counts = image_counts(predictor, dataset, accelerator, workers)
@@ -153,7 +153,7 @@ def _without_meaning(confusion: ConfusionMatrix, classes: ClassScheme) -> list[s
     return [f"{what}, so that scores would mean nothing: see what `fanet data check` says"]
 
 
-def _check_classes(known: ClassScheme, wanted: ClassScheme) -> None:
+def check_classes(known: ClassScheme, wanted: ClassScheme) -> None:
     """Check that a model's classes are those of the data set; classes that are only numbered match any names.
 
     Raises:

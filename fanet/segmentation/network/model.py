@@ -19,7 +19,7 @@ from fanet.segmentation.network.decoders import Decoder, decoder_class
 from fanet.segmentation.network.decoders.upernet import POOL_SCALES
 from fanet.segmentation.network.layers import AuxiliaryHead, classifier
 from fanet.segmentation.network.saving import PretrainedModel
-from fanet.segmentation.prediction.engines.eager import EagerEngine
+from fanet.segmentation.prediction.engines import AUTO, auto_engine, build_engine
 from fanet.segmentation.prediction.predictor import Predictor
 from fanet.segmentation.prediction.windows import OVERLAP
 from fanet.segmentation.preprocessing import Preprocessing
@@ -214,6 +214,8 @@ class SegmentationModel(PretrainedModel):
         overlap: float = OVERLAP,
         scales: Sequence[float] = (1.0,),
         flip: bool = False,
+        engine: str = "eager",
+        precision: str | None = None,
     ) -> Predictor:
         """Return a predictor that runs this model, on the model's device and in evaluation mode.
 
@@ -222,13 +224,17 @@ class SegmentationModel(PretrainedModel):
             overlap: Minimum overlap of neighbouring windows, 0..0.9 of their side; logits are blended there.
             scales: Factors, 1/8..8, on the size at which the network sees the image; probabilities are averaged.
             flip: Average over the mirrored image, too.
+            engine: What runs the network: a name of `fanet.segmentation.prediction.engines.ENGINES`; or `auto`, the
+                fastest on the first image that gives the labels of `eager`.
+            precision: `fp32`, the default, or `bf16` where the processor has it; `auto` by default tries both.
 
         Raises:
-            UserError: The window or a scale is invalid.
+            UserError: The window or a scale is invalid, or the engine is not available.
         """
         weight = self.decode_head.conv_seg.weight
+        network = CoarseLogits(self)
         return Predictor(
-            EagerEngine(self),
+            auto_engine(network, precision) if engine == AUTO else build_engine(engine, network, precision or "fp32"),
             self.preprocessing,
             self.classes,
             weight.device,
@@ -279,6 +285,17 @@ class SegmentationModel(PretrainedModel):
         Args and errors as for `predict`.
         """
         return self.predictor(window, overlap, scales, flip).probabilities(image)
+
+
+class CoarseLogits(nn.Module):
+    """A segmentation model as engines run it, without the last resize: (B, 3, H, W) -> (B, num_classes, h, w)"""
+
+    def __init__(self, model: SegmentationModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.model.coarse_logits(x)
 
 
 class UperNet(SegmentationModel):

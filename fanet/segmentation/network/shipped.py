@@ -9,7 +9,8 @@ import torch
 
 from fanet.errors import UserError
 from fanet.segmentation.network.model import SegmentationModel
-from fanet.segmentation.prediction.engines.onnx import OnnxEngine, read_description
+from fanet.segmentation.prediction.engines import build_file_engine
+from fanet.segmentation.prediction.engines.onnx import FixedSize, OnnxEngine, read_description
 from fanet.segmentation.prediction.predictor import Predictor
 from fanet.segmentation.prediction.windows import OVERLAP
 
@@ -57,6 +58,8 @@ def load_predictor(
     overlap: float = OVERLAP,
     scales: Sequence[float] = (1.0,),
     flip: bool = False,
+    engine: str | None = None,
+    precision: str | None = None,
 ) -> Predictor:
     """Load a trained segmentation model for prediction.
 
@@ -67,23 +70,27 @@ def load_predictor(
         overlap: As for `SegmentationModel.predictor`.
         scales: As for `SegmentationModel.predictor`.
         flip: As for `SegmentationModel.predictor`.
+        engine: As for `SegmentationModel.predictor`; an ONNX file is run by `onnx`, the default, `openvino` or `auto`.
+        precision: As for `SegmentationModel.predictor`.
 
     Raises:
-        UserError: There is no usable model under that name, or it does not take these windows.
+        UserError: There is no usable model under that name, it does not take these windows, or the engine is not
+            available.
     """
     if name is None or Path(name).suffix.lower() != ".onnx":
-        return load_model(name).to(device).predictor(window, overlap, scales, flip)
+        return load_model(name).to(device).predictor(window, overlap, scales, flip, engine or "eager", precision)
     if torch.device(device).type != "cpu":
         raise UserError(f"an ONNX file runs on the CPU, not on {device}: give --device cpu")
-    engine = OnnxEngine(name)
-    classes, preprocessing = read_description(engine, name)
-    if engine.size is not None and window not in (None, engine.size):
-        raise UserError(f"{name} takes images of {engine.size[0]}x{engine.size[1]} pixels: leave --window out")
+    file = OnnxEngine(name)
+    classes, preprocessing = read_description(file, name)
+    if file.size is not None and window not in (None, file.size):
+        raise UserError(f"{name} takes images of {file.size[0]}x{file.size[1]} pixels: leave --window out")
+    run = build_file_engine(engine or "onnx", name, precision)
     return Predictor(
-        engine,
+        run if file.size is None else FixedSize(run, file.size),
         preprocessing,
         classes,
-        window=engine.size or window,
+        window=file.size or window,
         overlap=overlap,
         scales=tuple(scales),
         flip=flip,

@@ -63,5 +63,4 @@ class UperDecoder(Decoder):
             maps[i - 1] = maps[i - 1] + resize_as(maps[i], maps[i - 1])
         for i, conv in enumerate(self.fpn_convs):
             maps[i] = conv(maps[i])
-        outs = maps[:1] + [resize_as(x, maps[0]) for x in maps[1:]]
-        return self.fpn_bottleneck(torch.cat(outs, dim=1))
+        return self.fpn_bottleneck.of_resized(maps)

@@ -1,5 +1,6 @@
-"""The engine that runs a PyTorch model as it is."""
+"""The engine that runs a PyTorch network as it is."""
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -7,16 +8,27 @@ from typing import Any
 import torch
 from torch import nn
 
+from fanet.segmentation.prediction.engines.precision import dtype_of
+
 
 class EagerEngine:
-    """Runs a `SegmentationModel` in evaluation mode: normalised (B, 3, H, W) -> logits (B, num_classes, h, w)"""
+    """Runs a network in evaluation mode, in its own type, or a copy of it in bfloat16: (B, C, H, W) -> first output"""
 
-    def __init__(self, model: nn.Module) -> None:
-        self.model: Any = model
+    def __init__(self, network: nn.Module, precision: str = "fp32") -> None:
+        self._dtype = None
+        if precision != "fp32":
+            self._dtype = dtype_of(precision)
+            network = copy.deepcopy(network).to(self._dtype)
+        self.network = network
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        with in_evaluation_mode(self.model):
-            return self.model.coarse_logits(x)
+        with in_evaluation_mode(self.network):
+            return first_output(self.network(x if self._dtype is None else x.to(self._dtype)))
+
+
+def first_output(outputs: Any) -> torch.Tensor:
+    """Return the tensor that a network gives, or the first of several."""
+    return outputs if isinstance(outputs, torch.Tensor) else outputs[0]
 
 
 @contextmanager

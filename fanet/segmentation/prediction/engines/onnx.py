@@ -1,6 +1,7 @@
 """The engine that runs an ONNX file with ONNX Runtime (extra `onnx`)."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -50,17 +51,29 @@ class OnnxEngine:
         return [torch.from_numpy(array) for array in self._session.run(None, {self._input.name: x.numpy()})]
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        return self.outputs(x.contiguous())[0]
+
+
+class FixedSize:
+    """Runs an engine that takes images of one size: smaller ones are padded, and the output is cut again."""
+
+    def __init__(self, engine: Callable[[torch.Tensor], torch.Tensor], size: tuple[int, int]) -> None:
+        self.engine, self.size = engine, size
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        """Run the engine.
+
+        Raises:
+            UserError: The image is larger.
+        """
         height, width = x.shape[-2:]
-        if self.size is None or self.size == (height, width):
-            return self.outputs(x.contiguous())[0]
         missing = [side - given for side, given in zip(self.size, (height, width), strict=True)]
         if min(missing) < 0:
             raise UserError(
                 f"the model takes images of {self.size[0]}x{self.size[1]} pixels, got {height}x{width}: "
                 f"give --window {self.size[0]} {self.size[1]}"
             )
-        padded = F.pad(x, (0, missing[1], 0, missing[0]))
-        return self.outputs(padded)[0][..., :height, :width]
+        return self.engine(F.pad(x, (0, missing[1], 0, missing[0])))[..., :height, :width]
 
 
 def read_description(engine: OnnxEngine, path: str | Path) -> tuple[ClassScheme, Preprocessing]:
@@ -70,7 +83,8 @@ def read_description(engine: OnnxEngine, path: str | Path) -> tuple[ClassScheme,
         UserError: The file does not have them.
     """
     try:
-        said = {key: json.loads(value) for key, value in engine.metadata.items()}
+        keys = ("classes", "palette", "ignore_index", "preprocessing")
+        said = {key: json.loads(engine.metadata[key]) for key in keys}
         palette = tuple((red, green, blue) for red, green, blue in said["palette"])
         classes = ClassScheme(tuple(said["classes"]), palette, said["ignore_index"])
         preprocessing = Preprocessing.from_dict(said["preprocessing"])

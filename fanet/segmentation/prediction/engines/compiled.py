@@ -1,0 +1,95 @@
+"""The engine that runs a network through PyTorch's ahead-of-time compiler, AOTInductor."""
+
+import copy
+import logging
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from fanet.errors import UserError, one_line
+from fanet.files import atomic_path
+from fanet.segmentation.prediction.engines.cache import cache_folder, digest
+from fanet.segmentation.prediction.engines.eager import EagerEngine, first_output, in_evaluation_mode
+from fanet.segmentation.prediction.engines.precision import dtype_of, processor_flags
+
+MOST_SHAPES = 4
+
+Loaded = Callable[[torch.Tensor], torch.Tensor]
+
+
+class CompiledEngine:
+    """Compiles a network for each shape of input: normalised (B, C, H, W) -> first output
+
+    Compiling takes about a minute. The result is kept in the cache, so the next start with the same network, shape,
+    threads and version of PyTorch loads it in a moment. After `MOST_SHAPES` shapes the network is run as it is.
+
+    Raises:
+        UserError: The network is not on the CPU.
+    """
+
+    def __init__(self, network: nn.Module, precision: str = "fp32") -> None:
+        if (device := next(network.parameters()).device.type) != "cpu":
+            raise UserError(f"the engine compile runs on the CPU, the network is on {device}: move it, or choose eager")
+        self._network, self._precision, self._dtype = network, precision, dtype_of(precision)
+        self._uncompiled = EagerEngine(network, precision)
+        self._name = digest(network, precision, torch.__version__, sorted(processor_flags()), torch.get_num_threads())
+        self._by_shape: dict[tuple[int, ...], Loaded] = {}
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        """Run the network.
+
+        Raises:
+            UserError: The network cannot be compiled, for want of a C++ compiler for instance.
+        """
+        shape = tuple(x.shape)
+        if shape not in self._by_shape:
+            if len(self._by_shape) == MOST_SHAPES:
+                return self._uncompiled(x)
+            self._by_shape[shape] = self._load(x)
+        return self._by_shape[shape](x.to(self._dtype).contiguous())
+
+    def is_cached(self, shape: tuple[int, ...]) -> bool:
+        """Return whether the network has been compiled for inputs of this shape."""
+        return self._path(shape).is_file()
+
+    def _path(self, shape: tuple[int, ...]) -> Path:
+        return cache_folder() / f"{self._name}-{'x'.join(map(str, shape))}.pt2"
+
+    def _load(self, x: torch.Tensor) -> Loaded:
+        path = self._path(tuple(x.shape))
+        if not path.is_file():
+            size = "x".join(map(str, x.shape[-2:]))
+            print(f"note: compiling for {size} pixels, about a minute; the next start is quick", file=sys.stderr)
+            compile_network(self._network, path, tuple(x.shape), self._precision)
+        loaded = torch._inductor.aoti_load_package(str(path))
+        return lambda x: first_output(loaded(x))
+
+
+def compile_network(network: nn.Module, path: Path, shape: tuple[int, ...], precision: str = "fp32") -> None:
+    """Compile a network for inputs of one shape with this processor and number of threads, and write it as `.pt2`.
+
+    Raises:
+        UserError: It cannot be exported or compiled.
+    """
+    dtype = dtype_of(precision)
+    network = copy.deepcopy(network).to(dtype).to(memory_format=torch.channels_last)
+    log = logging.getLogger("torch.utils.cpp_extension")  # says that there is no CUDA
+    level = log.level
+    with atomic_path(path) as temporary, torch.no_grad(), in_evaluation_mode(network), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        log.setLevel(logging.ERROR)
+        try:
+            program = torch.export.export(network, (torch.zeros(shape, dtype=dtype),))
+            torch._inductor.aoti_compile_and_package(
+                program, package_path=str(temporary), inductor_configs={"freezing": True}
+            )
+        except Exception as error:  # of any type: exporter, compiler and linker have their own
+            raise UserError(
+                f"the network cannot be compiled ({one_line(error, 200)}): choose another engine"
+            ) from error
+        finally:
+            log.setLevel(level)

@@ -1,0 +1,58 @@
+"""The engine that runs an ONNX file with OpenVINO (extra `openvino`)."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fanet.errors import UserError, needs_extra, one_line
+
+MOST_SHAPES = 4
+_HINTS = {"fp32": "f32", "bf16": "bf16"}
+
+
+class OpenVinoEngine:
+    """Runs an ONNX file on the CPU: normalised (B, C, H, W) -> first output
+
+    The file is compiled for each shape of input, in about a second. After `MOST_SHAPES` shapes it is compiled once more
+    for any shape, which is slower to run.
+
+    Raises:
+        UserError: OpenVINO is not installed or cannot read the file.
+    """
+
+    def __init__(self, path: str | Path, precision: str = "fp32") -> None:
+        with needs_extra("openvino", "openvino"):
+            import openvino
+
+        self._core = openvino.Core()
+        self._settings = {
+            "INFERENCE_PRECISION_HINT": _HINTS[precision],
+            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+            "PERFORMANCE_HINT": "LATENCY",
+        }
+        self._path = str(path)
+        self._by_shape: dict[tuple[int, ...], Callable[[torch.Tensor], torch.Tensor]] = {}
+        self._read()
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        shape = tuple(x.shape) if tuple(x.shape) in self._by_shape or len(self._by_shape) < MOST_SHAPES else ()
+        if shape not in self._by_shape:
+            self._by_shape[shape] = self._compile(shape)
+        return self._by_shape[shape](x)
+
+    def _read(self) -> Any:
+        try:
+            return self._core.read_model(self._path)
+        except Exception as error:  # OpenVINO raises RuntimeErrors over many lines
+            raise UserError(f"OpenVINO cannot read {self._path} ({one_line(error, 160)}): choose onnx") from error
+
+    def _compile(self, shape: tuple[int, ...]) -> Callable[[torch.Tensor], torch.Tensor]:
+        """Compile the file for inputs of one shape, or of any if it is empty."""
+        model = self._read()
+        if shape:
+            model.reshape(shape)
+        request = self._core.compile_model(model, "CPU", self._settings).create_infer_request()
+        # a copy, as the next call overwrites the output
+        return lambda x: torch.from_numpy(request.infer([x.contiguous().numpy()])[0].copy())
