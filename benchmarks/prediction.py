@@ -99,7 +99,7 @@ class Contender:
         self.name = name
         engine, _, precision = name.partition(":")
         start = time.perf_counter()
-        self.predictor = load_predictor(args.model, args.device, engine=engine, precision=precision or "fp32")
+        self.predictor = load_predictor(args.model, args.device, engine=engine, precision=precision or None)
         self.predictor.labels(frame)
         self.start_s = time.perf_counter() - start
         self.device = torch.device(args.device)
@@ -252,7 +252,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     parser.add_argument(
-        "--engine", nargs="+", default=["eager"], metavar="NAME[:PRECISION]", help="as eager or openvino:bf16"
+        "--engine", nargs="+", default=["eager"], metavar="NAME[:PRECISION]", help="as eager, auto or openvino:bf16"
     )
     parser.add_argument("--model", metavar="M", help="folder or file (default: the model inside the package)")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1 … (default: %(default)s)")

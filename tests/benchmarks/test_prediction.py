@@ -51,7 +51,7 @@ def test_what_is_not_installed_is_left_out_with_a_line(
 ) -> None:
     load = prediction.load_predictor
 
-    def load_predictor(model: str | None, device: str, engine: str, precision: str) -> prediction.Predictor:
+    def load_predictor(model: str | None, device: str, engine: str, precision: str | None) -> prediction.Predictor:
         if engine == "openvino":
             raise UserError("openvino is not installed")
         return load(model, device)
