@@ -1,114 +1,258 @@
-"""Measure how much of the time of `fanet predict` is spent in the network.
+"""Measure prediction end to end, with one or several engines in the same rounds.
 
     python benchmarks/prediction.py                               # the model inside the package on 1920x1080 frames
+    python benchmarks/prediction.py --engine eager compile openvino:bf16 --frames 20 --rounds 7
     python benchmarks/prediction.py --model DIR --frames 16 --threads 2 --img-size 1080 1920
 
-Frames are generated scenes, stored as PNG by this project's writer, on which the decoding time depends. Rounds of two
-kinds alternate, so that a busy machine slows both: `forward`, the network alone on prepared tensors (`net(x)`, logits
-at the frame's size), and `end_to_end`, from files to files: reading, preprocessing, network, labels, overlay, writing.
-Reading and writing run in threads beside the network. The table results/prediction-*.csv holds, for each kind, the
-median time per frame and
+Frames are generated scenes on a belt that moves by `STEP` pixels from frame to frame. They are stored as PNG by this
+project's writer, on which the decoding time depends, and as H.264 video. In every round each engine does the
+following, one engine after the other in an order that shifts, so that a busy machine slows all of them; a first round
+is discarded.
 
-    share_outside   1 - forward / end_to_end, the median over rounds: the share that the network does not account for
-    share_idle      the share of end_to_end in which no frame is in the network (backbone and decode head); it is lower,
-                    since reading and writing take cores away from the network
+network     the network alone on prepared tensors
+images      image files to label maps and overlays; reading and writing run in threads beside the network
+video       a video file to two video files in the same way; left out with a line if the package av is missing
+latency     frame after frame from memory to label map: preprocessing, network, resizing, strongest class
+
+Writes `benchmarks/results/prediction-<conditions>.csv`, a row for each engine, with medians over the rounds; an engine
+that this machine does not offer is left out with a line:
+
+network_ms                  of a frame
+images_ms, images_per_s     of a frame
+share_outside               1 - network / images of the same round: the share that the network does not account for
+share_idle                  the share of `images` in which no frame is in the network; it is lower, since reading and
+                            writing take cores away from the network
+video_per_s                 frames a second
+p50_ms, p95_ms, p99_ms      latency over all frames of all rounds
+belt_mm                     how far a belt at 3 m/s moves in p99_ms
+network_ratio …             time over that of the first engine in the same round
+start_s                     seconds from the model's file to the first label map
+agreement_percent           pixels with the first engine's label
+frames, rounds, model, hardware, torch
 """
 
 import argparse
-import csv
-import os
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import torch
+from measuring import RESULTS, hardware, now, write_csv
 
 from fanet.errors import UserError
-from fanet.files import atomic_path, make_folder
+from fanet.files import make_folder
 from fanet.media.images import write_png
+from fanet.media.video import import_av, write_overlay_video
 from fanet.scenes import scene
-from fanet.segmentation import UperNet, load_model
+from fanet.segmentation.network.shipped import load_predictor
 from fanet.segmentation.prediction.predict_files import predict_files
+from fanet.segmentation.prediction.predictor import Predictor
 
-RESULTS = Path(__file__).parent / "results"
-COLUMNS = ("kind", "images_per_s", "latency_ms", "share_outside", "share_idle", "frames", "rounds", "model", "torch")
-# Scenes take longer to generate than to predict, so a few are used repeatedly.
-SCENES = 4
-
-
-def now(device: torch.device) -> float:
-    """Return the time once `device` has finished its work."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter()
-
-
-def seconds_forward(net: UperNet, frames: Sequence[np.ndarray]) -> float:
-    """Measure seconds per frame in the network alone."""
-    device = next(net.parameters()).device
-    inputs = [net.preprocessing(frame, device) for frame in frames[:SCENES]]
-    start = now(device)
-    with torch.inference_mode():
-        for index in range(len(frames)):
-            net(inputs[index % len(inputs)])
-    return (now(device) - start) / len(frames)
-
-
-def seconds_end_to_end(net: UperNet, folder: Path) -> tuple[float, float]:
-    """Measure seconds per frame from file to files, and the share of them in which no frame is in the network."""
-    device = next(net.parameters()).device
-    entered: list[float] = []
-    left: list[float] = []
-    hooks = (
-        net.backbone.register_forward_pre_hook(lambda *_: entered.append(now(device))),
-        net.decode_head.register_forward_hook(lambda *_: left.append(now(device))),
-    )
-    start = time.perf_counter()
-    done = predict_files(net.predictor(), [folder], folder.parent / "out", overwrite=True)
-    seconds = time.perf_counter() - start
-    for hook in hooks:
-        hook.remove()
-    return seconds / len(done), 1 - (sum(left) - sum(entered)) / seconds
+KINDS = ("network", "images", "video", "latency")
+COLUMNS = (
+    "engine",
+    "network_ms",
+    "images_ms",
+    "images_per_s",
+    "share_outside",
+    "share_idle",
+    "video_per_s",
+    "p50_ms",
+    "p95_ms",
+    "p99_ms",
+    "belt_mm",
+    *(f"{kind}_ratio" for kind in KINDS),
+    "start_s",
+    "agreement_percent",
+    "frames",
+    "rounds",
+    "model",
+    "hardware",
+    "torch",
+)
+SCENES = 3  # they take longer to draw than to predict, so the camera moves along a few
+STEP = 32
+FRAMES_PER_S = 30
+BELT_M_PER_S = 3
 
 
-def measure(args: argparse.Namespace) -> list[dict[str, str]]:
-    """Measure both kinds alternately, a row each."""
-    net = load_model(args.model).eval().to(args.device)
-    scenes = [scene(seed=0, index=index, size=tuple(args.img_size))[0] for index in range(min(SCENES, args.frames))]
-    frames = [scenes[index % len(scenes)] for index in range(args.frames)]
-    times = np.empty((args.rounds, 3))
+@dataclass
+class Frames:
+    """The frames of a round: in memory, as a folder of images and, where it can be written, as a video."""
+
+    arrays: list[np.ndarray]
+    images: Path
+    video: Path | None
+
+
+class Contender:
+    """An engine under measurement, and its times in seconds per frame: a list per kind, an entry per round."""
+
+    def __init__(self, name: str, args: argparse.Namespace, frame: np.ndarray) -> None:
+        self.name = name
+        engine, _, precision = name.partition(":")
+        start = time.perf_counter()
+        self.predictor = load_predictor(args.model, args.device, engine=engine, precision=precision or None)
+        self.predictor.labels(frame)
+        self.start_s = time.perf_counter() - start
+        self.device = torch.device(args.device)
+        self.forget()
+
+    def forget(self) -> None:
+        """Discard the rounds so far."""
+        self.seconds: dict[str, list[float]] = {kind: [] for kind in KINDS}
+        self.idle: list[float] = []
+        self.latencies: list[float] = []
+
+    def run(self, frames: Frames, output: Path) -> None:
+        """Measure one round."""
+        self.seconds["network"].append(self._network(frames.arrays))
+        seconds, idle = self._files(frames.images, output, len(frames.arrays))
+        self.seconds["images"].append(seconds)
+        self.idle.append(idle)
+        if frames.video is not None:
+            self.seconds["video"].append(self._files(frames.video, output, len(frames.arrays))[0])
+        latencies = [self._latency(frame) for frame in frames.arrays]
+        self.seconds["latency"].append(float(np.median(latencies)))
+        self.latencies += latencies
+
+    def _network(self, frames: Sequence[np.ndarray]) -> float:
+        dtype = self.predictor.dtype
+        inputs = [self.predictor.preprocessing(frame, self.device).to(dtype) for frame in frames[:SCENES]]
+        start = now(self.device)
+        with torch.inference_mode():
+            for index in range(len(frames)):
+                self.predictor.engine(inputs[index % len(inputs)])
+        return (now(self.device) - start) / len(frames)
+
+    def _files(self, source: Path, output: Path, count: int) -> tuple[float, float]:
+        """Measure seconds per frame from file to files, and the share of them in which no frame is in the network."""
+        busy = 0.0
+
+        def timed(x: torch.Tensor) -> torch.Tensor:
+            nonlocal busy
+            start = now(self.device)
+            logits = self.predictor.engine(x)
+            busy += now(self.device) - start
+            return logits
+
+        start = time.perf_counter()
+        predict_files(replace(self.predictor, engine=timed), [source], output, overwrite=True)
+        seconds = time.perf_counter() - start
+        return seconds / count, 1 - busy / seconds
+
+    def _latency(self, frame: np.ndarray) -> float:
+        start = time.perf_counter()
+        self.predictor.labels(frame)
+        return time.perf_counter() - start
+
+
+def belt(count: int, size: tuple[int, int]) -> list[np.ndarray]:
+    """Draw frames (H, W, 3) under which scenes move by `STEP` pixels each."""
+    strip = np.concatenate([scene(seed=0, index=index, size=size)[0] for index in range(SCENES)], axis=1)
+    travel = strip.shape[1] - size[1]
+    return [np.ascontiguousarray(strip[:, (x := index * STEP % travel) : x + size[1]]) for index in range(count)]
+
+
+def write_frames(arrays: list[np.ndarray], folder: Path) -> Frames:
+    """Write the frames as images and, if the package av is installed, as a video."""
+    images = make_folder(folder / "images")
+    for index, array in enumerate(arrays):
+        write_png(images / f"{index:04d}.png", array)
+    video = folder / "video.mp4"
+    try:
+        import_av()
+    except UserError as error:
+        print(f"left out: video: {error}")
+        return Frames(arrays, images, None)
+    like: Any = SimpleNamespace(rate=Fraction(FRAMES_PER_S), time_base=Fraction(1, FRAMES_PER_S))
+    with write_overlay_video(video, like, arrays[0].shape[:2]) as writer:
+        for index, array in enumerate(arrays):
+            writer.write(array, index)
+    return Frames(arrays, images, video)
+
+
+def contenders(args: argparse.Namespace, frame: np.ndarray) -> list[Contender]:
+    """Prepare every engine; what this machine does not offer is left out with a line.
+
+    Raises:
+        UserError: The first one, to which all are compared, is not on offer.
+    """
+    ready: list[Contender] = []
+    for name in args.engine:
+        try:
+            ready.append(Contender(name, args, frame))
+        except UserError as error:
+            if not ready:
+                raise
+            print(f"left out: {name}: {error}", flush=True)
+    return ready
+
+
+def agreement(one: Predictor, other: Predictor, frames: Sequence[np.ndarray]) -> float:
+    """Return the share of pixels, in %, on which two predictors give the same label."""
+    return 100 * float(np.mean([np.mean(one.labels(frame) == other.labels(frame)) for frame in frames]))
+
+
+def measure(args: argparse.Namespace) -> list[dict[str, Any]]:
+    """Measure all engines in turns, a row each."""
+    arrays = belt(args.frames, tuple(args.img_size))
+    ready = contenders(args, arrays[0])
     with tempfile.TemporaryDirectory() as name:
-        folder = make_folder(Path(name) / "in")
-        for index, frame in enumerate(frames):
-            write_png(folder / f"{index:04d}.png", frame)
-        seconds_forward(net, frames[:2])  # warm-up
+        frames = write_frames(arrays, Path(name))
+        for contender in ready:
+            contender.run(frames, Path(name) / "out")
+            contender.forget()  # warm-up
         for round_ in range(args.rounds):
-            times[round_] = seconds_forward(net, frames), *seconds_end_to_end(net, folder)
-    forward, end_to_end, idle = np.median(times, axis=0)
-    outside = np.median(1 - times[:, 0] / times[:, 1])
-    return [
-        {
-            "kind": kind,
-            "images_per_s": f"{1 / seconds:.3f}",
-            "latency_ms": f"{1e3 * seconds:.1f}",
-            "share_outside": f"{shares[0]:.3f}",
-            "share_idle": f"{shares[1]:.3f}",
-            "frames": str(args.frames),
-            "rounds": str(args.rounds),
-            "model": args.model or "inside the package",
-            "torch": torch.__version__,
-        }
-        for kind, seconds, *shares in (("forward", forward, 0.0, 0.0), ("end_to_end", end_to_end, outside, idle))
-    ]
+            for index in range(len(ready)):
+                ready[(round_ + index) % len(ready)].run(frames, Path(name) / "out")
+    return [row(contender, ready[0], arrays, args) for contender in ready]
+
+
+def row(
+    contender: Contender, first: Contender, arrays: Sequence[np.ndarray], args: argparse.Namespace
+) -> dict[str, Any]:
+    """Summarise the rounds of an engine."""
+    seconds = {kind: np.array(values) for kind, values in contender.seconds.items() if values}
+    ratios = {f"{kind}_ratio": f"{np.median(seconds[kind] / first.seconds[kind]):.3f}" for kind in seconds}
+    p50, p95, p99 = 1e3 * np.quantile(contender.latencies, (0.5, 0.95, 0.99))
+    images = float(np.median(seconds["images"]))
+    return ratios | {
+        "engine": contender.name,
+        "network_ms": f"{1e3 * np.median(seconds['network']):.1f}",
+        "images_ms": f"{1e3 * images:.1f}",
+        "images_per_s": f"{1 / images:.3f}",
+        "share_outside": f"{np.median(1 - seconds['network'] / seconds['images']):.3f}",
+        "share_idle": f"{np.median(contender.idle):.3f}",
+        "video_per_s": f"{1 / np.median(seconds['video']):.3f}" if "video" in seconds else "",
+        "p50_ms": f"{p50:.1f}",
+        "p95_ms": f"{p95:.1f}",
+        "p99_ms": f"{p99:.1f}",
+        "belt_mm": f"{BELT_M_PER_S * p99:.0f}",
+        "start_s": f"{contender.start_s:.2f}",
+        "agreement_percent": f"{agreement(first.predictor, contender.predictor, arrays[:SCENES]):.3f}",
+        "frames": args.frames,
+        "rounds": args.rounds,
+        "model": args.model or "inside the package",
+        "hardware": hardware(args.device),
+        "torch": torch.__version__,
+    }
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument(
+        "--engine", nargs="+", default=["eager"], metavar="NAME[:PRECISION]", help="as eager, auto or openvino:bf16"
     )
     parser.add_argument("--model", metavar="M", help="folder or file (default: the model inside the package)")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1 … (default: %(default)s)")
@@ -130,21 +274,19 @@ def main(argv: Sequence[str]) -> int:
     args = parse(argv)
     try:
         rows = measure(args)
-        height, width = args.img_size
-        name = f"prediction-{args.device.replace(':', '')}-{width}x{height}-{torch.get_num_threads()}threads.csv"
-        path = make_folder(args.output) / name
-        with atomic_path(path) as temporary, open(temporary, "w", newline="") as file:
-            writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
     except UserError as error:
         print(f"prediction: error: {error}", file=sys.stderr)
         return 2
-    for row in rows:
-        print(f"{row['kind']}: {row['latency_ms']} ms per frame, {row['images_per_s']} frames/s")
-    print(f"outside the network: {100 * float(rows[1]['share_outside']):.1f} % of the whole")
-    print(f"no frame in the network: {100 * float(rows[1]['share_idle']):.1f} % of the whole")
-    print(os.path.relpath(path))
+    for found in rows:
+        video = f", video {found['video_per_s']} frames/s" if found["video_per_s"] else ""
+        print(
+            f"{found['engine']}: network {found['network_ms']} ms, images {found['images_per_s']} frames/s{video}, "
+            f"latency p50 {found['p50_ms']}, p95 {found['p95_ms']}, p99 {found['p99_ms']} ms ({found['belt_mm']} mm at "
+            f"3 m/s), {found['agreement_percent']} % of pixels as {rows[0]['engine']}"
+        )
+    height, width = args.img_size
+    threads = f"-{torch.get_num_threads()}threads" if torch.device(args.device).type == "cpu" else ""
+    write_csv(args.output / f"prediction-{args.device.replace(':', '')}-{width}x{height}{threads}.csv", COLUMNS, rows)
     return 0
 
 

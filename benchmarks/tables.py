@@ -7,29 +7,30 @@ A page includes a table by a pair of marks, between which the text is replaced:
     <!-- table: zoo -->
     <!-- end table -->
 
-Tables are `zoo`, `published`, `ablation`, `complexity`, `clutter`, `clutter_seeds`, `miniature`, `throughput FILE`,
-`families FILE` and `families_refused FILE`, where FILE is the name of a file in benchmarks/results/ without its suffix.
+Tables are `zoo`, `published`, `ablation`, `complexity`, `clutter`, `clutter_seeds`, `miniature`, `precision`,
+`families FILE` and `families_refused FILE`, and those of speed_tables.py: `throughput FILE`, `modes FILE`,
+`scaling FILE`, `scaling_points FILE`, `prediction FILE` and `profile FILE KIND`, where FILE is the name of a file in
+benchmarks/results/ without its suffix.
 `--check` writes nothing and fails if a page is out of date.
 """
 
 import argparse
-import csv
 import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from measuring import read_csv
 from networks import build
+from speed_tables import NONE, Rows, modes, prediction, profile, scaling, scaling_points, throughput
 
 import fanet  # noqa: F401  registers the models
 from fanet.backbone.complexity import count_macs, count_parameters, variants
 from fanet.files import atomic_path
 
 ROOT = Path(__file__).parents[1]
-RESULTS = Path(__file__).parent / "results"
 SIZES = ("224x224", "512x512", "928x512")  # width x height
 MARKS = re.compile(r"(<!-- table: ([^>]+?) -->\n).*?(<!-- end table -->)", re.DOTALL)
-NONE = "—"
 
 CLUTTER_DIFFICULTIES = ("0.2", "0.5", "1")
 
@@ -45,8 +46,6 @@ FAMILY_STEPS = {
     "no_weight_decay": "parameters without weight decay",
 }
 NOT_TRIED = "-"
-
-Rows = list[list[str]]
 
 # Tables 3 and 4 of the paper: its name, the model in timm, millions of parameters, GMACs (None if not printed)
 PUBLISHED = (
@@ -66,16 +65,6 @@ ABLATION = (
 )
 
 
-def read(stem: str) -> list[dict[str, str]]:
-    """Read the rows of a file in benchmarks/results/.
-
-    Raises:
-        FileNotFoundError: It has not been measured.
-    """
-    with open(RESULTS / f"{stem}.csv", newline="") as file:
-        return list(csv.DictReader(file))
-
-
 class Complexity:
     """The rows of complexity.py, by network and model."""
 
@@ -83,7 +72,7 @@ class Complexity:
         self.rows = {
             (size, row["network"], row["model"], row["arguments"]): row
             for size in SIZES
-            for row in read(f"complexity-{size}-batch1")
+            for row in read_csv(f"complexity-{size}-batch1")
         }
 
     def get(
@@ -184,28 +173,11 @@ def complexity() -> Rows:
     return rows
 
 
-def throughput(stem: str) -> Rows:
-    """Format a file of throughput.py: medians, with quartiles in brackets."""
-    rows = [["model", "images/s", "ms", "time over the first's", "peak memory (MB)"]]
-    for row in read(stem):
-        rows.append(
-            [
-                f"`{row['model']}`",
-                f"{float(row['images_per_s']):.1f}",
-                f"{float(row['latency_ms']):.1f} ({float(row['latency_ms_q1']):.1f} to "
-                f"{float(row['latency_ms_q3']):.1f})",
-                f"{float(row['ratio']):.2f} ({float(row['ratio_q1']):.2f} to {float(row['ratio_q3']):.2f})",
-                row["peak_memory_mb"],
-            ]
-        )
-    return rows
-
-
 def clutter() -> Rows:
     """Format the files of clutter.py for the shipped model: a row per difficulty and method, scores in %."""
     rows: Rows = []
     for difficulty in CLUTTER_DIFFICULTIES:
-        for row in read(f"clutter-fanet_pico_clutter-test500-256x256-difficulty{difficulty}"):
+        for row in read_csv(f"clutter-fanet_pico_clutter-test500-256x256-difficulty{difficulty}"):
             classes = [key for key in row if key.startswith("iou_")]
             names = [key.removeprefix("iou_").removesuffix("_percent") for key in classes]
             rows = rows or [["difficulty", "", "mIoU (%)", "pixel accuracy (%)", *(f"{name} (%)" for name in names)]]
@@ -220,7 +192,7 @@ def clutter_seeds() -> Rows:
     rows: Rows = [["seed", *(f"mIoU (%) at difficulty {x}" for x in CLUTTER_DIFFICULTIES)]]
     for seed in ("0", "1", "2"):
         stems = [f"clutter-seed{seed}-test500-256x256-difficulty{x}" for x in CLUTTER_DIFFICULTIES]
-        rows.append([seed, *(miou_interval(read(stem)[0]) for stem in stems)])
+        rows.append([seed, *(miou_interval(read_csv(stem)[0]) for stem in stems)])
     return rows
 
 
@@ -233,7 +205,7 @@ def miou_interval(row: dict[str, str]) -> str:
 def miniature() -> Rows:
     """Format the files of imagenet_miniature.py: a row per seed."""
     stem = "fanet_pico-4800x64px-15epochs-2x32"
-    steps = {row["seed"]: row for row in read(f"imagenet_miniature_steps-{stem}")}
+    steps = {row["seed"]: row for row in read_csv(f"imagenet_miniature_steps-{stem}")}
     rows: Rows = [
         [
             "seed",
@@ -246,7 +218,7 @@ def miniature() -> Rows:
             "optimiser",
         ]
     ]
-    for row in read(f"imagenet_miniature-{stem}"):
+    for row in read_csv(f"imagenet_miniature-{stem}"):
         if row["difficulty"] == "all":
             step = steps[row["seed"]]
             scores = [f"{float(row[key]):.1f}" for key in ("top1_percent", "colour_baseline_percent", "chance_percent")]
@@ -258,7 +230,7 @@ def miniature() -> Rows:
 def families(stem: str) -> Rows:
     """Count how often each step of families.py succeeds."""
     results = ("ok", "refused", "failed", NOT_TRIED)
-    found = read(stem)
+    found = read_csv(stem)
     rows: Rows = [["step", "works", "refused", "fails", "not tried"]]
     for step, title in FAMILY_STEPS.items():
         rows.append([title, *(str(sum(row[step] == result for row in found)) for result in results)])
@@ -269,7 +241,7 @@ def families(stem: str) -> Rows:
 def families_refused(stem: str) -> Rows:
     """List the families of families.py for which a step does not succeed, with the reason."""
     rows: Rows = [["family", "model", "what does not work"]]
-    for row in read(stem):
+    for row in read_csv(stem):
         if any(row[step] != "ok" for step in FAMILY_STEPS):
             model = NONE if row["model"] == NOT_TRIED else f"`{row['model']}`"
             rows.append([f"`{row['family']}`", model, row["reason"].replace("|", "\\|")])
@@ -280,7 +252,7 @@ def precision() -> Rows:
     """Return the file of precision.py: a row for each model and precision, pixels with float32's label in %."""
     rows: Rows = [["model", "precision", "all scenes (%)", "worst scene (%)", "the scene inside the package (%)"]]
     keys = ("model", "precision", "all_percent", "worst_percent", "demo_percent")
-    return rows + [[row[key] for key in keys] for row in read("precision-cpu-50x128px")]
+    return rows + [[row[key] for key in keys] for row in read_csv("precision-cpu-50x128px")]
 
 
 TABLES: dict[str, Callable[..., Rows]] = {
@@ -291,6 +263,11 @@ TABLES: dict[str, Callable[..., Rows]] = {
         ablation,
         complexity,
         throughput,
+        modes,
+        scaling,
+        scaling_points,
+        prediction,
+        profile,
         clutter,
         clutter_seeds,
         miniature,

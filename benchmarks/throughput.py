@@ -1,53 +1,67 @@
-"""Time networks side by side.
+"""Time networks side by side, in one or several modes.
 
     python benchmarks/throughput.py fanet_base plain-norm:fanet_base focalnet_tiny_lrf upernet:fanet_base --img-size 224
+    python benchmarks/throughput.py plain-norm:fanet_base fanet_base --modes eager compile openvino:bf16 --batch-size 4
+    python benchmarks/throughput.py plain-norm:fanet_base fanet_base --modes train train:bf16:compile --batch-size 4
 
-All networks are in memory together and take turns, one forward pass each per round, in an order that shifts by one
-from round to round, so that other load on the machine affects all of them alike. The first rounds are discarded. Then
-each network runs once in its own process for its peak memory. `networks.py` explains the names; the weights are random.
-Compare ratios rather than times between files.
+All networks are in memory together, once for each mode, and take turns, one forward pass or step each per round, in an
+order that shifts by one from round to round, so that other load on the machine affects all of them alike. The first
+rounds are discarded. Then each row runs once in a process of its own for its peak memory. `networks.py` explains the
+names of networks, of which `plain-norm:NAME` has the structure of the authors' code, `modes.py` those of modes. The
+weights are random. A mode that this machine does not offer is left out with a line. Compare ratios rather than times
+between files.
 
-Writes `benchmarks/results/throughput-<conditions>.csv` with the columns
+Writes `benchmarks/results/throughput-<conditions>.csv` with a row for each network in each mode and the columns
 
-model                 as given
+model, mode           as given
 params_m              millions of parameters
+gmacs                 billions of multiply-accumulates of a forward pass on one image
 images_per_s          batch size over the median latency
-latency_ms            median over the rounds, of one forward pass of the whole batch; _q1 and _q3 are the quartiles
-ratio                 median over the rounds of this network's time over that of the first network in the same round;
-                      ratio_q1 and ratio_q3 are the quartiles
+latency_ms            median over the rounds, of one pass of the whole batch; _q1 and _q3 are the quartiles
+ratio                 median over the rounds of this row's time over that of the first network in the first mode in the
+                      same round; ratio_q1 and ratio_q3 are the quartiles
+ms_per_gmac           latency over the gmacs of the whole batch, those of the forward pass also in training
+start_s               seconds until the first result from a network in memory: preparing the mode and the first pass;
+                      a compiler whose results are on disk from an earlier run starts from these
 peak_memory_mb        the peak memory (1 MB = 1e6 bytes) of the process, on a GPU of its tensors alone
 base_memory_mb        of that, the peak before the network was built: Python and its libraries
+allocator             `tuned` if MALLOC_MMAP_THRESHOLD_ and MALLOC_TRIM_THRESHOLD_ are set, as in the Makefile
 rounds, hardware, torch, timm
 """
 
 import argparse
-import csv
 import json
-import os
-import platform
-import resource
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import timm
 import torch
+from measuring import (
+    QUARTILES,
+    RESULTS,
+    allocator,
+    hardware,
+    now,
+    peak_mb,
+    peaks_in_new_process,
+    time_in_turns,
+    write_csv,
+)
+from modes import check_mode, prepare
 from networks import build
-from torch import nn
 
-from fanet.backbone.complexity import count_parameters
+from fanet.backbone.complexity import count_macs, count_parameters
 from fanet.errors import UserError
-from fanet.files import atomic_path, make_folder
 
-RESULTS = Path(__file__).parent / "results"
 COLUMNS = (
     "model",
+    "mode",
     "params_m",
+    "gmacs",
     "images_per_s",
     "latency_ms",
     "latency_ms_q1",
@@ -55,98 +69,82 @@ COLUMNS = (
     "ratio",
     "ratio_q1",
     "ratio_q3",
+    "ms_per_gmac",
+    "start_s",
     "peak_memory_mb",
     "base_memory_mb",
+    "allocator",
     "rounds",
     "hardware",
     "torch",
     "timm",
 )
-AMP_DTYPES = {"cuda": torch.float16}  # bfloat16 elsewhere
 
 
 class Runner:
-    """A network and its input under the conditions of the command line; a call is one timed forward pass."""
+    """A network in a mode and its input, under the conditions of the command line; a call is one timed pass.
 
-    def __init__(self, spec: str, args: argparse.Namespace) -> None:
+    Raises:
+        UserError: This machine or this network does not offer the mode.
+    """
+
+    def __init__(self, spec: str, mode: str, args: argparse.Namespace) -> None:
+        self.spec, self.mode = spec, mode
         self.device = torch.device(args.device)
         layout = torch.channels_last if args.channels_last else torch.contiguous_format
-        network = build(spec, args.img_size, device=args.device)
-        self.params = count_parameters(network)
-        self.network: nn.Module = network.to(memory_format=layout)
-        if args.compile:
-            self.network = torch.compile(self.network)
+        network = build(spec, args.img_size, device=args.device).to(memory_format=layout)
         self.x = torch.rand(args.batch_size, 3, *args.img_size, device=self.device).to(memory_format=layout)
-        self.amp = args.amp
+        start = time.perf_counter()
+        self.run = prepare(network, mode)
+        self()
+        self.start_s = time.perf_counter() - start
 
     def __call__(self) -> float:
-        """Run a forward pass and return its milliseconds."""
-        self._wait()
-        start = time.perf_counter()
-        with torch.inference_mode(), self._autocast():
-            self.network(self.x)
-        self._wait()
-        return 1e3 * (time.perf_counter() - start)
-
-    def _autocast(self) -> Any:
-        if not self.amp:
-            return nullcontext()
-        return torch.autocast(self.device.type, dtype=AMP_DTYPES.get(self.device.type, torch.bfloat16))
-
-    def _wait(self) -> None:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
+        """Run once and return the milliseconds."""
+        start = now(self.device)
+        self.run(self.x)
+        return 1e3 * (now(self.device) - start)
 
 
-def time_in_turns(runners: Sequence[Runner], rounds: int, warmup: int) -> np.ndarray:
-    """Measure (rounds, runners) milliseconds, after `warmup` rounds that are discarded."""
-    times = np.empty((warmup + rounds, len(runners)))
-    for i in range(warmup + rounds):
-        for j in range(len(runners)):
-            turn = (i + j) % len(runners)
-            times[i, turn] = runners[turn]()
-    return times[warmup:]
+def runners(args: argparse.Namespace) -> list[Runner]:
+    """Prepare every network in every mode; what this machine does not offer is left out with a line.
+
+    Raises:
+        UserError: The first one, to which all are compared, is not on offer.
+    """
+    ready: list[Runner] = []
+    for spec in args.models:
+        for mode in args.modes:
+            try:
+                ready.append(Runner(spec, mode, args))
+            except UserError as error:
+                if not ready:
+                    raise
+                print(f"left out: {spec} {mode}: {error}", flush=True)
+    return ready
 
 
 def peak_memory_mb(args: argparse.Namespace) -> tuple[float, float]:
-    """Return the peak memory of one network in this process, in MB, and the peak before it was built.
-
-    On the CPU it is the process's resident memory, including libraries; on a GPU what torch allocated there.
-    """
-    base = _peak(args.device)
-    runner = Runner(args.models[0], args)
-    runner()
-    return _peak(args.device), base
+    """Return the peak memory of the first network in the first mode, in MB, and the peak before it was built."""
+    base = peak_mb(args.device)
+    Runner(args.models[0], args.modes[0], args)
+    return peak_mb(args.device), base
 
 
-def _peak(device: str) -> float:
-    if torch.device(device).type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 1e6
-    # On Linux a new process inherits ru_maxrss from its parent; its own peak is VmHWM, in KiB.
-    status = Path("/proc/self/status")
-    if status.exists():
-        return 1024 * int(status.read_text().split("VmHWM:")[1].split()[0]) / 1e6
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6  # macOS counts bytes
+def peak_memory_in_new_process(runner: Runner, args: argparse.Namespace) -> tuple[float, float]:
+    """Return `peak_memory_mb` of one network in one mode in a new process."""
+    argv = [runner.spec, "--modes", runner.mode, "--device", args.device, "--batch-size", str(args.batch_size)]
+    argv += ["--img-size", *map(str, args.img_size), "--threads", str(torch.get_num_threads())]
+    return peaks_in_new_process(__file__, argv + ["--channels-last"] * args.channels_last)
 
 
-def peak_memory_in_new_process(spec: str, argv: Sequence[str]) -> tuple[float, float]:
-    """Return `peak_memory_mb` of one network in a new process that gets the options in `argv`.
-
-    Raises:
-        subprocess.CalledProcessError: It failed, and the reason is on standard error.
-    """
-    command = [sys.executable, __file__, spec, *argv, "--only-memory"]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    peak, base = json.loads(done.stdout.splitlines()[-1])
-    return peak, base
-
-
-def summarise(times: np.ndarray, batch_size: int) -> list[dict[str, str]]:
-    """Summarise (rounds, networks) milliseconds as medians and quartiles, a row per network."""
-    q1, median, q3 = np.quantile(times, (0.25, 0.5, 0.75), axis=0)
-    ratio_q1, ratio, ratio_q3 = np.quantile(times / times[:, :1], (0.25, 0.5, 0.75), axis=0)
+def summarise(times: np.ndarray, batch_size: int, gmacs: Sequence[float]) -> list[dict[str, str]]:
+    """Summarise (rounds, rows) milliseconds as medians and quartiles, a row each; `gmacs` are those of one image."""
+    q1, median, q3 = np.quantile(times, QUARTILES, axis=0)
+    ratio_q1, ratio, ratio_q3 = np.quantile(times / times[:, :1], QUARTILES, axis=0)
     return [
         {
+            "gmacs": f"{gmacs[i]:.6f}",
             "images_per_s": f"{1e3 * batch_size / median[i]:.2f}",
             "latency_ms": f"{median[i]:.2f}",
             "latency_ms_q1": f"{q1[i]:.2f}",
@@ -154,31 +152,19 @@ def summarise(times: np.ndarray, batch_size: int) -> list[dict[str, str]]:
             "ratio": f"{ratio[i]:.3f}",
             "ratio_q1": f"{ratio_q1[i]:.3f}",
             "ratio_q3": f"{ratio_q3[i]:.3f}",
+            "ms_per_gmac": f"{median[i] / batch_size / gmacs[i]:.2f}",
         }
         for i in range(times.shape[1])
     ]
 
 
-def hardware(device: str) -> str:
-    """Return the name of the device."""
-    if torch.device(device).type == "cuda":
-        return torch.cuda.get_device_name(device)
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
-
-
 def conditions(args: argparse.Namespace) -> str:
-    """Return what the numbers depend on besides the networks, as part of a file name."""
+    """Return what the numbers depend on besides networks and modes, as part of a file name."""
     height, width = args.img_size
     parts = [args.device.replace(":", ""), f"{width}x{height}", f"batch{args.batch_size}"]
     if torch.device(args.device).type == "cpu":
         parts.append(f"{torch.get_num_threads()}threads")
-    parts.append("amp" if args.amp else "fp32")
-    parts += ["channels-last"] * args.channels_last + ["compiled"] * args.compile
+    parts += ["channels-last"] * args.channels_last
     return "-".join(parts + ([args.label] if args.label else []))
 
 
@@ -188,10 +174,9 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     parser.add_argument("models", metavar="MODEL", nargs="+", help="timm model, plain-norm:NAME or DECODER:NAME")
+    parser.add_argument("--modes", metavar="MODE", nargs="+", default=["eager"], help="(default: eager)")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1 … (default: %(default)s)")
-    parser.add_argument("--amp", action="store_true", help="autocast: float16 on cuda, bfloat16 on cpu")
     parser.add_argument("--channels-last", action="store_true", help="weights and input in channels-last memory")
-    parser.add_argument("--compile", action="store_true", help="torch.compile every network")
     parser.add_argument("--batch-size", type=int, default=1, metavar="N")
     parser.add_argument("--img-size", type=int, nargs="+", default=[224], metavar="S", help="a side, or height width")
     parser.add_argument("--threads", type=int, metavar="N", help="torch threads on the CPU (default: torch's own)")
@@ -201,7 +186,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--label", help="appended to the file name, to distinguish sets of networks")
     parser.add_argument("--output", type=Path, default=RESULTS, metavar="DIR", help="folder (default: %(default)s)")
-    parser.add_argument("--only-memory", action="store_true", help="print [peak, base] memory in MB of one network")
+    parser.add_argument("--only-memory", action="store_true", help="print [peak, base] memory in MB of the first row")
     args = parser.parse_args(argv)
     if len(args.img_size) > 2 or min([*args.img_size, args.batch_size, args.rounds, args.threads or 1]) < 1:
         parser.error("--img-size takes one or two numbers, and all numbers must be above 0")
@@ -211,21 +196,27 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     return args
 
 
-def measure(args: argparse.Namespace, argv: Sequence[str]) -> list[dict[str, Any]]:
-    """Time all networks, then measure their memory, and print the results."""
-    memory_argv = [word for word in argv if word not in args.models]
-    runners = [Runner(spec, args) for spec in args.models]
+def measure(args: argparse.Namespace) -> list[dict[str, Any]]:
+    """Time everything, then measure the memory, and print the results."""
+    for mode in args.modes:
+        check_mode(mode)
+    twins = {spec: build(spec, args.img_size, device="meta") for spec in args.models}
+    gmacs = {spec: count_macs(twin, args.img_size) / 1e9 for spec, twin in twins.items()}
+    ready = runners(args)
+    times = time_in_turns(ready, args.rounds, args.warmup)
     rows: list[dict[str, Any]] = []
-    for spec, runner, row in zip(
-        args.models, runners, summarise(time_in_turns(runners, args.rounds, args.warmup), args.batch_size), strict=True
+    for runner, row in zip(
+        ready, summarise(times, args.batch_size, [gmacs[runner.spec] for runner in ready]), strict=True
     ):
-        peak, base = peak_memory_in_new_process(spec, memory_argv)
+        peak, base = peak_memory_in_new_process(runner, args)
         rows.append(
-            {"model": spec, "params_m": f"{runner.params / 1e6:.6f}"}
+            {"model": runner.spec, "mode": runner.mode, "params_m": f"{count_parameters(twins[runner.spec]) / 1e6:.6f}"}
             | row
             | {
+                "start_s": f"{runner.start_s:.2f}",
                 "peak_memory_mb": f"{peak:.0f}",
                 "base_memory_mb": f"{base:.0f}",
+                "allocator": allocator(),
                 "rounds": args.rounds,
                 "hardware": hardware(args.device),
                 "torch": torch.__version__,
@@ -233,8 +224,9 @@ def measure(args: argparse.Namespace, argv: Sequence[str]) -> list[dict[str, Any
             }
         )
         print(
-            f"{spec}: {row['latency_ms']} ms ({row['latency_ms_q1']} to {row['latency_ms_q3']}), "
-            f"{row['ratio']} of the first, {peak:.0f} MB"
+            f"{runner.spec} {runner.mode}: {row['latency_ms']} ms ({row['latency_ms_q1']} to {row['latency_ms_q3']}), "
+            f"{row['ratio']} of the first, {row['ms_per_gmac']} ms per GMAC, {peak:.0f} MB",
+            flush=True,
         )
     return rows
 
@@ -246,16 +238,10 @@ def main(argv: Sequence[str]) -> int:
         if args.only_memory:
             print(json.dumps(peak_memory_mb(args)))
             return 0
-        rows = measure(args, argv)
-        path = make_folder(args.output) / f"throughput-{conditions(args)}.csv"
-        with atomic_path(path) as temporary, open(temporary, "w", newline="") as file:
-            writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
+        write_csv(args.output / f"throughput-{conditions(args)}.csv", COLUMNS, measure(args))
     except UserError as error:
         print(f"throughput: error: {error}", file=sys.stderr)
         return 2
-    print(os.path.relpath(path))
     return 0
 
 
