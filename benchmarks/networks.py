@@ -69,7 +69,7 @@ def build(spec: str, size: tuple[int, int], device: str = "cpu", **kwargs: Any) 
 
 
 def _keep_order(network: nn.Module) -> None:
-    """Make FANet and UperNet compute as written: no change of memory format, every convolution called once, as it is."""
+    """Make FANet and UperNet compute as written: no change of memory format, every convolution called once."""
     for module in list(network.modules()):
         if isinstance(module, nn.Conv2d):
             module.register_forward_hook(_watch)
