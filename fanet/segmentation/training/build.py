@@ -166,9 +166,9 @@ def build_optimizer(settings: Settings, objective: Objective) -> torch.optim.Opt
         raise UserError(f"{settings.model.backbone} does not support layer-wise decay: set optimizer.layer_decay=null")
     if get_optimizer_info(options.name).second_order:
         raise UserError(f"{options.name} needs second derivatives, which are not computed: choose another optimizer")
-    arguments = inspect.signature(get_optimizer_class(options.name, bind_defaults=False)).parameters
-    fused: dict[str, Any] = {"fused": True} if "fused" in arguments else {}
     with _naming("the optimizer's settings", options.name):
+        arguments = inspect.signature(get_optimizer_class(options.name, bind_defaults=False)).parameters
+        fused: dict[str, Any] = {"fused": True} if "fused" in arguments else {}
         optimizer = create_optimizer_v2(
             network,
             opt=options.name,
