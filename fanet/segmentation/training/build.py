@@ -1,13 +1,20 @@
 """Build what a recipe's settings describe: data, network, objective, optimizer."""
 
 import copy
+import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from typing import Any
 
 import torch
-from timm.optim import create_optimizer_v2, get_optimizer_info, list_optimizers, param_groups_weight_decay
+from timm.optim import (
+    create_optimizer_v2,
+    get_optimizer_class,
+    get_optimizer_info,
+    list_optimizers,
+    param_groups_weight_decay,
+)
 from torch import nn
 
 from fanet.classes import ClassScheme
@@ -17,6 +24,7 @@ from fanet.segmentation.data.dataset import by_split
 from fanet.segmentation.data.labelled import require_labels
 from fanet.segmentation.network.backbones import naming_refused_sizes
 from fanet.segmentation.network.model import SegmentationModel
+from fanet.segmentation.training.muon import BatchedMuon
 from fanet.segmentation.training.objectives import OBJECTIVES, Objective
 from fanet.segmentation.training.settings import Settings
 
@@ -69,7 +77,8 @@ def build_network(settings: Settings, classes: ClassScheme, device: torch.device
         processes: Number of processes that train together.
 
     Raises:
-        UserError: There is no such backbone, it does not take the arguments, or its weights are not available.
+        UserError: There is no such backbone, it does not take the arguments, its weights are not available, or it has
+            no gradient checkpointing.
     """
     torch.manual_seed(settings.train.seed)
     with _naming("model.backbone_kwargs", settings.model.backbone):
@@ -80,10 +89,26 @@ def build_network(settings: Settings, classes: ClassScheme, device: torch.device
         if device.type == "cpu":
             raise UserError("train.sync_bn works on GPUs only: set train.sync_bn=false")
         network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
+    if settings.train.grad_checkpointing:
+        recompute_activations(network.backbone, settings.model.backbone)
     network.to(device).train()
     if settings.train.channels_last:
         network.to(memory_format=torch.channels_last)
     return network
+
+
+def recompute_activations(backbone: nn.Module, name: str) -> None:
+    """Turn on gradient checkpointing: blocks or stages keep their inputs only, and run again in the backward pass.
+
+    Raises:
+        UserError: timm has no gradient checkpointing for this backbone.
+    """
+    # timm wraps models for feature maps: around some the wrapper checkpoints stages, others do it themselves
+    holder: Any = backbone if hasattr(backbone, "set_grad_checkpointing") else backbone.get_submodule("model")
+    try:
+        holder.set_grad_checkpointing(True)
+    except (AttributeError, AssertionError, NotImplementedError) as error:
+        raise UserError(f"{name} has no gradient checkpointing: set train.grad_checkpointing=false") from error
 
 
 def check_channels(network: SegmentationModel, dataset: SegmentationDataset) -> None:
@@ -142,13 +167,18 @@ def build_optimizer(settings: Settings, objective: Objective) -> torch.optim.Opt
     if get_optimizer_info(options.name).second_order:
         raise UserError(f"{options.name} needs second derivatives, which are not computed: choose another optimizer")
     with _naming("the optimizer's settings", options.name):
+        arguments = inspect.signature(get_optimizer_class(options.name, bind_defaults=False)).parameters
+        fused: dict[str, Any] = {"fused": True} if "fused" in arguments else {}
         optimizer = create_optimizer_v2(
             network,
             opt=options.name,
             lr=options.lr,
             weight_decay=options.weight_decay,
             layer_decay=options.layer_decay,
+            **fused,
         )
+    if options.name == "muon":
+        optimizer = BatchedMuon(optimizer.param_groups)
     own = nn.ParameterList(objective.own_parameters())
     for group in param_groups_weight_decay(own, options.weight_decay):
         if group["params"]:

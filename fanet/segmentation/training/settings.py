@@ -59,6 +59,7 @@ class TrainSettings:
     sync_bn: bool
     ema_decay: Annotated[float, Between(0, 1)]
     clip_grad: Annotated[float, AtLeast(0)]
+    grad_checkpointing: bool = False
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ def older(recipe):
     recipe = {section: dict(values) for section, values in recipe.items() if section != "objective"}
     for key in ("decoder", "decoder_kwargs"):
         del recipe["model"][key]
-    del recipe["data"]["unlabelled_split"]
+    del recipe["data"]["unlabelled_split"], recipe["train"]["grad_checkpointing"]
     return recipe
 
 
@@ -33,6 +33,7 @@ def test_keys_that_came_later_are_these():
         "model.decoder": "upernet",
         "model.decoder_kwargs": {},
         "data.unlabelled_split": None,
+        "train.grad_checkpointing": False,
         "objective.name": "supervised",
     }
 

@@ -1,0 +1,111 @@
+"""What makes training faster or smaller changes its results by rounding at most."""
+
+import copy
+
+import pytest
+import torch
+from timm.optim import create_optimizer_v2
+
+from fanet.classes import ZEROWASTE
+from fanet.errors import UserError
+from fanet.segmentation import UperNet
+from fanet.segmentation.training.build import build_network, build_objective, build_optimizer
+from fanet.segmentation.training.muon import BatchedMuon
+from fanet.segmentation.training.settings import Settings
+from fanet.segmentation.training.train import train
+
+from .tiny_run import assert_same_weights, state, tiny_recipe
+
+
+@pytest.fixture
+def networks():
+    """Two equal networks."""
+    torch.manual_seed(0)
+    network = UperNet("test_fanet", 3, head_channels=8, aux_channels=8).to(memory_format=torch.channels_last)
+    return network, copy.deepcopy(network)
+
+
+def set_gradients(*networks):
+    for parameters in zip(*(network.parameters() for network in networks), strict=True):
+        gradient = torch.randn_like(parameters[0])
+        for parameter in parameters:
+            parameter.grad = gradient.clone()
+
+
+def distance(one, other):
+    with torch.no_grad():
+        return max(float((a - b).abs().max()) for a, b in zip(one.parameters(), other.parameters(), strict=True))
+
+
+def test_batched_muon_takes_the_steps_of_timms(networks):
+    timms, batched = (create_optimizer_v2(network, "muon", lr=0.01, weight_decay=0.05) for network in networks)
+    batched = BatchedMuon(batched.param_groups)
+    start = copy.deepcopy(networks[0])
+    for _ in range(3):
+        set_gradients(*networks)
+        timms.step()
+        batched.step()
+    assert distance(networks[0], start) > 0.01
+    assert distance(*networks) < 1e-4  # Newton-Schulz is in bfloat16: 0.8 % of a step
+
+
+def test_batched_muon_resumes_the_state_of_timms(networks):
+    timms, batched = (create_optimizer_v2(network, "muon", lr=0.01, weight_decay=0.05) for network in networks)
+    batched = BatchedMuon(batched.param_groups)
+    set_gradients(*networks)
+    timms.step()
+    batched.load_state_dict(copy.deepcopy(timms.state_dict()))
+    networks[1].load_state_dict(networks[0].state_dict())
+    set_gradients(*networks)
+    timms.step()
+    batched.step()
+    assert distance(*networks) < 1e-4
+    one, other = timms.state_dict()["state"], batched.state_dict()["state"]
+    assert {key: value.keys() for key, value in one.items()} == {key: value.keys() for key, value in other.items()}
+
+
+def test_batched_muon_leaves_parameters_without_gradient_alone(networks):
+    optimizer = BatchedMuon(networks[0].parameters(), lr=0.01, weight_decay=0.05)
+    networks[0].decode_head.requires_grad_(False)
+    set_gradients(networks[0])
+    for parameter in networks[0].decode_head.parameters():
+        parameter.grad = None
+    optimizer.step()
+    assert distance(networks[0].decode_head, networks[1].decode_head) == 0
+    assert distance(networks[0].backbone, networks[1].backbone) > 0
+
+
+@pytest.mark.parametrize(("name", "fused"), [("adamw", True), ("sgd", True), ("muon", None), ("lamb", None)])
+def test_optimizers_that_can_are_fused(name, fused):
+    settings = Settings.from_recipe(tiny_recipe(f"optimizer.name={name}"))
+    objective = build_objective(settings, UperNet("test_fanet", 5), ZEROWASTE)
+    assert build_optimizer(settings, objective).param_groups[0].get("fused") is fused
+
+
+def test_recomputing_activations_changes_no_weight(tmp_path, finished):
+    train(tiny_recipe("train.grad_checkpointing=true"), tmp_path)
+    assert_same_weights(state(tmp_path), state(finished[0]))
+
+
+def test_recomputing_activations_keeps_fewer_of_them():
+    kept = []
+    for checkpointing in (False, True):
+        settings = Settings.from_recipe(tiny_recipe(f"train.grad_checkpointing={str(checkpointing).lower()}"))
+        network = build_network(settings, ZEROWASTE, torch.device("cpu"), 1)
+        total = 0
+
+        def count(tensor):
+            nonlocal total
+            total += tensor.numel()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
+            network.backbone(torch.zeros(2, 3, 64, 64))
+        kept.append(total)
+    assert kept[1] < kept[0] / 3
+
+
+def test_backbone_without_checkpointing_is_refused_in_one_line(tmp_path):
+    options = ("model.backbone=hrnet_w18_small", "model.backbone_kwargs={}", "train.grad_checkpointing=true")
+    with pytest.raises(UserError, match="hrnet_w18_small has no gradient checkpointing"):
+        train(tiny_recipe(*options), tmp_path)
