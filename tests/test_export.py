@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +18,13 @@ from fanet.cli import main
 from fanet.errors import UserError
 from fanet.export import export_onnx
 from fanet.media.images import read_labels, write_png
+from fanet.scenes import scene
 from fanet.segmentation import Preprocessing, SegmentationModel, UperNet
 from fanet.segmentation.data.clutter import write_clutter
 from fanet.segmentation.network.shipped import load_predictor
 from fanet.segmentation.prediction.engines import exported
+from fanet.segmentation.prediction.engines.exported import compare_onnx
+from fanet.segmentation.prediction.engines.reduced import TOLERANCE_FP16, quantize, to_float16
 
 ROOT = Path(__file__).parents[1]
 # None of them is a size that the export itself is checked at.
@@ -209,3 +213,68 @@ def test_example_in_the_docs_gives_the_labels_of_predict(tmp_path, monkeypatch):
     exec(re.search(r"```python\n(.*?)```", section, re.DOTALL)[1], found)
     assert (found["labels"] == net.predict("belt.jpg")).mean() > 0.999
     assert found["metadata"]["classes"] == list(net.classes.names)
+
+
+def agreement(net: UperNet, path: Path, engine: str = "onnx") -> float:
+    image = scene(seed=3, index=0, size=(96, 128))[0]
+    return float((load_predictor(path, engine=engine).labels(image) == net.predict(image)).mean())
+
+
+def test_file_in_float16_is_half_as_large_and_takes_and_gives_float32(net, file, tmp_path):
+    path = tmp_path / "half.onnx"
+    shutil.copyfile(file, path)
+    to_float16(path)
+    assert path.stat().st_size < 0.75 * file.stat().st_size
+    session = onnxruntime.InferenceSession(path)
+    assert {entry.type for entry in (*session.get_inputs(), *session.get_outputs())} == {"tensor(float)"}
+    assert session.get_modelmeta().custom_metadata_map == metadata(file)
+    assert compare_onnx(net, path, OTHER_SIZES[:3], TOLERANCE_FP16) > 0
+
+
+@pytest.mark.parametrize("engine", ["onnx", "openvino"])
+def test_quantised_file_has_8_bit_convolutions_and_nearly_the_same_labels(net, file, tmp_path, engine):
+    path = tmp_path / "small.onnx"
+    shutil.copyfile(file, path)
+    quantize(path, (net.preprocessing(scene(seed=2, index=i, size=(64, 64))[0]) for i in range(4)))
+    operations = [node.op_type for node in onnx.load(str(path)).graph.node]
+    assert operations.count("DequantizeLinear") >= 2 * operations.count("Conv")
+    assert metadata(path) == metadata(file)
+    assert agreement(net, path, engine) > 0.9
+
+
+def metadata(path: Path) -> dict[str, str]:
+    return onnxruntime.InferenceSession(path).get_modelmeta().custom_metadata_map
+
+
+def test_quantising_without_images_is_refused_and_leaves_the_file(file, tmp_path):
+    path = tmp_path / "small.onnx"
+    shutil.copyfile(file, path)
+    with pytest.raises(UserError, match="int8 needs images"):
+        quantize(path, [])
+    assert path.read_bytes() == file.read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["fp16", "int8"])
+@pytest.mark.parametrize("size", [[], ["--size", "64", "96"]])
+def test_command_writes_fewer_bits_and_says_what_they_cost(net, precision, size, tmp_path, capsys):
+    net.save_pretrained(tmp_path / "net")
+    write_clutter(tmp_path / "scenes", 6, 0, (64, 96), split="val")
+    words = ["--dataset", "clutter", "--data", str(tmp_path / "scenes"), "--images", "2"]
+    out = tmp_path / "out.onnx"
+    assert main(["export", str(tmp_path / "net"), str(out), "--precision", precision, *size, *words]) == 0
+    said = capsys.readouterr().out
+    assert ("calibrated with 2 images; on 4 others the mIoU is" if precision == "int8" else "ONNX Runtime") in said
+    assert agreement(net, out) > 0.9
+
+
+def test_fewer_bits_are_refused_where_they_make_no_sense(net, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["export", "timm:test_fanet", "out.onnx", "--precision", "int8"]) == 2
+    assert "int8 is for segmentation models" in capsys.readouterr().err
+    write_clutter(tmp_path / "scenes", 1, 0, 64, split="val")
+    assert main(["export", "clutter", "out.onnx", "--precision", "int8", "--data", "scenes"]) == 2
+    assert "int8 needs two images, to calibrate and to score; the split val has 1" in capsys.readouterr().err
+    with pytest.raises(UserError, match="unknown precision 'int4': choose one of fp32, fp16, int8"):
+        export_onnx(net, "out.onnx", precision="int4")
+    assert not Path("out.onnx").exists()

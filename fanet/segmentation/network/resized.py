@@ -6,7 +6,7 @@ by their tap and summed, along the width and then along the height. Of UperNet's
 which three are resized, this leaves less than half of the multiplications.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -16,9 +16,7 @@ from fanet.backbone.watched import is_watched
 from fanet.segmentation.bilinear import resize
 
 # Output rows or columns computed at a time: the matrices of weights are banded, and a block meets few inputs.
-_BLOCK = 128
-
-
+_BLOCK = 32
 # Below this width the resized maps are small enough that resizing them costs less than the steps saved here.
 _SMALLEST_WIDTH = 128
 
@@ -55,39 +53,28 @@ def conv_of_resized(weight: Tensor, maps: Sequence[Tensor]) -> Tensor:
 
 def _add_one(total: Tensor, weight: Tensor, x: Tensor) -> None:
     """Add the convolution of one map (C, h, w), as if it had been resized, to (H, W, C_out)."""
-    (height, width), outs = x.shape[1:], weight.shape[0]
-    pixels = x.permute(2, 1, 0).reshape(width * height, -1)
-    kernels = weight.permute(3, 1, 2, 0).reshape(3, -1, 3 * outs)  # by column, and for each column three rows
-    products = [(pixels @ kernel).view(width, -1) for kernel in kernels]
-    rows = x.new_zeros(total.shape[1], height * 3 * outs)
-    _stretch(rows, products)
-    rows = rows.view(-1, height, 3, outs).permute(2, 1, 0, 3).reshape(3, height, -1)
-    _stretch(total.view(len(total), -1), list(rows))
+    (channels, height, width), outs = x.shape, weight.shape[0]
+    kernel = weight.permute(1, 3, 2, 0).reshape(channels, -1)  # (C, column of the kernel, row, C_out)
+    products = (x.permute(1, 2, 0).reshape(-1, channels) @ kernel).view(height, width * 3, 3, outs)
+    rows = x.new_empty(height, 3, total.shape[1], outs)
+    for start, end, first, last, taps in _blocks(width, total.shape[1]):
+        for tap in range(3):
+            torch.bmm(taps.expand(height, -1, -1), products[:, first:last, tap], out=rows[:, tap, start:end])
+    rows, total = rows.view(height * 3, -1), total.view(len(total), -1)
+    for start, end, first, last, taps in _blocks(height, len(total)):
+        total[start:end].addmm_(taps, rows[first:last])
 
 
-def _stretch(total: Tensor, parts: Sequence[Tensor]) -> None:
-    """Resize the part of each tap, (old, N), shift it by the tap, and add it to (new, N)."""
-    taps = _taps(len(parts[0]), len(total))
-    for start, end, first, last in _blocks(taps):
-        for tap, part in zip(taps, parts, strict=True):
-            total[start:end].addmm_(tap[first:last, start:end].T, part[first:last])
+def _blocks(old: int, new: int) -> Iterator[tuple[int, int, int, int, Tensor]]:
+    """Yield blocks of new pixels along one side: start and end, first and last of what they need, and its weights.
 
-
-def _taps(old: int, new: int) -> Tensor:
-    """Return what each old pixel adds to each new one under each tap of the kernel: (3, old, new).
-
-    Beyond the border, where the convolution pads, it is 0.
+    What they need are pairs of an old pixel and a tap of the kernel, in this order; the weights, (end - start,
+    last - first), are what each pair adds to each new pixel. Beyond the border, where the convolution pads, it is 0.
     """
     weights = F.pad(resize(torch.eye(old)[None, None], (old, new))[0, 0], (1, 1))
-    return torch.stack([weights[:, tap : tap + new] for tap in range(3)])
-
-
-def _blocks(taps: Tensor) -> list[tuple[int, int, int, int]]:
-    """Return for each block of new pixels where it starts and ends, and the range of old pixels that it needs."""
-    needed = taps.ne(0).any(dim=0)
-    blocks = []
-    for start in range(0, taps.shape[2], _BLOCK):
-        end = min(start + _BLOCK, taps.shape[2])
-        rows = needed[:, start:end].any(dim=1).nonzero()
-        blocks.append((start, end, int(rows.min()), int(rows.max()) + 1))
-    return blocks
+    taps = torch.stack([weights[:, tap : tap + new] for tap in range(3)], dim=1)  # (old, tap, new)
+    for start in range(0, new, _BLOCK):
+        end = min(start + _BLOCK, new)
+        needed = taps[:, :, start:end].ne(0).any(dim=2).any(dim=1).nonzero()
+        first, last = int(needed.min()), int(needed.max()) + 1
+        yield start, end, 3 * first, 3 * last, taps[first:last, :, start:end].reshape(3 * (last - first), -1).T
