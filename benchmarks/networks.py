@@ -1,8 +1,8 @@
 """The networks that the benchmarks build, by name.
 
 NAME                  a timm model with its classifier for 1000 classes
-plain-norm:NAME       the same FANet computed as its authors do: `PlainLayerNorm`, maps in plain NCHW memory, UperNet's
-                      maps resized before they are convolved, every map kept for the gradient
+plain-norm:NAME       the same FANet computed as its authors do: `PlainLayerNorm`, maps in plain NCHW memory, and
+                      UperNet's maps resized before they are convolved
 DECODER:NAME          a segmentation model on either of these, as upernet:NAME, 5 classes, as in inference: without the
                       auxiliary head
 """

@@ -15,10 +15,8 @@ import torch
 from timm.layers import DropPath
 from timm.models import checkpoint_seq
 from torch import nn
-from torch.utils.checkpoint import checkpoint
 
 from fanet.backbone.resize import resize_as
-from fanet.backbone.watched import may_recompute
 
 Device = torch.device | str | None
 Dtype = torch.dtype | None
@@ -240,9 +238,6 @@ class ConvMlp(nn.Module):
     """ConvMLP: pointwise expansion, a depthwise 3x3 convolution with a shortcut, pointwise projection.
 
     (B, C, H, W) -> (B, C, H, W)
-
-    In training only the expanded map is kept for the gradient. The three maps between it and the projection, a third
-    of what a block would keep, are cheap to compute again.
     """
 
     def __init__(
@@ -263,14 +258,7 @@ class ConvMlp(nn.Module):
         self.fc2 = nn.Conv2d(hidden, dim, 1, **dd)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = self.fc1(x)
-        if not torch.jit.is_scripting():
-            if self.training and may_recompute(x, self.act, self.conv, self.fc2):
-                return checkpoint(self._project, x, use_reentrant=False, preserve_rng_state=False)
-        return self._project(x)
-
-    def _project(self, x: torch.Tensor) -> torch.Tensor:
-        x = self.act(x)
+        x = self.act(self.fc1(x))
         x = x + self.act(self.conv(x))
         return self.fc2(x)
 

@@ -11,8 +11,9 @@ from collections.abc import Iterator, Sequence
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch._C._functorch import is_functorch_wrapped_tensor
+from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
-from fanet.backbone.watched import is_watched
 from fanet.segmentation.bilinear import resize
 
 # Output rows or columns computed at a time: the matrices of weights are banded, and a block meets few inputs.
@@ -24,12 +25,16 @@ _SMALLEST_WIDTH = 128
 def pays(conv: nn.Module, x: Tensor) -> bool:
     """Whether to avoid resizing in front of a convolution of maps like `x`, (B, C, H, W).
 
-    Measured in float32 on CPUs. In training it would keep more maps for the gradient. A convolution that is watched or
-    replaced (by an adapter, say) is called as it is.
+    Measured in float32 on CPUs. In training it would keep more maps for the gradient. Where somebody watches or has
+    replaced the convolution (hooks, counters of operations, `torch.func`, tracers, compilers, adapters), it is called.
     """
     if x.device.type != "cpu" or x.dtype != torch.float32 or x.shape[1] < _SMALLEST_WIDTH or torch.is_grad_enabled():
         return False
-    return type(conv) is nn.Conv2d and not is_watched(x, conv) and not torch.is_autocast_enabled("cpu")
+    if torch.compiler.is_compiling() or torch.jit.is_tracing() or torch.is_autocast_enabled("cpu"):
+        return False
+    if is_functorch_wrapped_tensor(x) or is_in_torch_dispatch_mode():
+        return False
+    return type(conv) is nn.Conv2d and not conv._forward_hooks and not conv._forward_pre_hooks
 
 
 def conv_of_resized(weight: Tensor, maps: Sequence[Tensor]) -> Tensor:
