@@ -7,7 +7,7 @@ A page includes a table by a pair of marks, between which the text is replaced:
     <!-- table: zoo -->
     <!-- end table -->
 
-Tables are `zoo`, `published`, `ablation`, `complexity`, `clutter`, `clutter_seeds`, `miniature`, `precision`,
+Tables are `zoo`, `published`, `ablation`, `complexity`, `clutter`, `clutter_seeds`, `miniature`, `precision`, `agreement`,
 `families FILE` and `families_refused FILE`, and those of speed_tables.py: `throughput FILE`, `modes FILE`,
 `scaling FILE`, `scaling_points FILE`, `prediction FILE` and `profile FILE KIND`, where FILE is the name of a file in
 benchmarks/results/ without its suffix.
@@ -255,6 +255,16 @@ def precision() -> Rows:
     return rows + [[row[key] for key in keys] for row in read_csv("precision-cpu-50x128px")]
 
 
+def agreement() -> Rows:
+    """Return the file of agreement.py: a row for each engine, pixels with the label of eager in float32 in %."""
+    kinds = ("scenes", "photographs")
+    rows: Rows = [["engine", *(word for kind in kinds for word in (f"{kind} (%)", f"worst of the {kind} (%)"))]]
+    keys = ("scenes_percent", "worst_scene_percent", "photographs_percent", "worst_photograph_percent")
+    for row in read_csv("agreement-50x320px"):
+        rows.append([f"`{row['engine']}`", *(row[key] or NONE for key in keys)])
+    return rows
+
+
 TABLES: dict[str, Callable[..., Rows]] = {
     function.__name__: function
     for function in (
@@ -274,6 +284,7 @@ TABLES: dict[str, Callable[..., Rows]] = {
         families,
         families_refused,
         precision,
+        agreement,
     )
 }
 
