@@ -7,10 +7,10 @@ A page includes a table by a pair of marks, between which the text is replaced:
     <!-- table: zoo -->
     <!-- end table -->
 
-Tables are `zoo`, `published`, `ablation`, `complexity`, `clutter`, `clutter_seeds`, `miniature`, `precision`, `agreement`,
-`families FILE` and `families_refused FILE`, and those of speed_tables.py: `throughput FILE`, `modes FILE`,
-`scaling FILE`, `scaling_points FILE`, `prediction FILE` and `profile FILE KIND`, where FILE is the name of a file in
-benchmarks/results/ without its suffix.
+Tables are `zoo`, `published`, `ablation`, `complexity`, `clutter`, `clutter_seeds`, `miniature`, `precision`,
+`agreement`, `families FILE` and `families_refused FILE`, and those of speed_tables.py: `throughput FILE`, `modes
+FILE`, `scaling FILE`, `scaling_points FILE`, `prediction FILE` and `profile FILE KIND`, where FILE is the name of a
+file in benchmarks/results/ without its suffix.
 `--check` writes nothing and fails if a page is out of date.
 """
 
