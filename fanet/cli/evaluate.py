@@ -102,6 +102,7 @@ def run(args: argparse.Namespace) -> int:
             "dataset": args.dataset,
             "data": args.data,
             "split": args.split,
+            **({"engine": args.engine, "precision": args.precision} if args.engine or args.precision else {}),
             "options": {key: value for key, value in options.items() if key != "verify"},
         },
     )

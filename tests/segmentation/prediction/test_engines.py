@@ -1,5 +1,6 @@
 """Engines give the labels of eager PyTorch, and the fastest of them is chosen."""
 
+import copy
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -158,11 +159,20 @@ def test_unknown_engine_or_precision_is_refused(net, arguments, message):
         build_engine(arguments[0], net, arguments[1])
 
 
+def test_network_in_half_precision_is_run_by_eager_only(net, image):
+    half = copy.deepcopy(net).to(torch.bfloat16)
+    with pytest.raises(UserError, match=r"takes float32 models on the CPU: use model.float\(\).cpu\(\), or eager"):
+        half.predictor(engine="openvino")
+    assert half.predictor(engine="auto").labels(image).shape == SIZE
+
+
 def test_missing_bfloat16_is_said(net, monkeypatch):
     monkeypatch.setattr(precision, "processor_flags", lambda: frozenset({"avx2"}))
     with pytest.raises(UserError, match="has no bf16 arithmetic: choose fp32"):
         build_engine("openvino", net, "bf16")
-    assert {candidate.precision for candidate in candidates(net)} <= {"fp32", "bf16"}
+    with pytest.raises(UserError, match="has no bf16 arithmetic: choose fp32"):
+        net.predictor(engine="auto", precision="bf16")
+    assert {candidate.precision for candidate in candidates(net)} == {"fp32"}
 
 
 def test_network_that_cannot_be_compiled_is_refused_in_one_line(tmp_path):

@@ -44,15 +44,18 @@ def build_engine(name: str, network: nn.Module, precision: str = "fp32") -> Call
     Args:
         name: `eager`, PyTorch as it is; `compile`, PyTorch's ahead-of-time compiler; `onnx`, ONNX Runtime; `openvino`.
         network: Normalised images (B, C, H, W) -> a tensor, or several of which the first counts; it is run in
-            evaluation mode. What `compile`, `onnx` and `openvino` make of it is kept in `fanet.files.cache_folder()`.
+            evaluation mode. What `compile`, `onnx` and `openvino` make of it is kept in `cache.cache_folder()`.
         precision: `fp32`, or `bf16` where the processor computes in it; `onnx` computes in fp32 only.
 
     Raises:
-        UserError: There is no such engine, a package or a compiler is missing, or the network cannot be exported.
+        UserError: There is no such engine, a package or a compiler is missing, the network cannot be exported, or an
+            engine other than `eager` is asked for a network on a GPU or in half precision.
     """
     if name not in ENGINES:
         raise UserError(f"unknown engine {name!r}: choose one of {', '.join(ENGINES)}")
     check_precision(precision, next(network.parameters()).device)
+    if name != "eager" and not _is_common(network):
+        raise UserError(f"the engine {name} takes float32 models on the CPU: use model.float().cpu(), or eager")
     if name == "eager":
         return EagerEngine(network, precision)
     if name == "compile":
@@ -72,16 +75,26 @@ def candidates(network: nn.Module, precision: str | None = None) -> list[Candida
     Args:
         network: As for `build_engine`.
         precision: The only one besides the first candidate's; by default any that the processor has.
+
+    Raises:
+        UserError: The processor lacks the precision.
     """
     device = next(network.parameters()).device
+    if precision is not None:
+        check_precision(precision, device)
     pairs = [("eager", PRECISIONS[0])]
-    for name in ENGINES if device.type == "cpu" else ENGINES[:1]:
+    for name in ENGINES if _is_common(network) else ENGINES[:1]:
         for offered in PRECISIONS if has_bf16(device) else PRECISIONS[:1]:
             if precision in (None, offered) and (name, offered) not in (("eager", "fp32"), ("onnx", "bf16")):
                 pairs.append((name, offered))
     return [
         Candidate(*pair, partial(build_engine, pair[0], network, pair[1]), _quick(network, *pair)) for pair in pairs
     ]
+
+
+def _is_common(network: nn.Module) -> bool:
+    weight = next(network.parameters())
+    return weight.device.type == "cpu" and weight.dtype == torch.float32
 
 
 def _quick(network: nn.Module, name: str, precision: str) -> Callable[[tuple[int, ...]], bool]:

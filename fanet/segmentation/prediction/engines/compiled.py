@@ -26,14 +26,9 @@ class CompiledEngine:
 
     Compiling takes about a minute. The result is kept in the cache, so the next start with the same network, shape,
     threads and version of PyTorch loads it in a moment. After `MOST_SHAPES` shapes the network is run as it is.
-
-    Raises:
-        UserError: The network is not on the CPU.
     """
 
     def __init__(self, network: nn.Module, precision: str = "fp32") -> None:
-        if (device := next(network.parameters()).device.type) != "cpu":
-            raise UserError(f"the engine compile runs on the CPU, the network is on {device}: move it, or choose eager")
         self._network, self._precision, self._dtype = network, precision, dtype_of(precision)
         self._uncompiled = EagerEngine(network, precision)
         self._name = digest(network, precision, torch.__version__, sorted(processor_flags()), torch.get_num_threads())
