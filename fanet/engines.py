@@ -3,13 +3,14 @@
 import multiprocessing
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from fanet.errors import UserError
+from fanet.errors import UserError, one_line
 from fanet.scenes import scene
 from fanet.segmentation.network.model import CoarseLogits
 from fanet.segmentation.network.shipped import load_model
@@ -24,7 +25,7 @@ class Figures:
     Attributes:
         engine: `eager`, `compile`, `onnx` or `openvino`.
         precision: `fp32` or `bf16`.
-        start: Seconds until the first label map once the model is loaded, compiling included.
+        start: Seconds from the loaded model to the first label map; exporting and compiling included, the first time.
         latency: Median, 95th and 99th percentile of the following runs, in milliseconds.
         memory: Peak memory of the process in MB, Python and PyTorch included; known on Linux, else 0.
         agreement: Share of pixels with the label of `eager` in `fp32`.
@@ -69,12 +70,17 @@ def survey(
     """
     network = CoarseLogits(load_model(name))  # a mistyped name fails here
     reference: np.ndarray | None = None
-    for index in range(len(candidates(network))):
+    for index, candidate in enumerate(candidates(network)):
         # a process of its own, as memory that one engine has taken would be counted for the next
         with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer=prepare) as process:
-            figures, labels = process.submit(_measure, name, size, runs, threads, index, reference).result()
-        reference = labels if reference is None else reference
+            try:
+                figures, labels = process.submit(_measure, name, size, runs, threads, index, reference).result()
+            except BrokenProcessPool:
+                figures, labels = Figures(candidate.engine, candidate.precision, missing="the process ended"), None
         yield figures
+        if reference is None and labels is None:
+            return  # without eager there is nothing to compare with
+        reference = labels if reference is None else reference
 
 
 def _measure(
@@ -94,8 +100,8 @@ def _measure(
         with torch.inference_mode():
             trial = try_engine(candidate, image, reference, runs)
             labels = labels_of(trial.run(image), image)
-    except UserError as error:
-        return Figures(candidate.engine, candidate.precision, missing=str(error)), None
+    except (UserError, RuntimeError) as error:
+        return Figures(candidate.engine, candidate.precision, missing=one_line(error)), None
     return _figures(trial), labels
 
 

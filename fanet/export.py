@@ -18,9 +18,16 @@ from fanet.errors import UserError
 from fanet.files import atomic_path
 from fanet.segmentation import SegmentationModel
 from fanet.segmentation.data import SegmentationDataset
-from fanet.segmentation.evaluation.evaluate import check_classes
 from fanet.segmentation.evaluation.metrics import ConfusionMatrix
-from fanet.segmentation.prediction.engines.exported import LARGEST_SIDE, SIZES, TOLERANCE, compare_onnx, write_onnx
+from fanet.segmentation.prediction.engines.exported import (
+    LARGEST_SIDE,
+    SIZES,
+    TOLERANCE,
+    compare_onnx,
+    in_channels,
+    write_onnx,
+)
+from fanet.segmentation.prediction.engines.onnx import OnnxEngine
 from fanet.segmentation.prediction.engines.reduced import TOLERANCE_FP16, quantize, to_float16
 from fanet.segmentation.prediction.predictor import Predictor
 from fanet.segmentation.prediction.windows import SMALLEST_WINDOW
@@ -71,6 +78,7 @@ def export_onnx(
         deviation = compare_onnx(net, temporary, sizes, TOLERANCE_FP16 if precision == "fp16" else TOLERANCE)
         if precision == "int8":
             quantize(temporary, images if size is None else (_fitted(image, size) for image in images))
+            OnnxEngine(temporary)(torch.zeros(1, in_channels(net), *sizes[0]))  # refuses a file that does not run
         return deviation
 
 
@@ -80,11 +88,8 @@ def compare_scores(
     """Return the mIoU (%) of each predictor on some images of a data set.
 
     Raises:
-        UserError: Model and data set differ in their classes, a sample cannot be read or has no labels, or fewer than
-            two classes are labelled.
+        UserError: A sample cannot be read or has no labels, or fewer than two classes are labelled.
     """
-    for predictor in predictors:
-        check_classes(predictor.classes, dataset.classes)
     counts = [ConfusionMatrix(len(dataset.classes), dataset.classes.ignore_index) for _ in predictors]
     for index in indices:
         sample = dataset[index]

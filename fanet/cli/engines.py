@@ -14,9 +14,10 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser = subparsers.add_parser(
         "engines",
         help="print what this machine can run a model with",
-        description="Runs a model on a generated scene with every engine and precision of this machine, each in a "
-        "process of its own, and prints the seconds to the first label map, the latency, the peak memory, and the "
-        "share of pixels with the label of eager in fp32. What is compiled or exported is kept for the next start.",
+        description="Runs a model on a generated scene with every engine and precision of this machine, on the CPU, "
+        "each in a process of its own, and prints the seconds to the first label map, the latency, the peak memory, "
+        "and the share of pixels with the label of eager in fp32. What is compiled or exported is kept for the next "
+        "start.",
         epilog=example("fanet engines", "fanet engines --model runs/mine/best --size 1080 1920"),
     )
     parser.add_argument(

@@ -16,7 +16,8 @@ from fanet.cli.arguments import (
     window_of,
 )
 from fanet.cli.data import add_dataset_arguments, dataset_options
-from fanet.errors import printable
+from fanet.errors import UserError, printable
+from fanet.segmentation.prediction.engines import AUTO
 from fanet.segmentation.prediction.predictor import LARGEST_SCALE
 
 
@@ -83,11 +84,13 @@ def run(args: argparse.Namespace) -> int:
     from fanet.segmentation.data import open_dataset
     from fanet.segmentation.evaluation.evaluate import evaluate_split
     from fanet.segmentation.network.shipped import load_predictor
-    from fanet.segmentation.processes import find_device, is_main_process
+    from fanet.segmentation.processes import find_device, is_main_process, process_count
 
     # before data and model, so that a mistyped argument fails at once
     device = find_device(args.device)
     window, overlap = window_of(args)
+    if args.engine == AUTO and process_count() > 1:
+        raise UserError("each process would choose an engine of its own: name one instead of auto")
     scenes = {key: getattr(args, key) for key in ("count", "seed", "size", "difficulty")}
     options = dataset_options(args) | {key: value for key, value in scenes.items() if value is not None}
     dataset = open_dataset(args.dataset, args.data, args.split, **options)
@@ -102,7 +105,8 @@ def run(args: argparse.Namespace) -> int:
             "dataset": args.dataset,
             "data": args.data,
             "split": args.split,
-            **({"engine": args.engine, "precision": args.precision} if args.engine or args.precision else {}),
+            "engine": args.engine,
+            "precision": args.precision,
             "options": {key: value for key, value in options.items() if key != "verify"},
         },
     )

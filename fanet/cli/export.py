@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from fanet.segmentation import SegmentationModel
 
 TIMM = "timm:"  # before the name of a classifier
-PRECISIONS = ("fp32", "fp16", "int8")
 MOST_SCORED = 100
+_PRECISIONS = ("fp32", "fp16", "int8")  # of fanet.export, which is imported later
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -42,9 +42,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--precision",
         metavar="P",
-        choices=PRECISIONS,
-        default=PRECISIONS[0],
-        help=f"{', '.join(PRECISIONS)} (default: %(default)s); int8 quantises the convolutions of a segmentation model",
+        choices=_PRECISIONS,
+        default=_PRECISIONS[0],
+        help=f"{', '.join(_PRECISIONS)} (default: %(default)s); int8: 8-bit convolutions, of segmentation models",
     )
     images = parser.add_argument_group("labelled images for --precision int8, by default generated scenes")
     add_dataset_arguments(images, "clutter")
@@ -94,12 +94,14 @@ def _export_int8(model: "SegmentationModel", args: argparse.Namespace, size: tup
     from fanet.errors import UserError
     from fanet.export import compare_scores, export_onnx
     from fanet.segmentation.data import open_dataset
+    from fanet.segmentation.evaluation.evaluate import check_classes
     from fanet.segmentation.network.shipped import load_predictor
 
     dataset = open_dataset(args.dataset, args.data, args.split, **dataset_options(args))
     count = min(args.images, len(dataset) // 2)
     if count == 0:
         raise UserError(f"int8 needs two images, to calibrate and to score; the split {args.split} has {len(dataset)}")
+    check_classes(model.classes, dataset.classes)
     images = (model.preprocessing(dataset[index].image) for index in range(count))
     export_onnx(model, args.out, size, "int8", images)
     scored = range(count, min(len(dataset), count + MOST_SCORED))

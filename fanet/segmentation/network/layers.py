@@ -6,8 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from fanet.backbone.resize import resize_as
-from fanet.segmentation.network.resized import conv_of_resized, pays
+from fanet.segmentation.network.resized import conv_of_resized
 
 
 class AdaptiveAvgPool(nn.AdaptiveAvgPool2d):
@@ -75,11 +74,8 @@ class ConvBnRelu(nn.Module):
         return F.relu(self.bn(self.conv(x)), inplace=True)
 
     def of_resized(self, maps: list[torch.Tensor]) -> torch.Tensor:
-        """Apply it to maps that are resized to the size of the first and concatenated: [(B, C_i, h_i, w_i)]."""
-        if not torch.jit.is_scripting():
-            if pays(self.conv, maps[0]):
-                return F.relu(self.bn(conv_of_resized(self.conv.weight, maps)), inplace=True)
-        return self.forward(torch.cat([maps[0]] + [resize_as(x, maps[0]) for x in maps[1:]], dim=1))
+        """Apply it to maps as if they were resized to the size of the first and concatenated: [(B, C_i, h_i, w_i)]."""
+        return F.relu(self.bn(conv_of_resized(self.conv.weight, maps)), inplace=True)
 
 
 def classifier(in_chs: int, num_classes: int) -> nn.Conv2d:

@@ -22,8 +22,8 @@ _BLOCK = 32
 _SMALLEST_WIDTH = 128
 
 
-def pays(conv: nn.Module, x: Tensor) -> bool:
-    """Whether to avoid resizing in front of a convolution of maps like `x`, (B, C, H, W).
+def pays(x: Tensor, block: nn.Module, conv: nn.Module) -> bool:
+    """Whether to avoid resizing in front of a convolution, which is a part of `block`, of maps like `x`, (B, C, H, W).
 
     Measured in float32 on CPUs. In training it would keep more maps for the gradient. Where somebody watches or has
     replaced the convolution (hooks, counters of operations, `torch.func`, tracers, compilers, adapters), it is called.
@@ -34,7 +34,8 @@ def pays(conv: nn.Module, x: Tensor) -> bool:
         return False
     if is_functorch_wrapped_tensor(x) or is_in_torch_dispatch_mode():
         return False
-    return type(conv) is nn.Conv2d and not conv._forward_hooks and not conv._forward_pre_hooks
+    hooks = [module._forward_hooks or module._forward_pre_hooks for module in (block, conv)]
+    return type(conv) is nn.Conv2d and not any(hooks)
 
 
 def conv_of_resized(weight: Tensor, maps: Sequence[Tensor]) -> Tensor:
@@ -62,21 +63,21 @@ def _add_one(total: Tensor, weight: Tensor, x: Tensor) -> None:
     kernel = weight.permute(1, 3, 2, 0).reshape(channels, -1)  # (C, column of the kernel, row, C_out)
     products = (x.permute(1, 2, 0).reshape(-1, channels) @ kernel).view(height, width * 3, 3, outs)
     rows = x.new_empty(height, 3, total.shape[1], outs)
-    for start, end, first, last, taps in _blocks(width, total.shape[1]):
+    for start, end, first, last, taps in _blocks(width, total.shape[1], x):
         for tap in range(3):
             torch.bmm(taps.expand(height, -1, -1), products[:, first:last, tap], out=rows[:, tap, start:end])
     rows, total = rows.view(height * 3, -1), total.view(len(total), -1)
-    for start, end, first, last, taps in _blocks(height, len(total)):
+    for start, end, first, last, taps in _blocks(height, len(total), x):
         total[start:end].addmm_(taps, rows[first:last])
 
 
-def _blocks(old: int, new: int) -> Iterator[tuple[int, int, int, int, Tensor]]:
+def _blocks(old: int, new: int, like: Tensor) -> Iterator[tuple[int, int, int, int, Tensor]]:
     """Yield blocks of new pixels along one side: start and end, first and last of what they need, and its weights.
 
     What they need are pairs of an old pixel and a tap of the kernel, in this order; the weights, (end - start,
     last - first), are what each pair adds to each new pixel. Beyond the border, where the convolution pads, it is 0.
     """
-    weights = F.pad(resize(torch.eye(old)[None, None], (old, new))[0, 0], (1, 1))
+    weights = F.pad(resize(torch.eye(old, dtype=like.dtype, device=like.device)[None, None], (old, new))[0, 0], (1, 1))
     taps = torch.stack([weights[:, tap : tap + new] for tap in range(3)], dim=1)  # (old, tap, new)
     for start in range(0, new, _BLOCK):
         end = min(start + _BLOCK, new)

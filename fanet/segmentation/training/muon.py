@@ -59,6 +59,8 @@ class BatchedMuon(Muon):
             else:
                 state["step"] = torch.zeros((), dtype=torch.float32, device=parameter.device)
                 state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(parameter), torch.zeros_like(parameter)
+        if not state["use_muon"]:  # a checkpoint leaves it on the CPU, which the fused step of a GPU does not take
+            state["step"] = state["step"].to(parameter.device)
         return state
 
     def _orthogonal_step(self, parameters: list[torch.Tensor], group: dict[str, Any]) -> None:

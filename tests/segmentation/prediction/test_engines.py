@@ -1,6 +1,7 @@
 """Engines give the labels of eager PyTorch, and the fastest of them is chosen."""
 
 import copy
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -52,9 +53,6 @@ def slow_identity(seconds: float, shift: float = 0.0) -> Callable[[torch.Tensor]
     """An engine whose first class is the most likely one; with a shift its second."""
 
     def run(x: torch.Tensor) -> torch.Tensor:
-        torch.tensor(0)
-        import time
-
         time.sleep(seconds)
         return torch.cat([x[:, :1] * 0, x[:, :1] * 0 - 1 + shift], dim=1)
 
@@ -107,7 +105,7 @@ def test_compiled_network_is_kept_for_the_next_start(monkeypatch, capsys):
     with torch.inference_mode():
         expected = network(x)
     engine = CompiledEngine(network)
-    assert not engine.is_cached(tuple(x.shape))
+    assert not compiled.compiled_path(network, tuple(x.shape)).is_file()
     assert torch.allclose(engine(x), expected, atol=1e-5)
     assert "compiling for 24x40 pixels" in capsys.readouterr().err
 
@@ -117,7 +115,7 @@ def test_compiled_network_is_kept_for_the_next_start(monkeypatch, capsys):
     monkeypatch.setattr(compiled, "compile_network", compile_again)
     monkeypatch.setattr(compiled, "MOST_SHAPES", 1)
     again = CompiledEngine(network)
-    assert again.is_cached(tuple(x.shape))
+    assert compiled.compiled_path(network, tuple(x.shape)).is_file()
     assert torch.allclose(again(x), expected, atol=1e-5)
     assert again(torch.randn(1, 3, 9, 9)).shape == (1, 4, 7, 7)  # one shape too many: not compiled
     assert capsys.readouterr().err == ""
@@ -161,7 +159,7 @@ def test_unknown_engine_or_precision_is_refused(net, arguments, message):
 
 def test_network_in_half_precision_is_run_by_eager_only(net, image):
     half = copy.deepcopy(net).to(torch.bfloat16)
-    with pytest.raises(UserError, match=r"takes float32 models on the CPU: use model.float\(\).cpu\(\), or eager"):
+    with pytest.raises(UserError, match=r"takes float32 models on the CPU: give --device cpu, or use model.float"):
         half.predictor(engine="openvino")
     assert half.predictor(engine="auto").labels(image).shape == SIZE
 
@@ -210,7 +208,7 @@ def test_auto_stays_with_eager_and_says_what_is_not_available(capsys):
         raise UserError("the file is damaged")
 
     def missing() -> Callable[[torch.Tensor], torch.Tensor]:
-        raise UserError("openvino is not installed")
+        raise UserError("openvino is not installed") from ModuleNotFoundError()
 
     AutoEngine(
         [

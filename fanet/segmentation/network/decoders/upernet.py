@@ -13,6 +13,7 @@ from fanet.backbone.resize import resize_as
 from fanet.errors import UserError
 from fanet.segmentation.network.decoders.base import Decoder, register_decoder
 from fanet.segmentation.network.layers import AdaptiveAvgPool, ConvBnRelu
+from fanet.segmentation.network.resized import pays
 
 POOL_SCALES = (1, 2, 3, 6)  # PSPNet's (Zhao et al., CVPR 2017), also in UperNet
 
@@ -63,4 +64,7 @@ class UperDecoder(Decoder):
             maps[i - 1] = maps[i - 1] + resize_as(maps[i], maps[i - 1])
         for i, conv in enumerate(self.fpn_convs):
             maps[i] = conv(maps[i])
-        return self.fpn_bottleneck.of_resized(maps)
+        if not torch.jit.is_scripting():
+            if pays(maps[0], self.fpn_bottleneck, self.fpn_bottleneck.conv):
+                return self.fpn_bottleneck.of_resized(maps)
+        return self.fpn_bottleneck(torch.cat([maps[0]] + [resize_as(x, maps[0]) for x in maps[1:]], dim=1))

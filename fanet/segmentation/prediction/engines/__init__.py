@@ -13,7 +13,7 @@ from torch import nn
 
 from fanet.errors import UserError
 from fanet.segmentation.prediction.engines.auto import AutoEngine, Candidate
-from fanet.segmentation.prediction.engines.compiled import CompiledEngine
+from fanet.segmentation.prediction.engines.compiled import CompiledEngine, compiled_path
 from fanet.segmentation.prediction.engines.eager import EagerEngine
 from fanet.segmentation.prediction.engines.exported import cached_onnx
 from fanet.segmentation.prediction.engines.onnx import OnnxEngine
@@ -55,7 +55,9 @@ def build_engine(name: str, network: nn.Module, precision: str = "fp32") -> Call
         raise UserError(f"unknown engine {name!r}: choose one of {', '.join(ENGINES)}")
     check_precision(precision, next(network.parameters()).device)
     if name != "eager" and not _is_common(network):
-        raise UserError(f"the engine {name} takes float32 models on the CPU: use model.float().cpu(), or eager")
+        raise UserError(
+            f"the engine {name} takes float32 models on the CPU: give --device cpu, or use model.float().cpu()"
+        )
     if name == "eager":
         return EagerEngine(network, precision)
     if name == "compile":
@@ -100,7 +102,7 @@ def _is_common(network: nn.Module) -> bool:
 def _quick(network: nn.Module, name: str, precision: str) -> Callable[[tuple[int, ...]], bool]:
     if name != "compile":
         return lambda shape: True
-    return lambda shape: CompiledEngine(network, precision).is_cached(shape)
+    return lambda shape: compiled_path(network, shape, precision).is_file()
 
 
 def auto_engine(network: nn.Module, precision: str | None = None) -> AutoEngine:

@@ -45,8 +45,8 @@ class Trial:
 
     Attributes:
         candidate: The engine.
-        start: Seconds until its first result, what it loads, exports and compiles included.
-        times: Seconds of each run after it.
+        start: Seconds until its first label map, what it loads, exports and compiles included.
+        times: Seconds of each label map after it.
         agreement: Share of pixels with the reference's label.
         run: The engine itself.
     """
@@ -77,13 +77,13 @@ def try_engine(candidate: Candidate, x: torch.Tensor, expected: np.ndarray | Non
     """
     begin = time.perf_counter()
     run = candidate.build()
-    logits = run(x)
+    labels = labels_of(run(x), x)
     start = time.perf_counter() - begin
-    agreement = 1.0 if expected is None else float((labels_of(logits, x) == expected).mean())
+    agreement = 1.0 if expected is None else float((labels == expected).mean())
     times = []
     for _ in range(runs):
         begin = time.perf_counter()
-        run(x)
+        labels_of(run(x), x)
         times.append(time.perf_counter() - begin)
     return Trial(candidate, start, tuple(times), agreement, run)
 
@@ -102,16 +102,23 @@ class AutoEngine:
 
     def __init__(self, candidates: Sequence[Candidate], runs: int = 2) -> None:
         self._candidates, self._runs = candidates, runs
-        self._chosen: Run | None = None
+        self._chosen: Trial | None = None
+        self._by_shape: dict[tuple[int, ...], Run] = {}
 
+    @torch.inference_mode()
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         if self._chosen is None:
             self._chosen = self._choose(x[:1])
-        return self._chosen(x)
+        shape = tuple(x.shape)
+        if shape not in self._by_shape:
+            is_quick = self._chosen.candidate.is_quick(shape)
+            self._by_shape[shape] = self._chosen.run if is_quick else self._reference
+        return self._by_shape[shape](x)
 
-    def _choose(self, x: torch.Tensor) -> Run:
+    def _choose(self, x: torch.Tensor) -> Trial:
         trials = list(self._trials(x))
         reference = trials[0]
+        self._reference = reference.run
         best = min((trial for trial in trials if trial.is_faithful), key=lambda trial: min(trial.times))
         text = f"engine: {best.candidate.name}"
         if best is not reference:
@@ -122,17 +129,19 @@ class AutoEngine:
             if not trial.is_faithful and min(trial.times) < min(best.times):
                 text += f"; not {trial.candidate.name}, which changes {100 * (1 - trial.agreement):.1f} % of the labels"
         print(text, file=sys.stderr)
-        return best.run
+        return best
 
     def _trials(self, x: torch.Tensor) -> Iterator[Trial]:
         reference = try_engine(self._candidates[0], x, None, self._runs)
         yield reference
         expected = labels_of(reference.run(x), x)
+        failed: set[str] = set()
         for candidate in self._candidates[1:]:
-            if not candidate.is_quick(tuple(x.shape)):
+            if candidate.engine in failed or not candidate.is_quick(tuple(x.shape)):
                 continue
             try:
                 yield try_engine(candidate, x, expected, self._runs)
             except UserError as error:
-                if "not installed" not in str(error):
+                if not isinstance(error.__cause__, ModuleNotFoundError):
                     print(f"note: no engine {candidate.name}: {one_line(error)}", file=sys.stderr)
+                failed.add(candidate.engine)

@@ -2,7 +2,6 @@
 
 import hashlib
 import inspect
-import json
 import os
 from importlib.metadata import version
 from pathlib import Path
@@ -13,7 +12,8 @@ from torch import nn
 
 from fanet.files import make_folder
 
-_PLAIN = (bool, int, float, str, list, tuple, dict, type(None))
+# Of a module: what changes without changing its result, and what is hashed by itself.
+_NO_SETTINGS = {"training", "_parameters", "_buffers", "_modules"}
 
 
 def cache_folder() -> Path:
@@ -36,13 +36,29 @@ def digest(network: nn.Module, *others: Any) -> str:
     found = hashlib.sha256(repr((version("fanet"), others)).encode())
     sources = set()
     for name, module in network.named_modules():
-        settings = {key: value for key, value in vars(module).items() if isinstance(value, _PLAIN) and key[0] != "_"}
-        settings.pop("training", None)
-        found.update(json.dumps([name, type(module).__qualname__, settings], sort_keys=True, default=str).encode())
-        sources.add(inspect.getsourcefile(type(module)))
+        settings = {key: value for key, value in vars(module).items() if key not in _NO_SETTINGS}
+        found.update(repr((name, type(module).__qualname__, _stable(settings))).encode())
+        try:
+            sources.add(inspect.getsourcefile(type(module)))
+        except (OSError, TypeError):  # a class from a notebook
+            found.update(type(module).forward.__code__.co_code)  # type: ignore[attr-defined]
+        if isinstance(module, torch.fx.GraphModule):
+            found.update(module.code.encode())
     for source in sorted(filter(None, sources)):
         found.update(Path(source).read_bytes())
-    for name, tensor in sorted(network.state_dict().items()):
+    for name, tensor in (*network.named_parameters(), *network.named_buffers()):
         found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         found.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
     return found.hexdigest()[:24]
+
+
+def _stable(value: Any) -> Any:
+    """Return what has the same `repr` in every process: of objects only the name or the type."""
+    if isinstance(value, dict):
+        return sorted((repr(_stable(key)), _stable(entry)) for key, entry in value.items())
+    if isinstance(value, list | tuple | set):
+        entries = [_stable(entry) for entry in value]
+        return sorted(entries, key=repr) if isinstance(value, set) else entries
+    if isinstance(value, (bool, int, float, str, bytes, type(None), torch.dtype)):
+        return value
+    return getattr(value, "__qualname__", type(value).__qualname__)

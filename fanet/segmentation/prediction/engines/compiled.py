@@ -30,8 +30,7 @@ class CompiledEngine:
 
     def __init__(self, network: nn.Module, precision: str = "fp32") -> None:
         self._network, self._precision, self._dtype = network, precision, dtype_of(precision)
-        self._uncompiled = EagerEngine(network, precision)
-        self._name = digest(network, precision, torch.__version__, sorted(processor_flags()), torch.get_num_threads())
+        self._uncompiled: EagerEngine | None = None
         self._by_shape: dict[tuple[int, ...], Loaded] = {}
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
@@ -43,25 +42,25 @@ class CompiledEngine:
         shape = tuple(x.shape)
         if shape not in self._by_shape:
             if len(self._by_shape) == MOST_SHAPES:
+                self._uncompiled = self._uncompiled or EagerEngine(self._network, self._precision)
                 return self._uncompiled(x)
-            self._by_shape[shape] = self._load(x)
+            self._by_shape[shape] = self._load(shape)
         return self._by_shape[shape](x.to(self._dtype).contiguous())
 
-    def is_cached(self, shape: tuple[int, ...]) -> bool:
-        """Return whether the network has been compiled for inputs of this shape."""
-        return self._path(shape).is_file()
-
-    def _path(self, shape: tuple[int, ...]) -> Path:
-        return cache_folder() / f"{self._name}-{'x'.join(map(str, shape))}.pt2"
-
-    def _load(self, x: torch.Tensor) -> Loaded:
-        path = self._path(tuple(x.shape))
+    def _load(self, shape: tuple[int, ...]) -> Loaded:
+        path = compiled_path(self._network, shape, self._precision)
         if not path.is_file():
-            size = "x".join(map(str, x.shape[-2:]))
+            size = "x".join(map(str, shape[-2:]))
             print(f"note: compiling for {size} pixels, about a minute; the next start is quick", file=sys.stderr)
-            compile_network(self._network, path, tuple(x.shape), self._precision)
+            compile_network(self._network, path, shape, self._precision)
         loaded = torch._inductor.aoti_load_package(str(path))
         return lambda x: first_output(loaded(x))
+
+
+def compiled_path(network: nn.Module, shape: tuple[int, ...], precision: str = "fp32") -> Path:
+    """Return where a network that was compiled for inputs of one shape is kept."""
+    name = digest(network, precision, torch.__version__, sorted(processor_flags()), torch.get_num_threads())
+    return cache_folder() / f"{name}-{'x'.join(map(str, shape))}.pt2"
 
 
 def compile_network(network: nn.Module, path: Path, shape: tuple[int, ...], precision: str = "fp32") -> None:
@@ -74,7 +73,8 @@ def compile_network(network: nn.Module, path: Path, shape: tuple[int, ...], prec
     network = copy.deepcopy(network).to(dtype).to(memory_format=torch.channels_last)
     log = logging.getLogger("torch.utils.cpp_extension")  # says that there is no CUDA
     level = log.level
-    with atomic_path(path) as temporary, torch.no_grad(), in_evaluation_mode(network), warnings.catch_warnings():
+    modes = torch.inference_mode(False), torch.no_grad(), in_evaluation_mode(network)
+    with atomic_path(path) as temporary, modes[0], modes[1], modes[2], warnings.catch_warnings():
         warnings.simplefilter("ignore")
         log.setLevel(logging.ERROR)
         try:

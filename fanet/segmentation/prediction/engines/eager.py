@@ -1,7 +1,7 @@
 """The engine that runs a PyTorch network as it is."""
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,14 +21,17 @@ class EagerEngine:
             network = copy.deepcopy(network).to(self._dtype)
         self.network = network
 
+    @torch.inference_mode()
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         with in_evaluation_mode(self.network):
             return first_output(self.network(x if self._dtype is None else x.to(self._dtype)))
 
 
 def first_output(outputs: Any) -> torch.Tensor:
-    """Return the tensor that a network gives, or the first of several."""
-    return outputs if isinstance(outputs, torch.Tensor) else outputs[0]
+    """Return the tensor that a network gives, or the first of several in a list or dictionary."""
+    if isinstance(outputs, torch.Tensor):
+        return outputs
+    return next(iter(outputs.values() if isinstance(outputs, Mapping) else outputs))
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import logging
+import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -31,11 +32,22 @@ def cached_onnx(network: nn.Module) -> Path:
     Raises:
         UserError: A package is missing, or the network cannot be exported.
     """
-    path = cache_folder() / f"{digest(network, torch.__version__)}.onnx"
-    if not path.is_file():
+    with needs_extra("onnx", "onnx", "onnxscript"):
+        import onnx
+        import onnxscript
+
+    path = cache_folder() / f"{digest(network, torch.__version__, onnx.__version__, onnxscript.__version__)}.onnx"
+    if path.is_file():
+        return path
+    print("note: exporting the model, about half a minute; the next start is quick", file=sys.stderr)
+    try:
         with atomic_path(path) as temporary:
             write_onnx(network, temporary, SIZES[0], is_dynamic=True)
             compare_onnx(network, temporary, SIZES)
+    except UserError as error:
+        raise UserError(
+            f"the model has no ONNX file for any size: choose the engine eager or compile ({error})"
+        ) from error
     return path
 
 
@@ -69,8 +81,9 @@ def write_onnx(
     if is_dynamic:
         shape |= {2: torch.export.Dim("height", max=LARGEST_SIDE), 3: torch.export.Dim("width", max=LARGEST_SIDE)}
     try:
-        image = torch.zeros(2, in_channels(network), *size)  # a batch of one would be taken for a constant
-        with quiet(), torch.no_grad(), in_evaluation_mode(network):
+        with torch.inference_mode(False):
+            image = torch.zeros(2, in_channels(network), *size)  # a batch of one would be taken for a constant
+        with quiet(), torch.inference_mode(False), torch.no_grad(), in_evaluation_mode(network):
             program: Any = torch.onnx.export(
                 network,
                 (image,),

@@ -51,7 +51,11 @@ class OnnxEngine:
         return [torch.from_numpy(array) for array in self._session.run(None, {self._input.name: x.numpy()})]
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        return self.outputs(x.contiguous())[0]
+        try:
+            return self.outputs(x.contiguous())[0]
+        except Exception as error:  # as above
+            size = "x".join(map(str, x.shape[-2:]))
+            raise UserError(f"ONNX Runtime cannot run the model at {size} pixels ({one_line(error, 160)})") from error
 
 
 class FixedSize:

@@ -1,5 +1,6 @@
 """The engine that runs an ONNX file with OpenVINO (extra `openvino`)."""
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ class OpenVinoEngine:
             "INFERENCE_PRECISION_HINT": _HINTS[precision],
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
             "PERFORMANCE_HINT": "LATENCY",
+            "ENABLE_CPU_PINNING": False,  # several processes would be pinned to the same cores
         }
         self._path = str(path)
         self._by_shape: dict[tuple[int, ...], Callable[[torch.Tensor], torch.Tensor]] = {}
@@ -51,8 +53,16 @@ class OpenVinoEngine:
     def _compile(self, shape: tuple[int, ...]) -> Callable[[torch.Tensor], torch.Tensor]:
         """Compile the file for inputs of one shape, or of any if it is empty."""
         model = self._read()
-        if shape:
-            model.reshape(shape)
-        request = self._core.compile_model(model, "CPU", self._settings).create_infer_request()
-        # a copy, as the next call overwrites the output
-        return lambda x: torch.from_numpy(request.infer([x.contiguous().numpy()])[0].copy())
+        try:
+            if shape:
+                model.reshape(shape)
+            request = self._core.compile_model(model, "CPU", self._settings).create_infer_request()
+        except Exception as error:  # as above
+            raise UserError(f"OpenVINO cannot compile {self._path} ({one_line(error, 160)}): choose onnx") from error
+        lock = threading.Lock()  # a request takes one call at a time
+
+        def run(x: torch.Tensor) -> torch.Tensor:
+            with lock:
+                return torch.from_numpy(request.infer([x.contiguous().numpy()])[0].copy())  # overwritten by the next
+
+        return run
