@@ -57,6 +57,7 @@ def build(spec: str, size: tuple[int, int], device: str = "cpu", **kwargs: Any) 
     plain, name = spec.startswith(PLAIN_NORM), spec.removeprefix(PLAIN_NORM)
     if not timm.is_model(name.split(".")[0]):
         raise UserError(f"unknown model {name!r}; `timm.list_models()` names those that exist")
+    torch.manual_seed(0)  # engines keep what they compiled for equal weights
     kwargs |= size_arguments(name, size) | ({"norm_layer": PlainLayerNorm} if plain else {})
     if decoder is not None:
         with torch.device(device):

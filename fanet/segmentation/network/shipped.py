@@ -85,11 +85,7 @@ def load_predictor(
     classes, preprocessing = read_description(file, name)
     if file.size is not None and window not in (None, file.size):
         raise UserError(f"{name} takes images of {file.size[0]}x{file.size[1]} pixels: leave --window out")
-    run = (
-        file
-        if (engine or "onnx", precision or "fp32") == ("onnx", "fp32")
-        else build_file_engine(engine or "onnx", name, precision)
-    )
+    run = build_file_engine(engine, name, precision) if engine or precision else file
     return Predictor(
         run if file.size is None else FixedSize(run, file.size),
         preprocessing,

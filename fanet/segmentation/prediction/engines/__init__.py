@@ -55,9 +55,7 @@ def build_engine(name: str, network: nn.Module, precision: str = "fp32") -> Call
         raise UserError(f"unknown engine {name!r}: choose one of {', '.join(ENGINES)}")
     check_precision(precision, next(network.parameters()).device)
     if name != "eager" and not _is_common(network):
-        raise UserError(
-            f"the engine {name} takes float32 models on the CPU: give --device cpu, or use model.float().cpu()"
-        )
+        raise UserError(f"the engine {name} takes float32 models on the CPU: give --device cpu, or use model.float()")
     if name == "eager":
         return EagerEngine(network, precision)
     if name == "compile":
@@ -111,15 +109,15 @@ def auto_engine(network: nn.Module, precision: str | None = None) -> AutoEngine:
 
 
 def build_file_engine(
-    name: str, path: str | Path, precision: str | None = None
+    name: str | None, path: str | Path, precision: str | None = None
 ) -> Callable[[torch.Tensor], torch.Tensor]:
-    """Build an engine that runs an ONNX file: `onnx`, `openvino` or `auto`.
+    """Build an engine that runs an ONNX file: `onnx`, the default, `openvino` or `auto`.
 
     Raises:
         UserError: There is no such engine for files, a package is missing, or the file cannot be read.
     """
     check_precision(precision or "fp32")
-    if name == "onnx" and precision in (None, "fp32"):
+    if name in (None, "onnx") and precision in (None, "fp32"):
         return OnnxEngine(path)
     if name == "openvino":
         return OpenVinoEngine(path, precision or "fp32")

@@ -41,7 +41,7 @@ def digest(network: nn.Module, *others: Any) -> str:
         try:
             sources.add(inspect.getsourcefile(type(module)))
         except (OSError, TypeError):  # a class from a notebook
-            found.update(type(module).forward.__code__.co_code)  # type: ignore[attr-defined]
+            found.update(type(module).forward.__code__.co_code)
         if isinstance(module, torch.fx.GraphModule):
             found.update(module.code.encode())
     for source in sorted(filter(None, sources)):

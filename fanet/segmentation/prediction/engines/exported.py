@@ -45,9 +45,7 @@ def cached_onnx(network: nn.Module) -> Path:
             write_onnx(network, temporary, SIZES[0], is_dynamic=True)
             compare_onnx(network, temporary, SIZES)
     except UserError as error:
-        raise UserError(
-            f"the model has no ONNX file for any size: choose the engine eager or compile ({error})"
-        ) from error
+        raise UserError(f"the model cannot be run from an ONNX file: choose eager or compile ({error})") from error
     return path
 
 
