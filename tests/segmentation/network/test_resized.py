@@ -10,7 +10,6 @@ from torch.utils.flop_counter import FlopCounterMode
 from fanet.backbone.resize import resize_as
 from fanet.segmentation import UperNet
 from fanet.segmentation.network import layers
-from fanet.segmentation.network.layers import ConvBnRelu
 from fanet.segmentation.network.resized import conv_of_resized
 
 SIZES = [
@@ -42,33 +41,39 @@ def test_result_is_that_of_resizing_first(sizes, layout):
 WIDTH = 128  # of maps: with fewer channels they are resized
 
 
-def test_whoever_watches_or_replaces_the_convolution_sees_it_called(monkeypatch):
-    monkeypatch.setattr(layers, "conv_of_resized", None)
-    conv = ConvBnRelu(2 * WIDTH, 4, 3).eval()
-    maps = [torch.randn(1, WIDTH, 8, 8), torch.randn(1, WIDTH, 4, 4)]
+@pytest.fixture
+def net() -> UperNet:
+    torch.manual_seed(0)
+    return UperNet("test_fanet", 5, head_channels=WIDTH, aux_channels=0).eval()
 
-    def is_plain(conv: ConvBnRelu, maps: list[torch.Tensor]) -> bool:
-        return torch.equal(conv.of_resized(maps), conv(together(maps)))
 
-    assert is_plain(conv, maps)  # with gradients
+def test_whoever_watches_or_replaces_the_convolution_sees_it_called(net, monkeypatch):
+    def never(*_: object) -> None:
+        raise AssertionError("not called")
+
+    monkeypatch.setattr(layers, "conv_of_resized", never)
+    x = torch.randn(1, 3, 64, 64)
+    block = net.decode_head.fpn_bottleneck
+    net(x)  # with gradients
     with torch.no_grad():
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            assert is_plain(conv, maps)
+            net(x)
         with FlopCounterMode(display=False):
-            assert is_plain(conv, maps)
-        assert is_plain(copy.deepcopy(conv).double(), [x.double() for x in maps])
-        assert is_plain(ConvBnRelu(6, 4, 3).eval(), [x[:, :3] for x in maps])
-        torch.func.vmap(lambda a, b: conv.of_resized([a, b]))(maps[0][None], maps[1][None])
-        handle = conv.conv.register_forward_hook(lambda *_: None)
-        assert is_plain(conv, maps)
-        handle.remove()
-        with pytest.raises(TypeError):  # nobody watches
-            conv.of_resized(maps)
+            net(x)
+        torch.func.vmap(net)(x[None])
+        copy.deepcopy(net).double()(x.double())
+        UperNet("test_fanet", 5, head_channels=WIDTH - 1, aux_channels=0).eval()(x)
+        for module in (block, block.conv):
+            seen: list[object] = []
+            handle = module.register_forward_hook(lambda *_, seen=seen: seen.append(_))
+            net(x)
+            handle.remove()
+            assert len(seen) == 1
+        with pytest.raises(AssertionError, match="not called"):  # nobody watches
+            net(x)
 
 
-def test_upernet_computes_the_same_in_both_ways():
-    torch.manual_seed(0)
-    net = UperNet("test_fanet", 5, head_channels=WIDTH, aux_channels=0).eval()
+def test_upernet_computes_the_same_in_both_ways(net):
     x = torch.randn(2, 3, 75, 130)
     expected = net(x).detach()  # with gradients: maps are resized
     with torch.no_grad():

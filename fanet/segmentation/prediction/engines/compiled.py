@@ -63,6 +63,8 @@ def compiled_path(network: nn.Module, shape: tuple[int, ...], precision: str = "
     return cache_folder() / f"{name}-{'x'.join(map(str, shape))}.pt2"
 
 
+@torch.inference_mode(False)  # exporters refuse tensors that were made in it
+@torch.no_grad()
 def compile_network(network: nn.Module, path: Path, shape: tuple[int, ...], precision: str = "fp32") -> None:
     """Compile a network for inputs of one shape with this processor and number of threads, and write it as `.pt2`.
 
@@ -73,8 +75,7 @@ def compile_network(network: nn.Module, path: Path, shape: tuple[int, ...], prec
     network = copy.deepcopy(network).to(dtype).to(memory_format=torch.channels_last)
     log = logging.getLogger("torch.utils.cpp_extension")  # says that there is no CUDA
     level = log.level
-    modes = torch.inference_mode(False), torch.no_grad(), in_evaluation_mode(network)
-    with atomic_path(path) as temporary, modes[0], modes[1], modes[2], warnings.catch_warnings():
+    with atomic_path(path) as temporary, in_evaluation_mode(network), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         log.setLevel(logging.ERROR)
         try:

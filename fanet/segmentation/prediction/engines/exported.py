@@ -49,6 +49,8 @@ def cached_onnx(network: nn.Module) -> Path:
     return path
 
 
+@torch.inference_mode(False)  # exporters refuse tensors that were made in it
+@torch.no_grad()
 def write_onnx(
     network: nn.Module,
     path: Path,
@@ -79,9 +81,8 @@ def write_onnx(
     if is_dynamic:
         shape |= {2: torch.export.Dim("height", max=LARGEST_SIDE), 3: torch.export.Dim("width", max=LARGEST_SIDE)}
     try:
-        with torch.inference_mode(False):
-            image = torch.zeros(2, in_channels(network), *size)  # a batch of one would be taken for a constant
-        with quiet(), torch.inference_mode(False), torch.no_grad(), in_evaluation_mode(network):
+        image = torch.zeros(2, in_channels(network), *size)  # a batch of one would be taken for a constant
+        with quiet(), in_evaluation_mode(network):
             program: Any = torch.onnx.export(
                 network,
                 (image,),
