@@ -12,8 +12,8 @@ from torch import nn
 
 from fanet.files import make_folder
 
-# Of a module: what changes without changing its result, and what is hashed by itself.
-_NO_SETTINGS = {"training", "_parameters", "_buffers", "_modules"}
+# What every module has: its mode, its hooks, and parts that are hashed by themselves.
+_NO_SETTINGS = vars(nn.Module()).keys()
 
 
 def cache_folder() -> Path:
