@@ -66,7 +66,7 @@ def prepare(network: nn.Module, mode: str) -> Run:
 
 def _int8(engine: str, network: nn.Module) -> Run:
     """Quantise a network's ONNX file with generated scenes, and run it; what stays in floating point is bfloat16."""
-    file = cached_onnx(network)
+    file = cached_onnx(network, for_openvino=engine == "openvino")
     path = file.with_suffix(f".{INT8}.onnx")
     if not path.is_file():
         normalise = Preprocessing()

@@ -1,7 +1,7 @@
 """The networks that the benchmarks build, by name.
 
 NAME                  a timm model with its classifier for 1000 classes
-plain-norm:NAME       the same FANet computed as its authors do: `PlainLayerNorm`, maps in plain NCHW memory, and
+plain-norm:NAME       the same FANet computed as its authors do: `SpelledLayerNorm`, maps in plain NCHW memory, and
                       UperNet's maps resized before they are convolved
 DECODER:NAME          a segmentation model on either of these, as upernet:NAME, 5 classes, as in inference: without the
                       auxiliary head
@@ -15,33 +15,13 @@ from timm.models import get_pretrained_cfg
 from torch import nn
 
 from fanet.backbone.blocks import ToChannelsLast
+from fanet.backbone.spelled import SpelledLayerNorm
 from fanet.errors import UserError
 from fanet.segmentation import SegmentationModel
 from fanet.segmentation.network.decoders import list_decoders
 
 PLAIN_NORM = "plain-norm:"
 NUM_CLASSES = 5  # of ZeroWaste-f
-
-
-class PlainLayerNorm(nn.Module):
-    """A layer norm over the channels of NCHW maps, spelled out: mean, variance, scale and shift one after the other.
-
-    (B, C, H, W) -> (B, C, H, W)
-
-    This is how FANet's authors (and ConvNeXt's) compute it; every step is a pass over the map. It is timed beside this
-    project's layer norm, with which it shares parameter names and results.
-    """
-
-    def __init__(self, num_channels: int, eps: float = 1e-6, device: Any = None, dtype: Any = None) -> None:
-        super().__init__()
-        self.eps = eps
-        self.weight = nn.Parameter(torch.ones(num_channels, device=device, dtype=dtype))
-        self.bias = nn.Parameter(torch.zeros(num_channels, device=device, dtype=dtype))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        centred = x - x.mean(dim=1, keepdim=True)
-        variance = centred.square().mean(dim=1, keepdim=True)
-        return centred / torch.sqrt(variance + self.eps) * self.weight[:, None, None] + self.bias[:, None, None]
 
 
 def build(spec: str, size: tuple[int, int], device: str = "cpu", **kwargs: Any) -> nn.Module:
@@ -58,7 +38,7 @@ def build(spec: str, size: tuple[int, int], device: str = "cpu", **kwargs: Any) 
     if not timm.is_model(name.split(".")[0]):
         raise UserError(f"unknown model {name!r}; `timm.list_models()` names those that exist")
     torch.manual_seed(0)  # engines keep what they compiled for equal weights
-    kwargs |= size_arguments(name, size) | ({"norm_layer": PlainLayerNorm} if plain else {})
+    kwargs |= size_arguments(name, size) | ({"norm_layer": SpelledLayerNorm} if plain else {})
     if decoder is not None:
         with torch.device(device):
             network: nn.Module = SegmentationModel(name, NUM_CLASSES, decoder, backbone_kwargs=kwargs)

@@ -2,10 +2,13 @@ import pytest
 import timm
 import torch
 from fvcore.nn import FlopCountAnalysis
+from timm.layers import LayerNorm2d
 from torch import nn
 
 import fanet  # noqa: F401  registers the models
 from fanet.backbone import FANet
+from fanet.backbone.blocks import ToChannelsLast
+from fanet.backbone.spelled import spell_out
 
 # (scm, frm) of the six rows of the paper's Table 2
 ABLATIONS = ((False, None), (True, None), (False, "high"), (False, "low"), (False, "both"), (True, "both"))
@@ -142,3 +145,15 @@ def test_maps_are_not_copied_between_memory_layouts(memory_format):
     image = torch.randn(2, 3, 96, 96).contiguous(memory_format=memory_format)
     for feature in model.forward_intermediates(image, intermediates_only=True):
         assert feature.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_spelled_out_norms_compute_the_same():
+    torch.manual_seed(0)
+    net = timm.create_model("test_fanet").eval()
+    spelled = spell_out(net)
+    assert {type(module) for module in net.modules()} - {type(module) for module in spelled.modules()} == {
+        LayerNorm2d,
+        ToChannelsLast,
+    }
+    x = torch.randn(2, 3, 64, 96)
+    torch.testing.assert_close(spelled(x), net(x), atol=1e-5, rtol=1e-4)

@@ -61,7 +61,7 @@ def build_engine(name: str, network: nn.Module, precision: str = "fp32") -> Call
     if name == "compile":
         return CompiledEngine(network, precision)
     if name == "openvino":
-        return OpenVinoEngine(cached_onnx(network), precision)
+        return OpenVinoEngine(cached_onnx(network, for_openvino=True), precision)
     if precision != "fp32":
         raise UserError(f"the engine onnx computes in fp32 only, not in {precision}: choose openvino or compile")
     return OnnxEngine(cached_onnx(network))

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from fanet.backbone.spelled import spell_out
 from fanet.errors import UserError, needs_extra, one_line
 from fanet.files import atomic_path
 from fanet.segmentation.prediction.engines.cache import cache_folder, digest
@@ -26,8 +27,12 @@ TOLERANCE = 1e-4
 LARGEST_SIDE = 1 << 15
 
 
-def cached_onnx(network: nn.Module) -> Path:
+@torch.inference_mode(False)  # exporters refuse tensors that were made in it
+@torch.no_grad()
+def cached_onnx(network: nn.Module, for_openvino: bool = False) -> Path:
     """Return an ONNX file of a network for images of any size; it is exported and checked if the cache lacks it.
+
+    For OpenVINO layer norms are spelled out, which is up to a quarter faster there and a little slower elsewhere.
 
     Raises:
         UserError: A package is missing, or the network cannot be exported.
@@ -36,20 +41,21 @@ def cached_onnx(network: nn.Module) -> Path:
         import onnx
         import onnxscript
 
-    path = cache_folder() / f"{digest(network, torch.__version__, onnx.__version__, onnxscript.__version__)}.onnx"
+    name = digest(network, torch.__version__, onnx.__version__, onnxscript.__version__, for_openvino)
+    path = cache_folder() / f"{name}.onnx"
     if path.is_file():
         return path
     print("note: exporting the model, about half a minute; the next start is quick", file=sys.stderr)
     try:
         with atomic_path(path) as temporary:
-            write_onnx(network, temporary, SIZES[0], is_dynamic=True)
+            write_onnx(spell_out(network) if for_openvino else network, temporary, SIZES[0], is_dynamic=True)
             compare_onnx(network, temporary, SIZES)
     except UserError as error:
         raise UserError(f"the model cannot be run from an ONNX file: choose eager or compile ({error})") from error
     return path
 
 
-@torch.inference_mode(False)  # exporters refuse tensors that were made in it
+@torch.inference_mode(False)
 @torch.no_grad()
 def write_onnx(
     network: nn.Module,
