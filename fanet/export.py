@@ -29,11 +29,10 @@ from fanet.segmentation.prediction.engines.exported import (
     write_onnx,
 )
 from fanet.segmentation.prediction.engines.onnx import OnnxEngine
+from fanet.segmentation.prediction.engines.precision import EXPORT_PRECISIONS
 from fanet.segmentation.prediction.engines.reduced import TOLERANCE_FP16, quantize, to_float16
 from fanet.segmentation.prediction.predictor import Predictor
 from fanet.segmentation.prediction.windows import SMALLEST_WINDOW
-
-EXPORT_PRECISIONS = ("fp32", "fp16", "int8")
 
 
 def export_onnx(

@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING
 
 from fanet.cli.arguments import add_import_argument, example, positive
 from fanet.cli.data import add_dataset_arguments, dataset_options
+from fanet.segmentation.prediction.engines.precision import EXPORT_PRECISIONS
 
 if TYPE_CHECKING:
     from fanet.segmentation import SegmentationModel
 
 TIMM = "timm:"  # before the name of a classifier
 MOST_SCORED = 100
-_PRECISIONS = ("fp32", "fp16", "int8")  # of fanet.export, which is imported later
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -42,9 +42,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--precision",
         metavar="P",
-        choices=_PRECISIONS,
-        default=_PRECISIONS[0],
-        help=f"{', '.join(_PRECISIONS)} (default: %(default)s); int8: 8-bit convolutions, of segmentation models",
+        choices=EXPORT_PRECISIONS,
+        default=EXPORT_PRECISIONS[0],
+        help=f"{', '.join(EXPORT_PRECISIONS)} (default: %(default)s); int8: 8-bit convolutions, of segmentation models",
     )
     images = parser.add_argument_group("labelled images for --precision int8, by default generated scenes")
     add_dataset_arguments(images, "clutter")

@@ -19,7 +19,7 @@ from torch.optim.adamw import adamw
 
 
 class BatchedMuon(Muon):
-    """timm's Muon, same settings, state and results up to rounding, in about three quarters of the time on a CPU.
+    """timm's Muon, same settings, state and results up to rounding, in less time on a CPU.
 
     A network has hundreds of small parameters, and an operation on one of them costs more in calls than in arithmetic:
     matrices of one shape are orthogonalised as one batch, all other parameters take one fused step of AdamW.

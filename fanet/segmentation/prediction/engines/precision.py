@@ -7,6 +7,8 @@ import torch
 from fanet.errors import UserError
 
 PRECISIONS = ("fp32", "bf16")
+#: Those of files that `fanet export` writes.
+EXPORT_PRECISIONS = ("fp32", "fp16", "int8")
 # What Linux calls them: without either, bfloat16 is emulated and several times slower than float32.
 _BF16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
 
