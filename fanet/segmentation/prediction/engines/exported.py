@@ -37,7 +37,7 @@ def cached_onnx(network: nn.Module, for_openvino: bool = False) -> Path:
     Raises:
         UserError: A package is missing, or the network cannot be exported.
     """
-    with needs_extra("onnx", "onnx", "onnxscript"):
+    with needs_extra("openvino" if for_openvino else "onnx", "onnx", "onnxscript"):
         import onnx
         import onnxscript
 
