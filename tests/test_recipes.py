@@ -115,7 +115,7 @@ def test_file_that_is_no_recipe_is_refused_in_one_line(tmp_path, content, messag
     [
         (lambda recipe: recipe["train"].pop("amp"), "lacks the key 'train.amp'"),
         (lambda recipe: recipe.pop("loss"), "lacks the key 'loss'"),
-        (lambda recipe: recipe["train"].update(amp="fp8"), "train.amp must be none or bf16"),
+        (lambda recipe: recipe["train"].update(amp="fp8"), "train.amp must be none or bf16 or auto"),
         (lambda recipe: recipe["train"].update(ampp="bf16"), "did you mean train.amp"),
         (lambda recipe: recipe["train"].update(iterations=2.5), "train.iterations must be a whole number"),
         (lambda recipe: recipe["train"].update(iterations=True), "train.iterations must be a whole number"),

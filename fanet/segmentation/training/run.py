@@ -14,6 +14,7 @@ from fanet.segmentation.data import SegmentationDataset, Unlabelled
 from fanet.segmentation.data.in_memory import InMemory
 from fanet.segmentation.data.stream import MicroBatches, TrainSamples, train_batches
 from fanet.segmentation.network.model import SegmentationModel
+from fanet.segmentation.prediction.engines.precision import has_bf16
 from fanet.segmentation.training.build import (
     build_network,
     build_objective,
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 
 # Added to the seed, so that unlabelled samples have an order and augmentations of their own.
 UNLABELLED_SEED = 1_000_003
+# Of `train.amp: auto`. On maps of one pixel, oneDNN's weight gradient of a strided depthwise convolution reads
+# uninitialised memory in bfloat16 (torch 2.14): smaller crops have them at a stride of 32.
+SMALLEST_MIXED_CROP = 64
 
 #: A micro-batch: images (B, 3, h, w) float32, labels (B, h, w) int64, and unlabelled images or None.
 Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]
@@ -151,6 +155,13 @@ class Run:
             validation,
             remarks,
         )
+
+    @property
+    def mixed(self) -> bool:
+        """Whether the network computes in bfloat16; with `auto`, where the device is faster in it."""
+        amp, crop = self.settings.train.amp, self.settings.augmentation.crop
+        is_large = min(crop) >= SMALLEST_MIXED_CROP
+        return amp == "bf16" or (amp == "auto" and is_large and has_bf16(self.accelerator.device))
 
     def batches(self) -> Iterator[Batch]:
         """Yield this process's micro-batches, starting at the current iteration, on its device.

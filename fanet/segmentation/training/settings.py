@@ -53,7 +53,7 @@ class TrainSettings:
     batch_size: Annotated[int, AtLeast(1)]
     accumulation_steps: Annotated[int, AtLeast(1)]
     seed: Annotated[int, Between(0, LARGEST_SEED)]
-    amp: Annotated[str, OneOf(("none", "bf16"))]
+    amp: Annotated[str, OneOf(("none", "bf16", "auto"))]
     channels_last: bool
     compile: bool
     sync_bn: bool

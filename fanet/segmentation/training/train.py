@@ -173,7 +173,7 @@ def accumulate_gradients(run: Run, batches: Iterator[Batch]) -> tuple[float, flo
         Their mean loss, and the seconds spent waiting for data.
     """
     accelerator, steps = run.accelerator, run.settings.train.accumulation_steps
-    mixed = run.settings.train.amp == "bf16"
+    mixed = run.mixed
     total, waited = 0.0, 0.0
     for micro in range(steps):
         started = time.perf_counter()

@@ -21,7 +21,10 @@ from fanet.segmentation.data import ClutterScenes
 from fanet.segmentation.data.stream import MicroBatches
 from fanet.segmentation.evaluation.evaluate import image_counts
 from fanet.segmentation.evaluation.metrics import ConfusionMatrix
+from fanet.segmentation.processes import join_processes
 from fanet.segmentation.training.losses import SegmentationLoss
+from fanet.segmentation.training.run import Run
+from fanet.segmentation.training.settings import Settings
 from fanet.segmentation.training.train import train
 
 from .tiny_run import TINY, assert_same_weights, state, tiny_recipe
@@ -270,6 +273,22 @@ def test_options_train_to_finite_weights(tmp_path, options):
     result = train(tiny_recipe("train.iterations=2", *options), tmp_path)
     assert result["iteration"] == 2
     assert all(value.isfinite().all() for value in state(tmp_path)["model"].values())
+
+
+@pytest.mark.parametrize(
+    ("amp", "crop", "has_bf16", "mixed"),
+    [
+        ("auto", 64, True, True),
+        ("auto", 64, False, False),
+        ("auto", 32, True, False),
+        ("none", 64, True, False),
+        ("bf16", 32, False, True),
+    ],
+)
+def test_auto_takes_bf16_where_the_device_has_it_and_crops_are_large_enough(monkeypatch, amp, crop, has_bf16, mixed):
+    monkeypatch.setattr("fanet.segmentation.training.run.has_bf16", lambda device: has_bf16)
+    settings = Settings.from_recipe(tiny_recipe(f"train.amp={amp}", f"augmentation.crop=[{crop}, {crop}]"))
+    assert Run.build(settings, join_processes()).mixed is mixed
 
 
 def test_weight_decay_spares_parameters_with_one_dimension(tmp_path, finished):
