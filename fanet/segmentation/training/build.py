@@ -21,6 +21,7 @@ from fanet.classes import ClassScheme
 from fanet.errors import UserError, one_line
 from fanet.segmentation.data import SegmentationDataset, open_dataset
 from fanet.segmentation.data.dataset import by_split
+from fanet.segmentation.data.first_classes import FirstClasses
 from fanet.segmentation.data.labelled import require_labels
 from fanet.segmentation.network.backbones import naming_refused_sizes
 from fanet.segmentation.network.model import SegmentationModel
@@ -29,8 +30,12 @@ from fanet.segmentation.training.objectives import OBJECTIVES, Objective
 from fanet.segmentation.training.settings import Settings
 
 
-def open_data(settings: Settings) -> list[SegmentationDataset]:
+def open_data(settings: Settings, classes: ClassScheme | None = None) -> list[SegmentationDataset]:
     """Open the training split, the validation split, and the unlabelled one if the recipe names it.
+
+    Args:
+        settings: Settings of the run.
+        classes: Those of a run that is resumed: what the data set has gained since is ignored.
 
     Raises:
         UserError: The data is missing or unfit, or the data set does not take the arguments.
@@ -43,7 +48,9 @@ def open_data(settings: Settings) -> list[SegmentationDataset]:
     for key, split, kwargs in splits:
         with _naming(f"data.{key}", data.dataset):
             opened.append(open_dataset(data.dataset, data.root, split, **kwargs))
-    return opened
+    if classes is None or classes.names == opened[0].classes.names:
+        return opened
+    return [FirstClasses(dataset, classes) for dataset in opened]
 
 
 def describe_data(settings: Settings, training: SegmentationDataset, validation: SegmentationDataset) -> list[str]:
@@ -81,8 +88,13 @@ def build_network(settings: Settings, classes: ClassScheme, device: torch.device
             no gradient checkpointing.
     """
     torch.manual_seed(settings.train.seed)
+    arguments = asdict(settings.model)
+    if arguments.pop("init_from") is not None:  # it replaces them
+        arguments |= {"pretrained_backbone": False, "backbone_weights": None}
+    if arguments.pop("freeze_backbone") and settings.train.grad_checkpointing:
+        raise UserError("a frozen backbone keeps no activations: set train.grad_checkpointing=false")
     with _naming("model.backbone_kwargs", settings.model.backbone):
-        network = SegmentationModel(**asdict(settings.model), num_classes=len(classes), classes=classes)
+        network = SegmentationModel(**arguments, num_classes=len(classes), classes=classes)
     fit: Any = settings.evaluation.fit and tuple(settings.evaluation.fit)
     network.preprocessing = replace(network.preprocessing, fit=fit, multiple=settings.evaluation.multiple)
     if settings.train.sync_bn and processes > 1:

@@ -27,6 +27,7 @@ from fanet.segmentation.training.build import (
 from fanet.segmentation.training.objectives import Objective
 from fanet.segmentation.training.schedule import Schedule
 from fanet.segmentation.training.settings import Settings
+from fanet.segmentation.training.starting import freeze, start_from
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -110,8 +111,10 @@ class Run:
     saved: int | None = None
 
     @classmethod
-    def build(cls, settings: Settings, accelerator: "Accelerator") -> "Run":
-        """Build a run at its start. Mistakes in the recipe are found before data is read.
+    def build(
+        cls, settings: Settings, accelerator: "Accelerator", checkpoint: Mapping[str, Any] | None = None
+    ) -> "Run":
+        """Build a run, at its start or as a checkpoint holds it. Mistakes in the recipe are found before data is read.
 
         Raises:
             UserError: The recipe or the data is unfit.
@@ -122,11 +125,16 @@ class Run:
             raise UserError(
                 f"train.batch_size {train.batch_size} must be a multiple of {parts}: processes times accumulation_steps"
             )
-        training, validation, *unlabelled = open_data(settings)
+        known = ClassScheme(**checkpoint["classes"]) if checkpoint and "classes" in checkpoint else None
+        training, validation, *unlabelled = open_data(settings, known)
         remarks = describe_data(settings, training, validation)
         classes = training.classes
         network = build_network(settings, classes, accelerator.device, processes)
         check_channels(network, training)
+        if settings.model.init_from is not None:
+            remarks += start_from(network, settings.model.init_from)
+        if settings.model.freeze_backbone:
+            freeze(network.backbone)
         ema = ModelEmaV3(network, decay=train.ema_decay, use_warmup=True)
         objective = build_objective(settings, network, classes)
         optimizer = build_optimizer(settings, objective)
@@ -141,7 +149,7 @@ class Run:
         transform = settings.augmentation.build(network.preprocessing, classes.ignore_index)
         seeds = (train.seed, UNLABELLED_SEED + train.seed)
         samples = [TrainSamples(source, transform, seed) for source, seed in zip(sources, seeds, strict=False)]
-        return cls(
+        run = cls(
             settings,
             accelerator,
             classes,
@@ -155,6 +163,9 @@ class Run:
             validation,
             remarks,
         )
+        if checkpoint is not None:
+            run.restore(checkpoint)
+        return run
 
     @property
     def mixed(self) -> bool:
@@ -186,6 +197,7 @@ class Run:
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint holds, except for the recipe."""
         return {
+            "classes": asdict(self.classes),
             "model": self.network.state_dict(),
             "ema": self.ema.module.state_dict(),
             "objective": self.objective.own_state(),

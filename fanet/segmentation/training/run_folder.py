@@ -22,8 +22,8 @@ from fanet.segmentation.training.settings import OPTIONAL_KEYS
 CHECKPOINT = "last.pt"
 RECIPE = "recipe.yaml"
 ENVIRONMENT = "environment.json"
-# These only say how samples are read: a run may be resumed after its data has moved, or with more workers.
-FREE_KEYS = ("data.root", "data.in_memory", "data.workers")
+# A run may be resumed after its data has moved, and go on for longer or be evaluated at other times than planned.
+FREE_KEYS = ("data.root", "data.in_memory", "data.workers", "train.iterations", "train.patience", "evaluation.every")
 
 
 class RunFolder:
@@ -76,6 +76,9 @@ class RunFolder:
                     f"cannot resume {self.path} with another recipe: "
                     f"{key} was {before.get(key)!r} and is now {now.get(key)!r}; set it back, or choose another folder"
                 )
+        done, wanted = checkpoint["progress"]["iteration"], now["train.iterations"]
+        if done > wanted:
+            raise UserError(f"{self.path} is at iteration {done}: train.iterations must be at least that, not {wanted}")
         self._remove_unfinished()
         return checkpoint
 

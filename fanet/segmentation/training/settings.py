@@ -17,7 +17,7 @@ LARGEST_SEED = 2**63 - 1  # torch's limit
 
 @dataclass(frozen=True)
 class ModelSettings:
-    """Arguments of `SegmentationModel`."""
+    """Arguments of `SegmentationModel`, and where its weights come from."""
 
     backbone: str
     backbone_kwargs: dict
@@ -28,6 +28,8 @@ class ModelSettings:
     dropout: Annotated[float, Between(0, 1)]
     decoder: str = "upernet"
     decoder_kwargs: dict = field(default_factory=dict)
+    init_from: str | None = None
+    freeze_backbone: bool = False
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,7 @@ class TrainSettings:
     ema_decay: Annotated[float, Between(0, 1)]
     clip_grad: Annotated[float, AtLeast(0)]
     grad_checkpointing: bool = False
+    patience: Annotated[int | None, AtLeast(1)] = None
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,7 @@ class OptimizerSettings:
     """Arguments of `timm.optim.create_optimizer_v2`."""
 
     name: str
-    lr: Annotated[float, Positive()]
+    lr: Annotated[float, AtLeast(0)]
     weight_decay: Annotated[float, AtLeast(0)]
     layer_decay: Annotated[float | None, Positive(), Between(0, 1)]
 
@@ -116,7 +119,12 @@ class Settings:
         low, high = ratios = settings.augmentation.ratios
         if low > high:
             raise UserError(f"augmentation.ratios must be [low, high], got {ratios}")
-        data = settings.data
+        model, data = settings.model, settings.data
+        if model.freeze_backbone and not (model.pretrained_backbone or model.backbone_weights or model.init_from):
+            raise UserError(
+                "model.freeze_backbone would keep random weights: set model.init_from=MODEL, "
+                "model.backbone_weights=FILE or model.pretrained_backbone=true"
+            )
         if (data.train_split, data.train_kwargs) == (data.val_split, data.val_kwargs):
             raise UserError("data.train_split and data.val_split are the same samples: choose another data.val_split")
         return settings

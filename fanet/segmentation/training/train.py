@@ -63,13 +63,12 @@ def train(recipe: dict, output: str | Path, resume: bool = False) -> dict[str, A
     accelerator = join_processes()
     checkpoint = prepared_by_all(accelerator, folder, recipe, resume)
     if checkpoint is not None:  # it has all weights; the files that the run started from may be gone by now
-        settings = replace(settings, model=replace(settings.model, pretrained_backbone=False, backbone_weights=None))
-    run = Run.build(settings, accelerator)
+        given = replace(settings.model, pretrained_backbone=False, backbone_weights=None, init_from=None)
+        settings = replace(settings, model=given)
+    run = Run.build(settings, accelerator, checkpoint)
     if accelerator.is_main_process:
         for line in run.remarks:
             print(f"note: {printable(line)}", file=sys.stderr)
-    if checkpoint is not None:
-        run.restore(checkpoint)
 
     def save() -> None:
         run.saved = run.progress.iteration
@@ -89,7 +88,7 @@ def train(recipe: dict, output: str | Path, resume: bool = False) -> dict[str, A
                 save()  # a validation sample that cannot be read must not cost the steps since the last save
                 evaluate(run, folder)
                 save()
-            if progress.iteration == settings.train.iterations:
+            if progress.iteration == settings.train.iterations or is_out_of_patience(run):
                 break
             started = time.perf_counter()
             rate = set_learning_rate(run)
@@ -156,6 +155,12 @@ def evaluation_is_due(run: Run) -> bool:
     now, every, last = run.progress.iteration, run.settings.evaluation.every, run.settings.train.iterations
     scored = run.progress.history[-1]["iteration"] if run.progress.history else 0
     return now > scored and (now == last or now % every == 0)
+
+
+def is_out_of_patience(run: Run) -> bool:
+    """Return whether the last `train.patience` evaluations were no better than the best one before them."""
+    patience, scores = run.settings.train.patience, [row["miou"] for row in run.progress.history]
+    return patience is not None and len(scores) > patience and max(scores[-patience:]) <= max(scores[:-patience])
 
 
 def set_learning_rate(run: Run) -> float:
