@@ -41,6 +41,7 @@ class ProgressLine:
 
     def __init__(self, run: Run) -> None:
         self.run, self.pace = run, Pace()
+        self._last: tuple[float, float, float] | None = None
         self._bar = tqdm(
             total=run.settings.train.iterations,
             initial=run.progress.iteration,
@@ -66,12 +67,15 @@ class ProgressLine:
             seconds: Seconds of the step.
         """
         self.pace.add_step(seconds)
-        self._bar.set_postfix_str(self.text(rate, waited, seconds), refresh=False)
+        self._last = (rate, waited, seconds)
+        self._bar.set_postfix_str(self.text(*self._last), refresh=False)
         self._bar.update()
 
     def evaluated(self, seconds: float) -> None:
         """Note how long an evaluation took, with all that is written after it."""
         self.pace.evaluation = seconds
+        if self._last is not None:
+            self._bar.set_postfix_str(self.text(*self._last))
 
     def text(self, rate: float, waited: float, seconds: float) -> str:
         """Return what the line says beside the number of the step; arguments as for `step`."""
@@ -80,5 +84,6 @@ class ProgressLine:
         parts = [] if left is None else [f"{tqdm.format_interval(left)} left"]
         if progress.history:
             parts.append(f"mIoU {progress.history[-1]['miou']:.1f} %")
-        parts += [f"loss {progress.mean_loss:.3f}", f"lr {rate:.1e}"]
+        loss = progress.mean_loss if progress.loss_count else progress.history[-1]["loss"]
+        parts += [f"loss {loss:.3f}", f"lr {rate:.1e}"]
         return ", ".join([*parts, f"data {1000 * waited:.0f} of {1000 * seconds:.0f} ms"])

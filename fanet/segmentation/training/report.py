@@ -68,7 +68,9 @@ class RunReport:
         history = self.run.progress.history
         steps = [int(entry["iteration"]) for entry in history]
         curves = [curve(title, steps, [entry[key] for entry in history]) for key, title in _CURVES.items()]
-        return section("Curves", row(curves), paragraph("At each evaluation; the loss is the mean since the last one."))
+        return section(
+            "Curves", row(curves, large=True), paragraph("At each evaluation; the loss is the mean since the last one.")
+        )
 
     @cached_property
     def _crops(self) -> Html:

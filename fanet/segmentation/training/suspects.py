@@ -19,6 +19,7 @@ from fanet.segmentation.data.dataset import SegmentationDataset
 from fanet.segmentation.data.parts import Part
 from fanet.segmentation.evaluation.metrics import ConfusionMatrix
 from fanet.segmentation.evaluation.report.examples import Example
+from fanet.segmentation.evaluation.report.images import legend
 from fanet.segmentation.evaluation.report.page import paragraph, section, table, write_page
 from fanet.segmentation.network.saving import FINAL
 from fanet.segmentation.network.shipped import load_model
@@ -102,8 +103,15 @@ def find_suspects(
         raise UserError(f"{counted(len(data), 'image')} cannot be divided into {folds} parts: lower --folds")
     folder = make_folder(output)
     parts = data.folds(folds)
-    stated = {"dataset": kind, "root": None if root is None else str(Path(root).resolve()), "splits": names}
-    stated |= {"images": len(data), "folds": folds, "minutes": minutes, "overrides": list(overrides)}
+    stated = {
+        "dataset": kind,
+        "root": None if root is None else str(Path(root).resolve()),
+        "splits": names,
+        "images": len(data),
+        "folds": folds,
+        "minutes": minutes,
+        "overrides": list(overrides),
+    }
     recipe = _planned(folder, stated, parts[0], overrides)
     found: list[Suspect] = []
     for fold, (rest, own) in enumerate(parts):
@@ -273,7 +281,7 @@ def _write_page(folder: Path, data: Part, ranked: Sequence[Suspect]) -> None:
         "labels it contradicts most: wrong labels, or images unlike all others."
     )
     sections = [
-        section("The most suspicious labels", paragraph(note), *shown),
+        section("The most suspicious labels", paragraph(note), legend(data.classes), *shown),
         section("Ranking", table("By cross-entropy of the labels", head, rows), paragraph(f"All of them: {TABLE}")),
     ]
     write_page(folder / PAGE, "Labels to look at", f"{counted(len(ranked), 'image')}.", sections)

@@ -89,7 +89,7 @@ def train(
 
     network, optimizer, progress = run.network, run.optimizer, run.progress
     report = RunReport(run, folder)
-    with deferred_interrupt() as interrupts, ProgressLine(run) as line, tracker:
+    with deferred_interrupt() as interrupts, ProgressLine(run) as bar, tracker:
         batches = with_first_ready(run.batches())  # no folder is made for a run whose data cannot be read
         if accelerator.is_main_process:
             folder.describe(recipe, describe_environment(accelerator))
@@ -101,7 +101,7 @@ def train(
                 save()  # a validation sample that cannot be read must not cost the steps since the last save
                 tracker.log(evaluate(run, folder, report))
                 save()
-                line.evaluated(time.perf_counter() - started)
+                bar.evaluated(time.perf_counter() - started)
             if progress.iteration == settings.train.iterations or is_out_of_patience(run):
                 break
             started = time.perf_counter()
@@ -117,7 +117,7 @@ def train(
             run.objective.after_step(progress.iteration + 1)
             seconds = time.perf_counter() - started
             progress.add_step(loss, seconds)
-            line.step(rate, waited, seconds)
+            bar.step(rate, waited, seconds)
             if interrupted:
                 save()
                 raise KeyboardInterrupt(f"after iteration {progress.iteration}; --resume goes on from there")

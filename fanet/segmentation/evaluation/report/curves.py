@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from fanet.segmentation.evaluation.report.page import Html, markup
 
 _WIDTH, _HEIGHT = 360, 200
-_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 10, 26, 24  # room for the labels of the axes and the title
+_LEFT, _RIGHT, _TOP, _BOTTOM = 60, 10, 26, 24  # room for the labels of the axes and the title
 
 
 def curve(title: str, steps: Sequence[float], values: Sequence[float | None]) -> Html:
@@ -54,4 +54,4 @@ def _label(x: float, y: float, text: str, anchor: str) -> str:
 
 
 def _short(value: float) -> str:
-    return f"{value:.3g}"
+    return f"{value:.3g}".replace("e-0", "e-").replace("e+0", "e+")

@@ -51,6 +51,13 @@ def swatch(colour: tuple[int, int, int], name: str) -> Html:
     return Html(f'<span class="swatch" style="background:rgb{tuple(map(int, colour))}"></span>{markup(name)}')
 
 
+def legend(classes: ClassScheme) -> Html:
+    """Return the names of all classes with their colours, and what ignored pixels look like."""
+    names = [swatch(colour, name) for colour, name in zip(classes.palette, classes.names, strict=True)]
+    entries = "".join(f"<span>{entry}</span> " for entry in [*names, swatch(_IGNORED, "ignored")])
+    return Html(f'<p class="faint legend">{entries}</p>')
+
+
 def _reduced(array: np.ndarray, method: Image.Resampling) -> np.ndarray:
     factor = _SIDE / max(array.shape[:2])
     if factor >= 1:

@@ -30,10 +30,12 @@ tbody th, thead th:first-child { text-align: left; font-weight: 400; }
 td[style] { background: rgb(var(--accent) / calc(var(--share) * .55)); }
 .swatch { display: inline-block; width: .8em; height: .8em; margin-right: .5em; border: 1px solid var(--faint);
   border-radius: 2px; }
-.row { display: grid; gap: .8rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, 14rem), 1fr)); }
+.row { display: grid; gap: .8rem; grid-template-columns: repeat(auto-fit, minmax(min(45%, 11rem), 1fr)); }
 .example { background: var(--card); border: 1px solid var(--line); border-radius: 6px; padding: .7rem;
   margin: .8rem 0; }
-.example .row { grid-template-columns: repeat(auto-fit, minmax(min(45%, 12rem), 1fr)); }
+.row.large { grid-template-columns: repeat(auto-fit, minmax(min(100%, 16rem), 1fr)); }
+.legend span { white-space: nowrap; margin-right: 1rem; }
+.legend .swatch { margin-right: .5em; }
 figure { margin: 0; }
 figure img { display: block; width: 100%; height: auto; max-width: 28rem; border: 1px solid var(--line); }
 img.coarse { image-rendering: pixelated; }
@@ -76,9 +78,9 @@ def heading(text: str) -> Html:
     return Html(f"<h3>{markup(text)}</h3>")
 
 
-def row(parts: Sequence[object]) -> Html:
-    """Return parts side by side, in as many columns as there is room for."""
-    return Html(f'<div class="row">\n{joined(parts)}\n</div>')
+def row(parts: Sequence[object], large: bool = False) -> Html:
+    """Return parts side by side, in as many columns as there is room for; large ones are alone on a phone."""
+    return Html(f'<div class="{"row large" if large else "row"}">\n{joined(parts)}\n</div>')
 
 
 def folded(title: str, text: str) -> Html:

@@ -9,6 +9,7 @@ from fanet.errors import counted
 from fanet.segmentation.data.dataset import SegmentationDataset
 from fanet.segmentation.evaluation.metrics import ConfusionMatrix, ImageCounts
 from fanet.segmentation.evaluation.report.examples import Example, worst_and_best
+from fanet.segmentation.evaluation.report.images import legend
 from fanet.segmentation.evaluation.report.labels import LabelCounts, label_table
 from fanet.segmentation.evaluation.report.page import Html, heading, paragraph, section, table, write_page
 from fanet.segmentation.evaluation.report.scores import class_table, confusion_table, percent
@@ -16,6 +17,16 @@ from fanet.segmentation.prediction.predictor import Predictor
 
 #: The name of the page in the folder of a run or of an evaluation.
 REPORT_NAME = "report.html"
+
+# Of `metrics.json`, in the summary.
+_SCORES = {
+    "miou": "mIoU",
+    "miou_low": "mIoU, lower end of the 95 % interval",
+    "miou_high": "mIoU, upper end",
+    "miou_no_background": "mIoU without background",
+    "pixel_accuracy": "pixel accuracy",
+    "mean_accuracy": "mean accuracy",
+}
 
 
 def score_sections(
@@ -45,7 +56,10 @@ def example_section(
         UserError: One of them cannot be read.
     """
     worst, best = worst_and_best(counts.margins)
-    parts: list[Html] = [paragraph("By the mIoU of each image alone, over the classes that occur in it.")]
+    parts: list[Html] = [
+        paragraph("By the mIoU of each image alone, over the classes that occur in it."),
+        legend(classes),
+    ]
     for title, indices in (("Worst", worst), ("Best", best)):
         if indices:
             parts.append(heading(title))
@@ -71,11 +85,7 @@ def write_split_report(
     classes = dataset.classes
     facts = ("model", "dataset", "data", "split", "images", "engine", "precision", "scales", "flip", "window")
     given: list[list[object]] = [[name, result[name]] for name in facts if result.get(name) is not None]
-    scores = [
-        [name.replace("_", " ").replace("miou", "mIoU"), percent(result[name])]
-        for name in ("miou", "miou_low", "miou_high", "miou_no_background", "pixel_accuracy", "mean_accuracy")
-        if result.get(name) is not None
-    ]
+    scores = [[title, percent(result[name])] for name, title in _SCORES.items() if result.get(name) is not None]
     split = str(result.get("split", "this split"))
     sections = [
         section("Summary", table("Scores, %", ["score", "value"], scores), *map(paragraph, result["notes"])),
