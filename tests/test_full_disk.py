@@ -14,7 +14,14 @@ from fanet.segmentation.data.clutter import LAYOUT, write_clutter
 
 from .segmentation.training.tiny_run import TINY
 
-FILES = ("recipe.yaml", "last.pt", "log.csv", "best/model.safetensors")  # in the order in which they fail
+# in the order in which they fail
+FILES = (
+    "recipe.yaml",
+    "last.pt",
+    "log.csv",
+    "best/model.safetensors",
+    "report.html",
+)  # in the order in which they fail
 
 
 @pytest.fixture
@@ -55,7 +62,7 @@ def test_training_resumes_to_the_same_weights(disk, fill_at, tmp_path, capsys):
     whole, run = tmp_path / "whole", disk / "run"
     assert main(["train", "clutter", *TINY, "-o", str(whole)]) == 0
     named = set()
-    for number in (1, 3, 5, 5):
+    for number in (1, 3, 5, 5, 8):
         fill_at(number)
         named.add(refusal(capsys, disk, ["train", "clutter", *TINY, "-o", str(run), "--resume"]))
     assert named == {f"{run}/{name}" for name in FILES}
@@ -80,6 +87,7 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         (1, "evaluate --dataset clutter --data SCENES --split test -o DISK/out", "out/confusion_matrix.png"),
         (2, "evaluate --dataset clutter --data SCENES --split test -o DISK/out", "out/metrics.json"),
+        (3, "evaluate --dataset clutter --data SCENES --split test -o DISK/out", "out/report.html"),
         (1, "predict --overwrite SCENES/frame.png -o DISK/out", "out/frame_labels.png"),
         (2, "predict --overwrite SCENES/frame.png -o DISK/out", "out/frame_overlay.png"),
         (1, "demo -o DISK/out", "out/demo.png"),

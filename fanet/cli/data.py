@@ -7,8 +7,8 @@ import sys
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
-from fanet.cli.arguments import example, not_negative, positive, share
-from fanet.errors import printable
+from fanet.cli.arguments import example, not_negative, positive, real, share
+from fanet.errors import UserError, printable
 from fanet.segmentation.data import KINDS
 
 if TYPE_CHECKING:
@@ -19,14 +19,15 @@ _STDOUT = "-"  # as a file name
 _MOST_SIZES = 3
 _MOST_CLASSES = 12
 _FREQUENT_CLASSES = 8
+_SUSPECTS_NAMED = 5
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Add the subcommand and its own subcommands."""
     parser = subparsers.add_parser(
         "data",
-        help="check, convert and create data sets",
-        description="Checks data sets, converts them, and writes generated ones.",
+        help="check, convert and create data sets, find wrong labels",
+        description="Checks data sets, converts them, finds labels that may be wrong, and writes generated scenes.",
         epilog=example(
             "fanet data check zerowaste-f-final.zip --dataset zerowaste",
             "fanet data clutter scenes --count 100 --seed 0 --size 256 256",
@@ -36,6 +37,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     _add_check(commands)
     _add_convert(commands)
     _add_clutter(commands)
+    _add_suspects(commands)
 
 
 def add_dataset_arguments(parser: argparse.ArgumentParser, default: str | None = None) -> None:
@@ -189,4 +191,43 @@ def run_clutter(args: argparse.Namespace) -> int:
 
     folder = write_clutter(args.out, args.count, args.seed, args.size, difficulty=args.difficulty, split=args.split)
     print(f"{args.count} scene{'s' if args.count != 1 else ''} of {args.size[0]}x{args.size[1]} pixels in {folder}")
+    return 0
+
+
+def _add_suspects(subparsers: argparse._SubParsersAction) -> None:
+    parser = subparsers.add_parser(
+        "suspects",
+        help="find labels that may be wrong",
+        description="Ranks the images of a data set by how much models that were trained without them contradict their "
+        "labels. Trains a small model for each part of the images on all other parts. Writes suspects.csv, all images, "
+        "the most suspicious first, and suspects.html, a page with the first of them. If it is interrupted, the same "
+        "command continues.",
+        epilog=example("fanet data suspects my_photos -o suspects --minutes 20"),
+    )
+    parser.add_argument("folder", metavar="DIR", help="folder of the data set, or ZeroWaste-f's archive")
+    add_dataset_arguments(parser, default="folder")
+    parser.add_argument("--split", metavar="S", nargs="+", dest="splits", help="splits to look at (default: all)")
+    parser.add_argument("-o", "--output", metavar="OUT", required=True, help="folder for results and models")
+    parser.add_argument(
+        "--folds", metavar="N", type=positive, default=3, help="parts, each of which a model is trained without"
+    )
+    parser.add_argument(
+        "--minutes", metavar="M", type=real, default=10.0, help="about how long it takes (default: %(default)s)"
+    )
+    parser.set_defaults(run=run_suspects)
+
+
+def run_suspects(args: argparse.Namespace) -> int:
+    """Rank the images, and print the first of them and where the others are."""
+    from fanet.segmentation.training.suspects import PAGE, find_suspects
+
+    if args.folds < 2:
+        raise UserError(f"--folds must be 2 or more, got {args.folds}: one part leaves nothing to train on")
+    if not 0 < args.minutes < math.inf:
+        raise UserError(f"--minutes must be a number above 0, got {args.minutes}")
+    options = dataset_options(args)
+    ranked = find_suspects(args.dataset, args.folder, args.output, args.splits, args.folds, args.minutes, **options)
+    for suspect in ranked[:_SUSPECTS_NAMED]:
+        print(printable(f"{suspect.split}/{suspect.image}: cross-entropy {suspect.cross_entropy:.2f}"))
+    print(f"{len(ranked)} images ranked, the first of them in {args.output}/{PAGE}")
     return 0

@@ -27,8 +27,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "evaluate",
         help="score a segmentation model on a data set",
         description="Compares a model's predictions with the truth over one split, with one confusion matrix and the "
-        "model's own preprocessing. Writes metrics.json and confusion_matrix.png. Under torchrun the processes share "
-        "the images.",
+        "model's own preprocessing. Writes metrics.json, confusion_matrix.png and report.html, a page with the scores "
+        "and the best and worst images. Under torchrun the processes share the images.",
         epilog=example(
             "fanet evaluate --dataset clutter --count 100 -o out",
             "fanet evaluate --model my_model --dataset zerowaste --data zerowaste-f-final.zip --split test -o out",

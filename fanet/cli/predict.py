@@ -19,9 +19,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "predict",
         help="segment images and videos",
         description="Segments images and videos. For every image NAME.* it writes NAME_labels.png (class indices, 8 "
-        "bits, one channel) and NAME_overlay.png, for every page or frame of one NAME_page1_labels.png and so on; for "
-        "every video NAME_labels.mkv (the same, lossless) and NAME_overlay.mp4. Results of a pattern keep the folders "
-        "below its fixed part.",
+        "bits, with the colours of the classes as palette) and NAME_overlay.png with a legend, for every page or frame "
+        "of one NAME_page1_labels.png and so on; for every video NAME_labels.mkv (class indices as grey, lossless) and "
+        "NAME_overlay.mp4. Results of a pattern keep the folders below its fixed part.",
         epilog=example(
             "fanet predict belt.jpg -o out",
             'fanet predict photos "scans/*.tif" belt.mp4 --model my_model -o out',
@@ -41,6 +41,12 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("-o", "--output", metavar="DIR", type=named, required=True, help="folder for the results")
     parser.add_argument("--overwrite", action="store_true", help="replace results of an earlier run")
+    parser.add_argument(
+        "--no-legend",
+        action="store_false",
+        dest="legend",
+        help="leave out the legend below overlays, and keep their size",
+    )
     add_window_arguments(parser)
     parser.add_argument(
         "--device", metavar="D", help="cpu, cuda, cuda:1 or mps (default: the first GPU, if there is one)"
@@ -65,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
     inputs = collect_inputs(args.inputs)
     predictor = load_predictor(args.model, device, window, overlap, engine=args.engine, precision=args.precision)
     planned = plan_predictions(inputs.files, args.output, args.overwrite, predictor.channels)
-    done, failures = predict_planned(predictor, planned)
+    done, failures = predict_planned(predictor, planned, args.legend)
     videos = sum(files.is_video for files in done)
     counts = [counted(count, noun) for count, noun in ((len(done) - videos, "image"), (videos, "video")) if count]
     segmented = (

@@ -42,7 +42,9 @@ def legend_of(classes: ClassScheme, values: Sequence[str]) -> list[LegendEntry]:
     ]
 
 
-def overlay(image: np.ndarray, labels: np.ndarray, classes: ClassScheme, alpha: float = 0.5) -> np.ndarray:
+def overlay(
+    image: np.ndarray, labels: np.ndarray, classes: ClassScheme, alpha: float = 0.5, below: np.ndarray | None = None
+) -> np.ndarray:
     """Tint the objects in an image with the colours of their classes and outline them in a darker shade.
 
     Pixels of a class named `background` and those with the ignore index do not change.
@@ -52,14 +54,18 @@ def overlay(image: np.ndarray, labels: np.ndarray, classes: ClassScheme, alpha: 
         labels: (H, W) class indices.
         classes: Names and colours of the indices.
         alpha: Share of the class colour in a tinted pixel, 0..1.
+        below: Rows (h, W, 3) that are put below the image, such as its legend.
 
     Returns:
-        (H, W, 3) uint8 RGB, a new array.
+        (H + h, W, 3) uint8 RGB, a new array.
 
     Raises:
         ValueError: The sizes differ, or a label is neither a class nor the ignore index.
     """
-    result = np.empty_like(image)
+    extra = 0 if below is None else len(below)
+    result = np.empty((len(image) + extra, *image.shape[1:]), dtype=image.dtype)
+    if below is not None:
+        result[len(image) :] = below
     top = 0
     for rows in overlay_rows(image, labels, classes, alpha):
         result[top : top + len(rows)] = rows
@@ -92,11 +98,16 @@ def overlay_rows(
             yield block
 
 
+def is_tinted(classes: ClassScheme, index: int) -> bool:
+    """Return whether `overlay` tints the pixels of a class."""
+    return classes.names[index] != _BACKGROUND and index != classes.ignore_index
+
+
 def _tables(classes: ClassScheme, alpha: float) -> np.ndarray:
     """Return the new value of a channel for every class and old value: first tinted, then outlined."""
     tables = np.tile(np.arange(256, dtype=np.uint8), (3, 512, 1))
-    for index, (name, colour) in enumerate(zip(classes.names, classes.palette, strict=True)):
-        if name != _BACKGROUND and index != classes.ignore_index:
+    for index, colour in enumerate(classes.palette):
+        if is_tinted(classes, index):
             tint = np.array(colour, dtype=np.float32)[:, None]
             tables[:, index] = np.rint((1 - alpha) * np.arange(256) + alpha * tint)
             tables[:, 256 + index] = np.rint(_OUTLINE_SHADE * tint)
@@ -148,12 +159,12 @@ def panel(
     draw = ImageDraw.Draw(canvas)
     for position, ((title, _), image) in enumerate(zip(columns, fitted, strict=True)):
         left = _MARGIN + position * (wide + _GAP)
-        draw.text((left, _MARGIN - 8), title, fill=_INK, font=_font(_TITLE_SIZE))
+        draw.text((left, _MARGIN - 8), title, fill=_INK, font=font_of(_TITLE_SIZE))
         canvas.paste(image, (left, below - high))
     for entry, (left, top) in zip(legend, entries, strict=True):
         _draw_entry(draw, entry, left, legend_top + top)
     if note:
-        draw.text((_MARGIN, note_top), note, fill=_FAINT, font=_font(_TEXT_SIZE))
+        draw.text((_MARGIN, note_top), note, fill=_FAINT, font=font_of(_TEXT_SIZE))
     return np.array(canvas)
 
 
@@ -183,7 +194,8 @@ def _fitted(image: np.ndarray, room: int) -> Image.Image:
 
 
 @cache  # Pillow decodes the font on every call
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+def font_of(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """Return Pillow's built-in font in a size, in pixels."""
     return ImageFont.load_default(size)
 
 
@@ -191,7 +203,7 @@ def _legend_positions(legend: Sequence[LegendEntry], width: int) -> list[tuple[i
     """Return left and top of every entry, relative to the legend: equal columns, spread evenly."""
     if not legend:
         return []
-    font = _font(_TEXT_SIZE)
+    font = font_of(_TEXT_SIZE)
     texts = [text for entry in legend for text in (entry.name, entry.value)]
     widest = _SWATCH + _GAP + round(max(font.getlength(text) for text in texts))
     inner = width - 2 * _MARGIN
@@ -207,7 +219,7 @@ def _draw_entry(draw: ImageDraw.ImageDraw, entry: LegendEntry, left: int, top: i
     box = (left, top, left + _SWATCH - 1, top + _SWATCH - 1)
     draw.rectangle(box, fill=entry.colour or _PAPER, outline=_INK if entry.colour else _FAINT)
     text, middle = left + _SWATCH + _GAP // 2, top + _SWATCH // 2
-    font = _font(_TEXT_SIZE)
+    font = font_of(_TEXT_SIZE)
     if entry.value:
         draw.text((text, middle - 13), entry.name, fill=_INK, font=font, anchor="lm")
         draw.text((text, middle + 13), entry.value, fill=_FAINT, font=font, anchor="lm")

@@ -145,8 +145,10 @@ def test_predict_writes_labels_and_overlay(image: Path, model: str, capsys: pyte
     labels = read_labels(output / "belt_labels.png")
     assert labels.shape == (45, 70) and labels.max() < 5
     with Image.open(output / "belt_labels.png") as written:
-        assert written.mode == "L"
-    assert read_image(output / "belt_overlay.png").shape == (45, 70, 3)
+        assert written.mode == "P"
+        np.testing.assert_array_equal(np.array(written), labels)
+    height, width, _ = read_image(output / "belt_overlay.png").shape
+    assert height > 45 and width == 70, "with a legend below"
     captured = capsys.readouterr()
     assert "1 image segmented" in captured.out and captured.err == ""
 

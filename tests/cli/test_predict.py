@@ -79,6 +79,22 @@ def test_folder_of_images_and_videos_is_predicted(net, model, tmp_path, capsys):
     assert len(_maps(tmp_path / "out" / "belt_overlay.mp4")) == len(frames)
 
 
+def test_legend_is_below_the_overlay_unless_it_is_left_out(model, tmp_path):
+    _write_image(tmp_path / "a.png")
+    _clip(tmp_path / "belt.mp4")
+    argv = ["predict", str(tmp_path / "a.png"), str(tmp_path / "belt.mp4"), "--model", model, "-o"]
+    assert main([*argv, str(tmp_path / "with")]) == 0 and main([*argv, str(tmp_path / "without"), "--no-legend"]) == 0
+    legend, plain = (read_image(tmp_path / folder / "a_overlay.png") for folder in ("with", "without"))
+    assert plain.shape == (64, 80, 3) and legend.shape[0] > 64
+    np.testing.assert_array_equal(legend[:64], plain)
+    for folder, is_higher in (("with", True), ("without", False)):
+        with av.open(str(tmp_path / folder / "belt_overlay.mp4")) as container:
+            stream = container.streams.video[0]
+            assert stream.width == 80 and (stream.height > 64) == is_higher and stream.height % 2 == 0
+    one, other = (_maps(tmp_path / folder / "belt_labels.mkv") for folder in ("with", "without"))
+    np.testing.assert_array_equal(one, other)
+
+
 @pytest.mark.parametrize("name", ["a.png", "belt.mp4"])
 def test_interrupt_leaves_no_partial_file(name, model, tmp_path, monkeypatch, capsys):
     _clip(tmp_path / "belt.mp4")

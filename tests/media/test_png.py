@@ -5,6 +5,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fanet.classes import ZEROWASTE
+from fanet.media.images import read_labels, write_png
+from fanet.media.label_maps import read_values
 from fanet.media.png import encode_png
 
 
@@ -42,3 +45,17 @@ def test_damage_is_noticed():
 @pytest.mark.usefixtures("compressor")
 def test_label_map_of_one_class_is_small():
     assert len(encode_png(np.zeros((1080, 1920), np.uint8))) < 20_000
+
+
+@pytest.mark.usefixtures("compressor")
+def test_palette_changes_no_index_for_any_reader(tmp_path):
+    labels = np.random.default_rng(0).integers(5, size=(33, 65), dtype=np.uint8)
+    labels[0, 0] = 255
+    write_png(tmp_path / "labels.png", labels, ZEROWASTE.palette)
+    with Image.open(tmp_path / "labels.png") as image:
+        assert image.mode == "P" and image.getpalette()[:15] == [
+            value for colour in ZEROWASTE.palette for value in colour
+        ]
+        np.testing.assert_array_equal(np.array(image), labels)
+    np.testing.assert_array_equal(read_labels(tmp_path / "labels.png"), labels)
+    np.testing.assert_array_equal(read_values(tmp_path / "labels.png").pixels, labels)

@@ -15,6 +15,7 @@ from fanet.errors import UserError
 from fanet.files import atomic_path, make_folder
 from fanet.segmentation.data.dataset import Sample, SegmentationDataset
 from fanet.segmentation.evaluation.metrics import ConfusionMatrix, ImageCounts, bootstrap_miou, margins_of
+from fanet.segmentation.evaluation.report.split import REPORT_NAME, write_split_report
 from fanet.segmentation.network.card import METRICS_NAME
 from fanet.segmentation.prediction.predictor import Predictor
 from fanet.segmentation.processes import join_processes
@@ -34,7 +35,7 @@ def evaluate_split(
     workers: int = 2,
     description: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Evaluate a predictor and write `metrics.json` and `confusion_matrix.png`.
+    """Evaluate a predictor and write `metrics.json`, `confusion_matrix.png` and `report.html`.
 
     Under torchrun every process takes its share of the images; the counts are summed, and the first process writes.
 
@@ -84,6 +85,7 @@ def evaluate_split(
         plot_confusion_matrix(confusion.matrix, dataset.classes.names, folder / PLOT_NAME)
         with atomic_path(folder / METRICS_NAME) as path:
             path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        write_split_report(folder / REPORT_NAME, predictor, dataset, counts, result)
     return result
 
 

@@ -1,6 +1,6 @@
 """The state of a training run: everything a step changes, and everything it uses."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -114,9 +114,19 @@ class Run:
 
     @classmethod
     def build(
-        cls, settings: Settings, accelerator: "Accelerator", checkpoint: Mapping[str, Any] | None = None
+        cls,
+        settings: Settings,
+        accelerator: "Accelerator",
+        checkpoint: Mapping[str, Any] | None = None,
+        data: Sequence[SegmentationDataset] | None = None,
     ) -> "Run":
         """Build a run, at its start or as a checkpoint holds it. Mistakes in the recipe are found before data is read.
+
+        Args:
+            settings: The recipe.
+            accelerator: Devices and processes.
+            checkpoint: What `RunFolder.save_checkpoint` wrote.
+            data: What to train on and what to validate on, instead of what the recipe names.
 
         Raises:
             UserError: The recipe or the data is unfit.
@@ -128,7 +138,7 @@ class Run:
                 f"train.batch_size {train.batch_size} must be a multiple of {parts}: processes times accumulation_steps"
             )
         known = ClassScheme(**checkpoint["classes"]) if checkpoint and "classes" in checkpoint else None
-        training, validation, *unlabelled = open_data(settings, known)
+        training, validation, *unlabelled = data or open_data(settings, known)
         remarks = describe_data(settings, training, validation)
         classes = training.classes
         network = build_network(settings, classes, accelerator.device, processes)

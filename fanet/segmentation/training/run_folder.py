@@ -23,7 +23,15 @@ CHECKPOINT = "last.pt"
 RECIPE = "recipe.yaml"
 ENVIRONMENT = "environment.json"
 # A run may be resumed after its data has moved, and go on for longer or be evaluated at other times than planned.
-FREE_KEYS = ("data.root", "data.in_memory", "data.workers", "train.iterations", "train.patience", "evaluation.every")
+FREE_KEYS = (
+    "data.root",
+    "data.in_memory",
+    "data.workers",
+    "train.iterations",
+    "train.patience",
+    "train.tracker",
+    "evaluation.every",
+)
 
 
 class RunFolder:
@@ -32,6 +40,7 @@ class RunFolder:
     - `recipe.yaml`, `environment.json`: the settings, and the versions used;
     - `log.csv`, `tensorboard/`: one row for each evaluation; `loss` is the mean since the previous one, mIoU, IoU and
       accuracy are in %;
+    - `report.html`: a page with the curves, scores, images and settings, see `RunReport`;
     - `last.pt`: the checkpoint to resume from;
     - `best/`, `final/`: models for `SegmentationModel.from_pretrained`.
     """

@@ -11,6 +11,7 @@ from fanet.segmentation.data.transforms import AugmentationSettings
 from fanet.segmentation.training.losses import LossSettings
 from fanet.segmentation.training.objectives import OBJECTIVES
 from fanet.segmentation.training.schedule import SchedulerSettings
+from fanet.segmentation.training.trackers import TRACKERS
 
 LARGEST_SEED = 2**63 - 1  # torch's limit
 
@@ -65,6 +66,7 @@ class TrainSettings:
     clip_grad: Annotated[float, AtLeast(0)]
     grad_checkpointing: bool = False
     patience: Annotated[int | None, AtLeast(1)] = None
+    tracker: Annotated[str | None, OneOf(TRACKERS)] = None
 
 
 @dataclass(frozen=True)

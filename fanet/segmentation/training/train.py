@@ -23,14 +23,18 @@ import torch
 from tqdm import tqdm
 
 from fanet.errors import UserError, needs_extra, printable
+from fanet.segmentation.data.dataset import SegmentationDataset
 from fanet.segmentation.evaluation.evaluate import image_counts
 from fanet.segmentation.evaluation.metrics import ConfusionMatrix
 from fanet.segmentation.network.saving import BEST, FINAL
 from fanet.segmentation.processes import join_processes
 from fanet.segmentation.training.environment import describe_environment
+from fanet.segmentation.training.progress import ProgressLine
+from fanet.segmentation.training.report import RunReport
 from fanet.segmentation.training.run import Batch, Run
 from fanet.segmentation.training.run_folder import RunFolder
 from fanet.segmentation.training.settings import Settings
+from fanet.segmentation.training.trackers import Tracker
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -39,7 +43,12 @@ with needs_extra("seg", "accelerate"):
     from accelerate.utils import broadcast, gather_object
 
 
-def train(recipe: dict, output: str | Path, resume: bool = False) -> dict[str, Any]:
+def train(
+    recipe: dict,
+    output: str | Path,
+    resume: bool = False,
+    data: tuple[SegmentationDataset, SegmentationDataset] | None = None,
+) -> dict[str, Any]:
     """Train a network and write the files that `RunFolder` lists to the folder `output`.
 
     `best/` holds the averaged weights with the best mIoU on the validation split, `final/` the last ones. Runs in one
@@ -50,6 +59,7 @@ def train(recipe: dict, output: str | Path, resume: bool = False) -> dict[str, A
         recipe: As `fanet.recipes.load_recipe` returns it.
         output: A new or empty folder, or with `resume` the folder of the run to resume.
         resume: Continue from `last.pt`; starts a new run if the folder is empty.
+        data: What to train on and what to validate on, instead of the splits that the recipe names.
 
     Returns:
         `iteration`, `seconds` (of training, over all starts), `miou` and `best_miou` (%).
@@ -61,11 +71,12 @@ def train(recipe: dict, output: str | Path, resume: bool = False) -> dict[str, A
     settings = Settings.from_recipe(recipe)
     folder = RunFolder(Path(output))
     accelerator = join_processes()
+    tracker = Tracker(accelerator, settings.train.tracker, recipe, folder.path)
     checkpoint = prepared_by_all(accelerator, folder, recipe, resume)
     if checkpoint is not None:  # it has all weights; the files that the run started from may be gone by now
         given = replace(settings.model, pretrained_backbone=False, backbone_weights=None, init_from=None)
         settings = replace(settings, model=given)
-    run = Run.build(settings, accelerator, checkpoint)
+    run = Run.build(settings, accelerator, checkpoint, data)
     if accelerator.is_main_process:
         for line in run.remarks:
             print(f"note: {printable(line)}", file=sys.stderr)
@@ -77,7 +88,8 @@ def train(recipe: dict, output: str | Path, resume: bool = False) -> dict[str, A
         accelerator.wait_for_everyone()
 
     progress = run.progress
-    with deferred_interrupt() as interrupts, progress_bar(run) as bar:
+    report = RunReport(run, folder)
+    with deferred_interrupt() as interrupts, ProgressLine(run) as bar, tracker:
         batches = with_first_ready(run.batches())  # no folder is made for a run whose data cannot be read
         if accelerator.is_main_process:
             folder.describe(recipe, describe_environment(accelerator))
@@ -85,16 +97,18 @@ def train(recipe: dict, output: str | Path, resume: bool = False) -> dict[str, A
             save()  # from here on the run can be resumed, whatever stops it
         while True:
             if evaluation_is_due(run):
+                started = time.perf_counter()
                 save()  # a validation sample that cannot be read must not cost the steps since the last save
-                evaluate(run, folder)
+                tracker.log(evaluate(run, folder, report))
                 save()
+                bar.evaluated(time.perf_counter() - started)
             if progress.iteration == settings.train.iterations or is_out_of_patience(run):
                 break
             started = time.perf_counter()
             step = take_step(run, batches, folder, interrupts)
             seconds = time.perf_counter() - started
             progress.add_step(step.loss, seconds)
-            show(bar, f"loss {progress.mean_loss:.3f}, lr {step.rate:.1e}", step.waited, seconds)
+            bar.step(step.rate, step.waited, seconds)
             if step.interrupted:
                 save()
                 raise KeyboardInterrupt(f"after iteration {progress.iteration}; --resume goes on from there")
@@ -249,16 +263,20 @@ def require_finite(what: str, value: float, run: Run, folder: RunFolder) -> None
     )
 
 
-def evaluate(run: Run, folder: RunFolder) -> None:
-    """Evaluate the averaged weights, add a row to the log, and save the weights if they are the best so far.
+def evaluate(run: Run, folder: RunFolder, report: RunReport) -> dict[str, float]:
+    """Evaluate the averaged weights, add a row to the log, save the weights if they are the best so far, and report.
+
+    Returns:
+        The row.
 
     Raises:
-        UserError: A validation sample cannot be read, or fewer than two classes are labelled.
+        UserError: A validation sample cannot be read, fewer than two classes are labelled, or the disk is full.
     """
     progress, accelerator, model = run.progress, run.accelerator, run.ema.module
     started = time.perf_counter()
     broadcast(list(model.buffers()))  # each process has its own batch-norm statistics; the first one's are saved
-    counts = image_counts(model.predictor(), run.validation, accelerator)
+    predictor = model.predictor()
+    counts = image_counts(predictor, run.validation, accelerator)
     scores = ConfusionMatrix.of(counts.matrix, run.classes.ignore_index).to_dict(run.classes.names)
     progress.seconds += time.perf_counter() - started
     if scores["miou"] is None:
@@ -284,24 +302,8 @@ def evaluate(run: Run, folder: RunFolder) -> None:
         tqdm.write(f"iteration {progress.iteration}: loss {row['loss']:.3f}, mIoU {row['miou']:.2f} %")
         if is_best:
             folder.save_model(model, BEST)
-
-
-def progress_bar(run: Run) -> tqdm:
-    """Return the progress bar of a run; only the main process shows it."""
-    return tqdm(
-        total=run.settings.train.iterations,
-        initial=run.progress.iteration,
-        desc="training",
-        unit="step",
-        dynamic_ncols=True,
-        disable=not run.accelerator.is_main_process,
-    )
-
-
-def show(bar: tqdm, text: str, waited: float, seconds: float) -> None:
-    """Advance the bar by a step, and show how much of it was spent waiting for data."""
-    bar.set_postfix_str(f"{text}, data {1000 * waited:.0f} of {1000 * seconds:.0f} ms", refresh=False)
-    bar.update()
+        report.write(predictor, counts)
+    return row
 
 
 @contextmanager

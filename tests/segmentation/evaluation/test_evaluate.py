@@ -93,7 +93,11 @@ def test_figures_follow_from_the_confusion_matrix(shipped, scenes, tmp_path):
     assert 0 < result["miou_low"] <= result["miou"] + 5 and result["miou_low"] < result["miou_high"] < 100
     assert result["bootstrap"] == {"unit": "images", "resamples": 50, "seed": 0, "confidence": 95}
     assert (result["images"], result["split"]) == (3, "test")
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["confusion_matrix.png", "metrics.json"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "confusion_matrix.png",
+        "metrics.json",
+        "report.html",
+    ]
 
 
 def test_scales_and_flips_are_averaged_as_probabilities(shipped, scenes):

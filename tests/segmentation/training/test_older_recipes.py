@@ -39,6 +39,7 @@ def test_keys_that_came_later_are_these():
         "data.unlabelled_split": None,
         "train.grad_checkpointing": False,
         "train.patience": None,
+        "train.tracker": None,
         "objective.name": "supervised",
     }
 

@@ -39,7 +39,8 @@ def read_log(folder):
 
 def test_run_writes_all_its_files(finished):
     folder, result = finished
-    contents = {"best", "environment.json", "final", "last.pt", "log.csv", "recipe.yaml", "tensorboard"}
+    contents = {"best", "environment.json", "final", "last.pt", "log.csv", "recipe.yaml", "report.html"}
+    contents.add("tensorboard")
     assert {path.name for path in folder.iterdir()} == contents
     assert yaml.safe_load((folder / "recipe.yaml").read_text()) == tiny_recipe()
     assert json.loads((folder / "environment.json").read_text())["packages"]["torch"] == torch.__version__.split("+")[0]
