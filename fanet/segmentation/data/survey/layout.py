@@ -108,7 +108,7 @@ def find_layout(tree: Tree) -> Layout:
     if form == COCO:
         _add_unlisted(sources, [file for part in images for file in part.files])
     _require_splits(sources, tree.root)
-    notes += _unlabelled(sources, images)
+    notes += _unused(sources, images, labels.get(form, []))
     return Layout(form, sources, notes)
 
 
@@ -192,6 +192,8 @@ def _paired(images: Sequence[_Part], labels: Sequence[_Part], root: Path) -> dic
     for part in images:
         candidates = [other for other in labels if other.key == part.key] or unclaimed
         found = [(other, pairs) for other in candidates if (pairs := _pairs(part, other, root))]
+        others = [other for other in unclaimed if other not in candidates and set(part.key) < set(other.key)]
+        found += [(other, pairs) for other in others if found and (pairs := _pairs(part, other, root))]
         if len(found) > 1:
             found = [each for each in found if not is_of_instances(each[0].folder)] or found
         if len(found) > 1 and max(len(pairs) for _, pairs in found) * 2 > len(part.files):
@@ -276,12 +278,17 @@ def require_few_alone(split: str, source: Source, form: str, root: Path) -> None
         )
 
 
-def _unlabelled(sources: Mapping[str, Source], images: Sequence[_Part]) -> list[str]:
-    known = {f.name for source in sources.values() for f in [*(image for image, _ in source.pairs), *source.alone]}
-    rest = [(part.folder, sum(file.name not in known for file in part.files)) for part in images]
-    return [
-        f"{counted(count, 'image')} in {folder} left out: nothing there has labels" for folder, count in rest if count
-    ]
+def _unused(sources: Mapping[str, Source], images: Sequence[_Part], labels: Sequence[_Part]) -> list[str]:
+    """Return a line for each folder of images or labels of which some are neither paired nor counted as alone."""
+    used = {file.name for source in sources.values() for pair in source.pairs for file in pair}
+    used |= {file.name for source in sources.values() for file in source.alone}
+    lines = []
+    for parts, noun, what in ((images, "image", "labels"), (labels, "label file", "images")):
+        for part in parts:
+            count = sum(file.name not in used for file in part.files)
+            if count:
+                lines.append(f"{counted(count, noun)} in {part.folder} left out: no {what} of these names")
+    return lines
 
 
 def _nothing(tree: Tree, images: Sequence[_Part], masks: Sequence[_Part]) -> str:

@@ -14,7 +14,7 @@ from fanet.segmentation.data.survey.groups import difference_hash
 with needs_extra("seg", "cv2"):
     import cv2
 
-_FEWEST_PER_WORKER = 32  # images: for fewer, starting a process takes longer than reading them
+_FEWEST_PER_WORKER = 256  # images: for fewer, starting a process takes longer than reading them
 _SMALLEST = 1e-5  # share of the image: what is smaller is taken for a slip of the pen
 _MEASURED = 512  # pixels of the longer side at which objects are measured
 _MOST_OBJECTS = 100  # of an image

@@ -17,7 +17,7 @@ with needs_extra("seg", "cv2"):
     import cv2
 
 _KEPT = 512  # values or colours of a mask; with more it is no mask of classes
-_FEWEST_PER_WORKER = 32  # masks: for fewer, starting a process takes longer than reading them
+_FEWEST_PER_WORKER = 256  # masks: for fewer, starting a process takes longer than reading them
 _FEWEST_INSTANCES = 4  # objects in some mask, so that numbered objects can be told from classes
 _WHOLE = 0.95  # share of numbers that are one piece each, if they number objects
 _LOOKED_AT = 64  # masks in which pieces are counted
