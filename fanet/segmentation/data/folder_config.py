@@ -127,7 +127,10 @@ def read_config(root: str | Path, name: str = CONFIG) -> FolderConfig:
 def _read_mapping(path: Path) -> dict[str, Any]:
     if not path.exists():
         example = suggest_config(path.parent)
-        raise UserError(f"there is no file {path}: write one that says where images and masks are: {example}")
+        raise UserError(
+            f"there is no file {path}: `fanet init {path.parent}` writes it, or say where images "
+            f"and masks are: {example}"
+        )
     config = read_yaml(path)
     splits = config.get("splits") if isinstance(config, dict) else None
     if not isinstance(config, dict) or "classes" not in config or not isinstance(splits, dict) or not splits:
