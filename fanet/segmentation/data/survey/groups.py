@@ -1,7 +1,7 @@
 """Which images belong together, so that a split must not divide them."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,7 +50,7 @@ def group_images(names: Sequence[str], hashes: Sequence[int]) -> Groups:
     originals = _originals(names)
     alike = _Sets(len(names))
     alike.join_equal(originals)
-    alike.join_pairs(near_pairs(hashes))
+    alike.join_equal(near_groups(hashes))
     together = _Sets(len(names))
     together.join_equal(alike.roots())
     together.join_equal(_recordings(originals))
@@ -68,22 +68,33 @@ def difference_hash(image: np.ndarray) -> int:
     return int.from_bytes(np.packbits(small[:, 1:] > small[:, :-1]).tobytes(), "big")
 
 
-def near_pairs(hashes: Sequence[int], most: int = NEAR) -> list[tuple[int, int]]:
-    """Return the pairs of images whose hashes differ in at most `most` bits; plain images, of hash 0, are in none.
+def near_groups(hashes: Sequence[int], most: int = NEAR) -> list[int]:
+    """Return the number of the group of each image, where images whose hashes differ in few bits are in one group.
+
+    Plain images, of hash 0, are in a group of their own.
 
     Args:
         hashes: A hash of 64 bits for each image.
-        most: Bits.
+        most: Bits in which neighbours differ, at most.
     """
-    known = np.array([index for index, each in enumerate(hashes) if each], dtype=np.int64)
-    bits = np.array([hashes[index] for index in known], dtype=np.uint64)
-    counts = np.array([bin(byte).count("1") for byte in range(256)], dtype=np.uint8)
-    pairs = []
-    for place in range(len(known) - 1):
-        differing = (bits[place + 1 :] ^ bits[place]).view(np.uint8).reshape(-1, 8)
-        near = np.flatnonzero(counts[differing].sum(axis=1) <= most)
-        pairs += [(int(known[place]), int(known[place + 1 + other])) for other in near]
-    return pairs
+    sets = _Sets(len(hashes))
+    first: dict[int, int] = {}
+    for item, each in enumerate(hashes):
+        if each:
+            sets.join(first.setdefault(each, item), item)
+    items, bits = list(first.values()), np.array(list(first), dtype=np.uint64)
+    ones = np.array([bin(byte).count("1") for byte in range(256)], dtype=np.uint8)
+    # of one more bands than bits may differ, one is the same in both: only hashes that have one in common are compared
+    width = -(-64 // (most + 1))
+    for band in range(most + 1):
+        keys = bits >> np.uint64(band * width) & np.uint64((1 << width) - 1)
+        order = np.argsort(keys, kind="stable")
+        for bucket in np.split(order, np.flatnonzero(np.diff(keys[order])) + 1):
+            for place, one in enumerate(bucket[:-1], start=1):
+                differing = (bits[bucket[place:]] ^ bits[one]).view(np.uint8).reshape(-1, 8)
+                for other in bucket[place:][ones[differing].sum(axis=1) <= most]:
+                    sets.join(items[one], items[other])
+    return sets.roots()
 
 
 def _originals(names: Sequence[str]) -> list[str]:
@@ -143,10 +154,6 @@ class _Sets:
     def join(self, one: int, other: int) -> None:
         low, high = sorted((self.root(one), self.root(other)))
         self.parents[high] = low
-
-    def join_pairs(self, pairs: Iterable[tuple[int, int]]) -> None:
-        for one, other in pairs:
-            self.join(one, other)
 
     def join_equal(self, keys: Sequence[object]) -> None:
         first: dict[object, int] = {}

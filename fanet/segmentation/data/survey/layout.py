@@ -137,10 +137,11 @@ def _divided(tree: Tree) -> tuple[list[_Part], list[_Part], list[str]]:
             images_of = _Part(folder, tuple(file for file in plain if file not in twins))
             if twins:
                 masks.append(_Part(folder, twins))
-            (images if role == IMAGES or twins else unnamed).append(images_of)
-    has_annotations = bool(tree.coco or tree.labelme or tree.yolo)
+            if images_of.files:
+                (images if role == IMAGES or twins else unnamed).append(images_of)
+    has_labels = bool(masks or tree.coco or tree.labelme or tree.yolo)
     for part in unnamed:
-        is_mask = not (has_annotations or masks) and _looks_like_masks(part)
+        is_mask = not has_labels and _looks_like_masks(part)
         (masks if is_mask else images).append(part)
         if is_mask:
             notes.append(f"{part.folder} holds the masks, by what is in its files")

@@ -1,6 +1,5 @@
 """What the numbers in masks mean."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +30,7 @@ def of_numbers(contents: Contents, names: Names | None, root: Path) -> Meaning:
     if len(seen) < 2:
         raise UserError(f"all masks in {root} hold {seen[0]} only: there is nothing to tell apart")
     _require_classes(contents, names, root)
-    classes, numbers, notes = _unnamed(contents) if names is None else _named(seen, names, root)
+    classes, numbers, notes = _unnamed(contents) if names is None else _named(contents, names, root)
     meanings = {number: index for index, number in enumerate(numbers)}
     options: dict[str, Any] = {}
     if any(number != index for number, index in meanings.items()):
@@ -70,15 +69,24 @@ def _is_soft(contents: Contents) -> bool:
     return len(counts) >= _SOFT and sum(counts) < _SOFT_SHARE * sum(contents.values.values()) and not counts_up
 
 
-def _named(seen: Sequence[int], names: Names, root: Path) -> _Classes:
+def _named(contents: Contents, names: Names, root: Path) -> _Classes:
     """Return the classes that a file names: their indices if all numbers are, otherwise the numbers by their order."""
+    seen = sorted(contents.values)
     others = [number for number in seen if number != VOID] or list(seen)
     spellings = [list(names.names), with_background(names.names)]
     for classes in spellings:
         if len(classes) == 2 == len(seen):
             return classes, list(seen), [f"masks hold {seen[0]} and {seen[1]}: taken as {classes[0]} and {classes[1]}"]
         if len(classes) > 1 and others[-1] < len(classes):
-            return classes, list(range(len(classes))), [_VOID_NOTE] if VOID in seen else []
+            if len(classes) > len(names.names) and contents.values[0] < max(contents.values.values()):
+                raise UserError(
+                    f"{root / names.file} names {len(names.names)} classes, but the masks hold 0 to {others[-1]}: add "
+                    f"`{BACKGROUND}` as its first line if 0 is that; if {others[-1]} does not count, write "
+                    f"ignore_index: {others[-1]} in a {root / 'dataset.yaml'} of your own"
+                )
+            counted = ", ".join(f"{index} is {name}" for index, name in enumerate(classes[:_SHOWN]))
+            lines = [f"numbered as {names.file} has them: {counted}", *([_VOID_NOTE] if VOID in seen else [])]
+            return classes, list(range(len(classes))), lines
     for classes in spellings:
         for numbers in (list(seen), others):
             if len(classes) == len(numbers):

@@ -15,7 +15,7 @@ from fanet.segmentation.data.folder import FolderDataset
 from fanet.segmentation.data.folder_config import CONFIG, read_config
 from fanet.segmentation.data.survey.colours import of_colours
 from fanet.segmentation.data.survey.dealing import deal_groups
-from fanet.segmentation.data.survey.groups import group_images, near_pairs
+from fanet.segmentation.data.survey.groups import group_images, near_groups
 from fanet.segmentation.data.survey.layout import (
     ALL,
     CALLED,
@@ -252,11 +252,12 @@ def _oddities(looks: Mapping[str, Sequence[Look]], train: str, val: str) -> list
             f"{counted(turned, 'image')} rotated by an EXIF orientation, the labels are not: look whether they fit"
         )
     count = len(looks[train])
-    hashes = [look.hash for split in (train, val) for look in looks[split]]
-    shared = {other for one, other in near_pairs(hashes) if one < count <= other}
+    groups = near_groups([look.hash for split in (train, val) for look in looks[split]])
+    known = set(groups[:count])
+    shared = sum(group in known for group in groups[count:])
     if shared:
         lines.append(
-            f"{len(shared)} of the {len(looks[val])} images of {val} look like one of {train}, so expect a score "
+            f"{shared} of the {len(looks[val])} images of {val} look like one of {train}, so expect a score "
             "that is too good"
         )
     return lines

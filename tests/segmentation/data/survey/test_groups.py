@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from fanet.segmentation.data.survey.dealing import deal_groups, wanted_count
-from fanet.segmentation.data.survey.groups import Groups, difference_hash, group_images, members, near_pairs
+from fanet.segmentation.data.survey.groups import Groups, difference_hash, group_images, members, near_groups
 
 from .photos import photo, words
 
@@ -37,14 +37,27 @@ def test_images_that_look_alike_belong_together():
     images = [photo(seed, (60, 80)) for seed in range(6)]
     darker = (images[0] * 0.9).astype(np.uint8)
     hashes = [difference_hash(image) for image in [*images, darker]]
-    assert near_pairs(hashes) == [(0, 6)]
+    assert near_groups(hashes) == [0, 1, 2, 3, 4, 5, 0]
     groups = group_images(words(7), hashes)
     assert groups.alike[6] == groups.alike[0] and len(set(groups.alike)) == 6
 
 
 def test_plain_images_are_not_taken_for_copies():
     hashes = [difference_hash(np.full((10, 10, 3), value, np.uint8)) for value in (0, 255)]
-    assert hashes == [0, 0] and near_pairs(hashes) == []
+    assert hashes == [0, 0] and near_groups(hashes) == [0, 1]
+
+
+def test_hashes_are_compared_as_one_by_one():
+    rng = np.random.default_rng(0)
+    hashes = [int(rng.integers(1, 2**63)) for _ in range(40)]
+    for place in range(40):
+        flipped = rng.choice(64, size=int(rng.integers(1, 8)), replace=False)
+        hashes.append(hashes[place] ^ sum(1 << int(bit) for bit in flipped))
+    groups = near_groups(hashes)
+    for one in range(80):
+        for other in range(one):
+            near = bin(hashes[one] ^ hashes[other]).count("1") <= 4
+            assert near == (groups[one] == groups[other])
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -81,6 +81,18 @@ def other_names(root: Path) -> None:
     write_text(root / "classes.txt", "floor\nbottle")
 
 
+def void_or_background(root: Path) -> None:
+    """Masks with one number more than there are names, and 0 that is not the most frequent."""
+    last_first = np.array([3, 0, 1, 2], np.uint8)
+    write_pairs(root, NAMES, classes=4, change=lambda found: last_first[found])
+    write_text(root / "classes.txt", "floor\nbottle\ncan")
+
+
+def old_masks(root: Path) -> None:
+    write_pairs(root, NAMES)
+    write_pairs(root, NAMES, mask="masks_old/{}.png")
+
+
 def names_of_colours(root: Path) -> None:
     write_pairs(root, NAMES, change=lambda found: COLOURS[found])
     write_text(root / "classes.txt", "floor\nbottle\ncan")
@@ -159,6 +171,8 @@ REFUSALS = {
     other_size: r"32x24 pixels, but its mask .* has 64x48.*and 3 more images with faults",
     unknown_colour: r"holds #04c803, which .*class_dict\.csv does not name",
     other_names: r"names 2 classes, but the masks hold 4 numbers \(0, 1, 2, 3\)",
+    void_or_background: r"names 3 classes, but the masks hold 0 to 3: add `background` as its first line if 0 is that",
+    old_masks: r"masks and .*masks_old both have labels for the images in .*images",
     names_of_colours: r"no file their colours: write .*class_dict\.csv.* floor,0,0,0, ",
     one_value: r"hold 0 only: there is nothing to tell apart",
     half_in_splits: r"are in no split, while others are in train: move them",
