@@ -42,7 +42,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
@@ -55,10 +55,14 @@ from measuring import RESULTS, hardware, write_csv
 from fanet.errors import UserError, one_line
 from fanet.files import atomic_path, make_folder
 from fanet.recipes import flatten, load_recipe
+from fanet.segmentation.data import open_dataset
+from fanet.segmentation.evaluation.evaluate import METRICS_NAME, evaluate_split
+from fanet.segmentation.network.saving import FINAL
+from fanet.segmentation.network.shipped import load_predictor
 from fanet.segmentation.training.run_folder import FREE_KEYS
 from fanet.segmentation.training.settings import OPTIONAL_KEYS, Settings
 
-ROW, LOCK = "row.json", "lock"
+ROW, LOCK, SCORES = "row.json", "lock", "scores"
 
 
 @dataclass(frozen=True)
@@ -133,20 +137,17 @@ def execute(cell: Cell, threads: int) -> str:
             return f"{cell.name}: another process trains it"
         if state(cell) == "finished":
             return f"{cell.name}: finished"
-        recipe = load_recipe(cell.recipe, cell.settings, OPTIONAL_KEYS)
-        data, scores = recipe["data"], cell.folder / "scores"
-        _fanet(cell, threads, "train", cell.recipe, *cell.settings, "--resume", "-o", cell.folder)
-        root = [] if data["root"] is None else ["--data", data["root"]]
-        model = ["--model", cell.folder / "final", "--dataset", data["dataset"], *root]
-        _fanet(cell, threads, "evaluate", *model, "--split", cell.split, "-o", scores)
-        row = _row(cell, json.loads((scores / "metrics.json").read_text()))
+        train = ["-m", "fanet", "train", cell.recipe, *cell.settings, "--resume", "-o", str(cell.folder)]
+        _python(cell, threads, *train)
+        _python(cell, threads, __file__, json.dumps(asdict(cell), default=str), "--score")
+        row = _row(cell, json.loads((cell.folder / SCORES / METRICS_NAME).read_text()))
         with atomic_path(cell.folder / ROW) as path:
             path.write_text(json.dumps(row, indent=1) + "\n", encoding="utf-8")
         return f"{cell.name}: mIoU {row['miou']:.1f} ({row['miou_low']:.1f} to {row['miou_high']:.1f}) %"
 
 
-def _fanet(cell: Cell, threads: int, *arguments: object) -> None:
-    """Run a command of fanet; its output goes to a file beside the run.
+def _python(cell: Cell, threads: int, *arguments: str) -> None:
+    """Run Python; its output goes to a file beside the run.
 
     Raises:
         UserError: It failed; the message is its last line.
@@ -154,11 +155,18 @@ def _fanet(cell: Cell, threads: int, *arguments: object) -> None:
     log = cell.folder.parent / f"{cell.folder.name}.log"
     environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
     with log.open("ab") as file:
-        command = [sys.executable, "-m", "fanet", *map(str, arguments)]
+        command = [sys.executable, *arguments]
         status = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, env=environment).returncode
     if status:
         last = log.read_text(errors="replace").replace("\r", "\n").strip().splitlines()[-1:]
         raise UserError(f"{cell.name}: {one_line(' '.join(last) or f'status {status}', 300)} (see {log})")
+
+
+def score(cell: Cell) -> None:
+    """Evaluate the last model of a run on the run's split, read as the recipe reads the one for validation."""
+    data = load_recipe(cell.recipe, cell.settings, OPTIONAL_KEYS)["data"]
+    dataset = open_dataset(data["dataset"], data["root"], cell.split, **data["val_kwargs"])
+    evaluate_split(load_predictor(cell.folder / FINAL), dataset, cell.folder / SCORES)
 
 
 def _row(cell: Cell, scores: Mapping[str, Any]) -> dict[str, Any]:
@@ -216,7 +224,7 @@ def on_ray(cells: Sequence[Cell], address: str, threads: int) -> Iterator[Future
 def main(argv: Sequence[str] | None = None) -> int:
     """Train what is missing; return 1 if a run failed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("grid", type=Path, metavar="GRID.yaml")
+    parser.add_argument("grid", metavar="GRID.yaml")
     parser.add_argument("--runs", type=Path, metavar="DIR", help="folder of the runs (default: runs/<grid>)")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="runs at once (default: %(default)s)")
     parser.add_argument("--threads", type=int, metavar="N", help="cores for each (default: all cores / jobs)")
@@ -226,9 +234,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", nargs="+", default=[], metavar="AXIS=VALUE", help="only runs at these places")
     parser.add_argument("--plan", action="store_true", help="list the runs and how far each is")
     parser.add_argument("--output", type=Path, default=RESULTS, metavar="DIR", help="folder of the table")
+    parser.add_argument("--score", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
+    if args.score:
+        described = json.loads(args.grid)
+        score(Cell(**described | {"settings": tuple(described["settings"]), "folder": Path(described["folder"])}))
+        return 0
     try:
-        every = read_grid(args.grid, (args.runs or Path("runs") / args.grid.stem).resolve())
+        path = Path(args.grid)
+        every = read_grid(path, (args.runs or Path("runs") / path.stem).resolve())
         wanted = [choice.split("=", 1) for choice in args.only]
         cells = [cell for cell in every if all(cell.place.get(axis) == value for axis, value in wanted)]
         states = {cell.name: state(cell) for cell in cells}
@@ -237,7 +251,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.plan:
         print("\n".join(f"{how:<8}  {name}" for name, how in states.items()))
         return 0
-    table = args.output / f"grid-{args.grid.stem}.csv"
+    table = args.output / f"grid-{path.stem}.csv"
     left = [cell for cell in cells if states[cell.name] != "finished"]
     threads = args.threads or max(1, (os.cpu_count() or 1) // args.jobs)
     run = partial(on_ray, left, args.ray) if args.ray else partial(in_threads, left, args.jobs)

@@ -37,8 +37,9 @@ def commands(monkeypatch: pytest.MonkeyPatch) -> list[tuple]:
     """Replace fanet's commands by functions that write what they would; return those that were run."""
     calls: list[tuple] = []
 
-    def fake(cell: grid.Cell, threads: int, command: str, *arguments: object) -> None:
-        calls.append((cell.name, command, *map(str, arguments)))
+    def fake(cell: grid.Cell, threads: int, *arguments: str) -> None:
+        command = "train" if "train" in arguments else "score"
+        calls.append((cell.name, command, *arguments))
         if command == "train":
             (cell.folder / "final").mkdir(parents=True)
             save_file({"weight": torch.zeros(3)}, cell.folder / "final" / "model.safetensors")
@@ -48,7 +49,7 @@ def commands(monkeypatch: pytest.MonkeyPatch) -> list[tuple]:
             (cell.folder / "scores").mkdir()
             (cell.folder / "scores" / "metrics.json").write_text(json.dumps(scores | {"images": 4}))
 
-    monkeypatch.setattr(grid, "_fanet", fake)
+    monkeypatch.setattr(grid, "_python", fake)
     return calls
 
 
@@ -72,11 +73,11 @@ def test_every_combination_is_a_run_with_its_settings_and_split(file: Path) -> N
 def test_missing_runs_are_trained_and_finished_ones_are_not(file: Path, commands: list[tuple]) -> None:
     assert run(file, "--only", "seed=0", "--jobs", "2") == 0
     assert sorted({call[:2] for call in commands}) == [
-        (name, command) for name in ("clutter-0", "scratch-0") for command in ("evaluate", "train")
+        (name, command) for name in ("clutter-0", "scratch-0") for command in ("score", "train")
     ]
     commands.clear()
     assert run(file) == 0
-    assert [call[:2] for call in commands] == [("scratch-1", "train"), ("scratch-1", "evaluate")]
+    assert [call[:2] for call in commands] == [("scratch-1", "train"), ("scratch-1", "score")]
     assert "--resume" in commands[0]
     table = rows(file)
     assert [(row["start"], row["seed"], row["split"]) for row in table] == [
@@ -111,14 +112,14 @@ def test_finished_run_with_other_settings_is_refused(
 def test_failed_run_does_not_stop_the_others(
     file: Path, commands: list[tuple], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    works = grid._fanet
+    works = grid._python
 
-    def fails(cell: grid.Cell, *arguments: object) -> None:
+    def fails(cell: grid.Cell, threads: int, *arguments: str) -> None:
         if cell.name == "scratch-0":
             raise UserError("scratch-0: no data")
-        works(cell, *arguments)
+        works(cell, threads, *arguments)
 
-    monkeypatch.setattr(grid, "_fanet", fails)
+    monkeypatch.setattr(grid, "_python", fails)
     assert run(file) == 1
     assert "scratch-0: no data" in capsys.readouterr().err
     assert len(rows(file)) == 2
@@ -139,4 +140,4 @@ def test_command_that_fails_is_named_with_its_last_line(file: Path, monkeypatch:
     cell = grid.read_grid(file, file.parent / "runs")[0]
     cell.folder.parent.mkdir()
     with pytest.raises(UserError, match="scratch-0: fanet: error: there is no recipe 'nothing'"):
-        grid._fanet(cell, 1, "train", "nothing", "-o", cell.folder)
+        grid._python(cell, 1, "-m", "fanet", "train", "nothing", "-o", str(cell.folder))

@@ -31,7 +31,7 @@ def _counts_of(dataset: SegmentationDataset, index: int) -> np.ndarray:
 def balanced_weights(counts: np.ndarray) -> list[float]:
     """Return a weight for each class, the larger the rarer it is: 1 / ln(1.02 + its share of all counted pixels).
 
-    The weighting of ENet (Paszke, Chaurasia, Kim, Culurciello, arXiv:1606.02147, section 5.2): between 1.4, for a class
+    The weighting of ENet (Paszke, Chaurasia, Kim, Culurciello, arXiv:1606.02147): between 1.4, for a class
     that covers everything, and 50, for one that does not occur. A class with an index equal to the ignored label counts
     as absent.
 
@@ -46,7 +46,7 @@ def balanced_weights(counts: np.ndarray) -> list[float]:
 def repeats(counts: np.ndarray, threshold: float) -> np.ndarray:
     """Return how often each image is shown in an epoch, on average, so that rare classes are seen more often: (N,).
 
-    Repeat-factor sampling (Gupta, Dollár, Girshick: LVIS, CVPR 2019, section 4.2): a class that occurs in a share f of
+    Repeat-factor sampling (Gupta, Dollár, Girshick: LVIS, CVPR 2019): a class that occurs in a share f of
     the images has the factor max(1, sqrt(threshold / f)), and an image the largest of its classes'.
 
     Args:
