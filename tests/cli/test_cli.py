@@ -93,7 +93,7 @@ def test_module_runs_like_the_command() -> None:
         (["bogus"], "invalid choice: 'bogus'"),
         (["predict"], "required: IMAGE, -o/--output"),
         (["predict", "x.png", "-o", "out", "--modle", "m"], "unrecognized arguments: --modle"),
-        (["train"], "required: RECIPE, -o/--output"),
+        (["train"], "required: RECIPE"),
         (["data", "clutter", "d", "--count", "0", "--seed", "0", "--size", "64", "64"], "0 is not above 0"),
         (["data", "clutter", "d", "--count", "1", "--seed", "-1", "--size", "64", "64"], "-1 is below 0"),
         (["data", "clutter", "d", "--count", "1", "--seed", "x", "--size", "64", "64"], "'x' is not a whole number"),

@@ -128,8 +128,8 @@ def _read_mapping(path: Path) -> dict[str, Any]:
     if not path.exists():
         example = suggest_config(path.parent)
         raise UserError(
-            f"there is no file {path}: `fanet init {path.parent}` writes it, or say where images "
-            f"and masks are: {example}"
+            f"there is no file {path}: `fanet init {path.parent}` writes one that says where images and masks are: "
+            f"{example}"
         )
     config = read_yaml(path)
     splits = config.get("splits") if isinstance(config, dict) else None

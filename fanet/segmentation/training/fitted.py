@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from fanet.errors import UserError
+from fanet.errors import UserError, counted
 from fanet.media.memory import free_memory
 from fanet.recipes import load_recipe
 from fanet.segmentation.data.folder_config import CONFIG
@@ -208,17 +208,19 @@ def recipe_for(survey: Survey, minutes: float) -> FittedRecipe:
             sections, length = fit_recipe(sections, minutes, lambda some: try_steps(_whole(some, survey, options)))
         except UserError as error:
             raise UserError(str(error).replace(prefix, "")) from error
+    time = counted(max(1, round(length.seconds / 60)), "minute")
     side, crop, batch = sections["augmentation"]["fit"][0], sections["augmentation"]["crop"], sections["train"]
     chosen = (
-        f"{length.iterations} steps of {batch['batch_size']} crops of {crop[0]}x{crop[1]}, from images of {side} "
-        f"pixels on the longer side, and {length.iterations // length.every} evaluations"
+        f"{length.iterations} steps of {batch['batch_size']} crops of {crop[0]}x{crop[1]}, images at {side} pixels, "
+        f"{length.iterations // length.every} evaluations"
     )
     text = yaml.safe_dump(sections, sort_keys=False, default_flow_style=None, width=120, allow_unicode=True)
     header = (
-        f"# Written by `fanet init --minutes {minutes:g}`: what differs from the recipe `{BASE}`, whose path "
-        f"`fanet recipes {BASE}` prints.\n# On this machine about {length.seconds / 60:.0f} minutes: {chosen}.\n"
+        f"# Written by `fanet init --minutes {minutes:g}`: what differs from the recipe `{BASE}`, whose path\n"
+        f"# `fanet recipes {BASE}` prints. On this machine it takes about {time}:\n"
+        f"# {chosen}.\n"
     )
-    line = f"training: about {length.seconds / 60:.0f} minutes on this machine: {chosen}"
+    line = f"training: about {time} on this machine: {chosen}"
     return FittedRecipe(f"{header}\nbase: {BASE}\n\n{text}", line)
 
 

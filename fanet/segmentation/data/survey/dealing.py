@@ -59,8 +59,8 @@ def deal_groups(names: Sequence[str], groups: Groups, classes: Sequence[Collecti
     units = list(alike.values()) if fits else [[image] for image in range(len(names))]
     val = _blocks(names, units, wanted, seed)
     what = "are one recording" if len(recordings) == 1 else f"are {len(recordings)} recordings, too few to hold one out"
-    kept = "" if fits else ", all of it alike,"
-    return Deal(sorted(val), f"contiguous blocks: the images {what}{kept} so expect scores that are too good")
+    kept = "" if fits else " and look alike"
+    return Deal(sorted(val), f"contiguous blocks: the images {what}{kept}, so expect scores that are too good")
 
 
 def _whole(

@@ -302,6 +302,16 @@ def _nothing(tree: Tree, images: Sequence[_Part], masks: Sequence[_Part]) -> str
     if not images:
         return f"{root} has masks only: put the images into {root / 'images'}"
     image, mask = images[0].files[0], masks[0].files[0]
+    by_case = {stem.casefold(): file for part in masks for stem, file in part.by_stem().items()}
+    twin = by_case.get(stem_of(image).casefold())
+    if twin is not None:
+        return f"{twin.path} and {image.path} differ in upper and lower case: give masks the names of their images"
+    counts = [sum(len(part.files) for part in parts) for parts in (masks, images)]
+    if counts[0] > counts[1]:
+        return (
+            f"{root} has {counts[0]} masks for {counts[1]} images, and it is not clear which are meant: keep those "
+            f"of one kind; there are {shortened([file.path for file in masks[0].files])}"
+        )
     return (
         f"no mask in {root} has the name of an image, such as {mask.path} and {image.path}: give them the same name, "
         "or add _mask to that of the mask"

@@ -199,7 +199,9 @@ def _split_off(plan: Plan, looks: Mapping[str, list[Look]], images: Sequence[str
     of_train = looks[TRAIN]
     if len(of_train) < 2:
         raise UserError(f"there is only one labelled image, {images[0]}: at least two are needed, one to validate on")
-    names = [PurePosixPath(image).with_suffix("").as_posix() for image in images]
+    # relative to the folder that all are in: the split is the same wherever the images are kept
+    folder = os.path.commonpath([PurePosixPath(image).parent for image in images])
+    names = [PurePosixPath(image).relative_to(folder).with_suffix("").as_posix() for image in images]
     groups = group_images(names, [look.hash for look in of_train])
     deal = deal_groups(names, groups, [look.classes for look in of_train])
     held = set(deal.val)

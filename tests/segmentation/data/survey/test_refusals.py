@@ -140,6 +140,18 @@ def other_stems(root: Path) -> None:
         save(root / "masks" / f"{words(40)[20 + number]}.png", labels(number))
 
 
+def other_case(root: Path) -> None:
+    write_pairs(root, NAMES)
+    for path in (root / "masks").iterdir():
+        path.rename(path.with_name(path.name.upper()))
+
+
+def kinds_of_cityscapes(root: Path) -> None:
+    names = [f"{city}_0001" for city in ("aachen", "bonn")]
+    for kind in ("color", "labelIds"):
+        write_pairs(root, names, "leftImg8bit/{}_leftImg8bit.png", f"gtFine/{{}}_gtFine_{kind}.png")
+
+
 def nothing(root: Path) -> None:
     write_text(root / "notes.txt", "hello")
 
@@ -182,6 +194,8 @@ REFUSALS = {
     ids_without_names: r"class id 1, but .*classes\.txt names 1 classes",
     no_labels: r"has 10 images, but neither masks nor annotations",
     other_stems: r"no mask in .* has the name of an image",
+    other_case: r"differ in upper and lower case: give masks the names of their images",
+    kinds_of_cityscapes: r"4 masks for 2 images, and it is not clear which are meant",
     nothing: r"has no images",
     one_image: r"only one labelled image",
     list_is_in_the_way: r"val\.txt, which is not overwritten",

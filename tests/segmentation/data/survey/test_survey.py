@@ -110,6 +110,17 @@ def test_recordings_with_folders_of_their_own_are_found(tmp_path):
     assert held and len(held | kept) == 5 and not held & kept
 
 
+def test_split_is_the_same_wherever_the_images_are(tmp_path):
+    held = []
+    for number, (image, mask) in enumerate(
+        (("images/{}.jpg", "masks/{}.png"), ("{}.jpg", "{}.png"), ("a/b/{}.jpg", "{}.png"))
+    ):
+        root = write_pairs(tmp_path / str(number), NAMES, image, mask)
+        described(root)
+        held.append([Path(name).name for name in open_dataset("folder", root, "val").names])
+    assert held[0] == held[1] == held[2]
+
+
 def test_lists_of_voc_are_used(tmp_path):
     write_pairs(tmp_path, NAMES, "JPEGImages/{}.jpg", "SegmentationClass/{}.png")
     for seed in range(30):
