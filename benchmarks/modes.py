@@ -24,6 +24,7 @@ from fanet.segmentation.prediction.engines import ENGINES, FILE_ENGINES, PRECISI
 from fanet.segmentation.prediction.engines.exported import cached_onnx
 from fanet.segmentation.prediction.engines.precision import has_bf16
 from fanet.segmentation.prediction.engines.reduced import quantize
+from fanet.segmentation.training.mixed import keep_slow_in_float32
 
 TRAIN = "train"
 INT8 = "int8"
@@ -78,6 +79,8 @@ def _int8(engine: str, network: nn.Module) -> Run:
 
 def _training(network: nn.Module, options: list[str]) -> Run:
     network.train()
+    if "bf16" in options:
+        keep_slow_in_float32(network)
     if "checkpointing" in options:
         _checkpoint(network)
     forward: Any = network

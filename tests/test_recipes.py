@@ -130,7 +130,7 @@ def test_file_that_is_no_recipe_is_refused_in_one_line(tmp_path, content, messag
             "same samples",
         ),
         (lambda recipe: recipe["scheduler"].update(warmup_iterations=10**6), "warmup_iterations must be in 0"),
-        (lambda recipe: recipe["optimizer"].update(lr=0), "optimizer.lr must be positive"),
+        (lambda recipe: recipe["optimizer"].update(lr=-1), "optimizer.lr must be at least 0"),
         (lambda recipe: recipe["optimizer"].update(lr=float("inf")), "optimizer.lr must be a finite number"),
         (lambda recipe: recipe["optimizer"].update(weight_decay=-1), "optimizer.weight_decay must be at least 0"),
         (lambda recipe: recipe["scheduler"].update(min_lr=-1), "scheduler.min_lr must be at least 0"),
@@ -151,3 +151,57 @@ def test_invalid_recipe_is_refused_with_its_key(change, message):
 @pytest.mark.parametrize("name", SEGMENTATION)
 def test_shipped_recipe_fits_the_settings(name):
     Settings.from_recipe(load_recipe(name))
+
+
+def write(path, text):
+    path.write_text(text)
+    return path
+
+
+def test_recipe_with_a_base_states_only_what_differs(tmp_path):
+    path = write(tmp_path / "mine.yaml", "base: clutter\ntrain: {iterations: 900}\ndata: {train_kwargs: {count: 3}}\n")
+    recipe, base = load_recipe(path, ["train.seed=4"]), load_recipe("clutter")
+    assert (recipe["train"]["iterations"], recipe["train"]["seed"]) == (900, 4)
+    assert recipe["data"]["train_kwargs"] == {"count": 3}
+    assert recipe["model"] == base["model"] and "base" not in recipe
+    Settings.from_recipe(recipe)
+
+
+def test_base_may_be_a_file_beside_the_recipe_with_a_base_of_its_own(tmp_path):
+    write(tmp_path / "one.yaml", "base: clutter\ntrain: {iterations: 9}\n")
+    (tmp_path / "deep").mkdir()
+    path = write(tmp_path / "deep" / "two.yaml", "base: ../one.yaml\noptimizer: {lr: 0.5}\n")
+    recipe = load_recipe(path)
+    assert (recipe["train"]["iterations"], recipe["optimizer"]["lr"]) == (9, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("base: cluter\n", "no recipe 'cluter': did you mean clutter"),
+        ("base: mine.yaml\n", "mine.yaml is its own base"),
+        ("base: [clutter]\n", "base must be the name of a recipe"),
+        ("base: imagenet1k\n", "is for timm's train.py"),
+    ],
+)
+def test_unsuitable_base_is_refused(tmp_path, text, message):
+    with pytest.raises(UserError, match=message):
+        load_recipe(write(tmp_path / "mine.yaml", text))
+
+
+def test_folder_with_a_recipe_is_a_recipe_for_the_data_in_it(tmp_path):
+    write(tmp_path / "recipe.yaml", "base: own\n")
+    assert load_recipe(tmp_path)["data"]["root"] == str(tmp_path)
+    assert load_recipe(tmp_path, ["data.root=elsewhere"])["data"]["root"] == "elsewhere"
+
+
+def test_name_means_the_recipe_in_the_package_even_beside_a_folder_of_that_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "clutter").mkdir()
+    write(tmp_path / "clutter" / "recipe.yaml", "base: own\n")
+    assert load_recipe("clutter")["data"]["dataset"] == "clutter"
+    assert load_recipe("./clutter")["data"]["dataset"] == "folder"
+
+
+def test_recipe_of_the_package_for_a_folder_needs_the_folder(tmp_path):
+    assert load_recipe("own")["data"]["root"] is None

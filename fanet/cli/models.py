@@ -2,6 +2,7 @@
 
 import argparse
 import csv
+import json
 import sys
 from collections.abc import Sequence
 
@@ -9,7 +10,9 @@ from fanet.cli.arguments import example
 
 COLUMNS = ("model", "depths", "dims", "params_m", "gmacs_224", "gmacs_512", "weights")
 HEADINGS = ("model", "depths", "dims", "params (M)", "GMACs 224", "GMACs 512", "weights")
-NUMBERS = range(3, 6)  # right-aligned columns
+NUMBERS = ("params_m", "gmacs_224", "gmacs_512", "mb")  # right-aligned columns
+TRAINED_COLUMNS = ("model", "backbone", "mb", "trained_on", "classes", "score", "license")
+TRAINED_HEADINGS = ("model", "backbone", "MB", "trained on", "classes", "score", "license")
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -19,21 +22,40 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         help="list the variants of FANet",
         description="Lists the variants of FANet with what they cost: millions of parameters with a classifier for "
         "1000 classes, and billions of multiply-accumulates (1 MAC = 2 FLOPs) for one image of 224x224 and of "
-        "512x512, in convolutions, linear layers and matrix products. Both are counted, not looked up.",
-        epilog=example("fanet models", "fanet models --csv"),
+        "512x512, in convolutions, linear layers and matrix products. Both are counted, not looked up. With --trained, "
+        "lists the trained segmentation models inside the package, which --model and model.init_from take by name.",
+        epilog=example("fanet models", "fanet models --trained", "fanet models --csv"),
     )
+    parser.add_argument("--trained", action="store_true", help="list the trained models inside the package instead")
     parser.add_argument("--csv", action="store_true", help="print comma-separated values")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the table."""
-    rows = _rows(none="" if args.csv else "—")
-    if args.csv:
-        csv.writer(sys.stdout, lineterminator="\n").writerows([COLUMNS, *rows])
+    if args.trained:
+        columns, headings, rows = TRAINED_COLUMNS, TRAINED_HEADINGS, _trained()
     else:
-        print("\n".join(_aligned([HEADINGS, *rows])))
+        columns, headings, rows = COLUMNS, HEADINGS, _rows(none="" if args.csv else "—")
+    if args.csv:
+        csv.writer(sys.stdout, lineterminator="\n").writerows([columns, *rows])
+    else:
+        print("\n".join(_aligned([headings, *rows], columns)))
     return 0
+
+
+def _trained() -> list[list[str]]:
+    """Return a row of text for every trained model inside the package."""
+    from fanet.segmentation.network.shipped import FOLDER, about, shipped_models
+
+    rows = []
+    for name in shipped_models():
+        config = json.loads((FOLDER / name / "config.json").read_text(encoding="utf-8"))
+        size = (FOLDER / name / "model.safetensors").stat().st_size
+        known = about(name)
+        what = known["trained_on"], ", ".join(config["classes"]), known["score"], known["license"]
+        rows.append([name, config["backbone"], f"{size / 1e6:.1f}", *what])
+    return rows
 
 
 def _rows(none: str) -> list[list[str]]:
@@ -53,12 +75,12 @@ def _rows(none: str) -> list[list[str]]:
     ]
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+def _aligned(rows: Sequence[Sequence[str]], columns: Sequence[str]) -> list[str]:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         "  ".join(
-            cell.rjust(width) if i in NUMBERS else cell.ljust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+            cell.rjust(width) if column in NUMBERS else cell.ljust(width)
+            for column, cell, width in zip(columns, row, widths, strict=True)
         ).rstrip()
         for row in rows
     ]

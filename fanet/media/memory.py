@@ -9,12 +9,22 @@ from pathlib import Path
 _BYTES_PER_PIXEL = 8
 _SHARE = 0.75  # of the memory
 _UNKNOWN = 8 << 30  # bytes, where the system does not say
+_INFO = Path("/proc/meminfo")
 _CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
 def most_pixels() -> int:
     """Return the number of pixels of the largest image that can be read."""
     return int(_SHARE * _memory() / _BYTES_PER_PIXEL)
+
+
+def free_memory() -> int:
+    """Return the bytes of memory that nobody uses; half of all where the system does not say."""
+    with suppress(OSError, ValueError, IndexError):
+        for line in _INFO.read_text().splitlines():
+            if line.startswith("MemAvailable"):
+                return min(1024 * int(line.split()[1]), _memory())
+    return _memory() // 2
 
 
 def release_freed_memory() -> None:

@@ -1,6 +1,7 @@
 """Recipes: experiments as YAML files, each with its expected result, cost and command in the header.
 
-A recipe states every setting, so the file shows what runs, and overriding a key that is not in it is an error.
+A recipe states every setting, so the file shows what runs, and overriding a key that is not in it is an error. One of
+your own may begin with `base: NAME` and state what differs from that recipe.
 
 There are two kinds: for segmentation, read by `load_recipe` and run by `fanet train`; and for ImageNet, read by timm's
 train.py itself, by `-c`.
@@ -20,6 +21,8 @@ from fanet.unique_keys import UniqueKeyLoader
 FOLDER = Path(__file__).parent
 FREE_SUFFIX = "_kwargs"  # a mapping with this suffix is passed to a constructor, so it may have any key
 TIMM_KEY = "device_modules"  # only recipes for timm's train.py have this key, which makes it register the models
+BASE_KEY = "base"  # the recipe that another one changes
+RECIPE_NAME = "recipe.yaml"  # in a folder that is named as a recipe
 
 
 class _Loader(UniqueKeyLoader):
@@ -70,7 +73,9 @@ def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = (), optiona
     """Read a recipe for segmentation and override single values.
 
     Args:
-        name_or_path: A name from `available()`, or a YAML file.
+        name_or_path: A name from `available()`, a YAML file, or a folder with a `recipe.yaml`. A file that has the key
+            `base` states only what differs from that recipe, a name or a path relative to the file. Where it reads a
+            `folder` and `data.root` is null, the data is in the file's own folder.
         overrides: `KEY=VALUE` each, KEY with dots between the levels, VALUE in YAML: `optimizer.lr=1e-3`,
             `data.size=[128, 128]`. A key must be in the recipe, except below a mapping called `…_kwargs`.
         optional: Keys that may be overridden even if they are not in the recipe.
@@ -79,9 +84,8 @@ def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = (), optiona
         UserError: There is no such recipe, it is not a YAML mapping, it is for timm's train.py, or an override has no
             value or an unknown key.
     """
-    is_file = Path(name_or_path).suffix in (".yaml", ".yml")
-    path = Path(name_or_path) if is_file else recipe_path(str(name_or_path))
-    recipe = _read(path)
+    path = _located(name_or_path)
+    recipe = _with_base(path)
     if TIMM_KEY in recipe:
         raise UserError(
             f"the recipe {name_or_path} is for timm's train.py, not for segmentation: "
@@ -89,6 +93,10 @@ def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = (), optiona
         )
     for override in overrides:
         _override(recipe, override, optional)
+    data = recipe.get("data")
+    is_own = path.parent != FOLDER
+    if is_own and isinstance(data, dict) and data.get("dataset") == "folder" and data.get("root") is None:
+        data["root"] = str(path.parent)
     return recipe
 
 
@@ -104,6 +112,37 @@ def flatten(recipe: Mapping, prefix: str = "") -> Iterator[tuple[str, object]]:
 def unknown_key(key: str, known: Sequence[str]) -> UserError:
     """Build the error for an unknown dotted key; it suggests similar keys."""
     return UserError(f"the recipe has no key {key!r}{_suggestion(key, known)}")
+
+
+def _located(name_or_path: str | Path) -> Path:
+    path = Path(name_or_path)
+    if path.suffix in (".yaml", ".yml"):
+        return path
+    if str(name_or_path) not in available() and path.is_dir():
+        return path / RECIPE_NAME
+    return recipe_path(str(name_or_path))
+
+
+def _with_base(path: Path, changed: tuple[Path, ...] = ()) -> dict:
+    """Read a recipe and lay it over the one that it changes, section by section.
+
+    Raises:
+        UserError: It or its base cannot be read, or it is its own base.
+    """
+    recipe = _read(path)
+    base = recipe.pop(BASE_KEY, None)
+    if base is None:
+        return recipe
+    if not isinstance(base, str):
+        raise UserError(f"{path}: base must be the name of a recipe or a YAML file, got {base!r}")
+    if path.resolve() in changed:
+        raise UserError(f"{path} is its own base: name another recipe")
+    is_file = Path(base).suffix in (".yaml", ".yml")
+    merged = _with_base(path.parent / base if is_file else recipe_path(base), (*changed, path.resolve()))
+    for key, value in recipe.items():
+        is_section = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = merged[key] | value if is_section else value
+    return merged
 
 
 def _read(path: Path) -> dict:

@@ -41,6 +41,15 @@ def Positive() -> Allowed:
     return Allowed(lambda value: min(value if isinstance(value, list) else [value], default=0) > 0, lambda: "positive")
 
 
+def PositiveOr(word: str) -> Allowed:
+    """Allow numbers above 0, lists of them, and a word."""
+    positive = Positive()
+    return Allowed(
+        lambda value: value == word if isinstance(value, str) else positive.test(value),
+        lambda: f"positive, or {word}",
+    )
+
+
 def PositivePair() -> Allowed:
     """Allow lists of two numbers above 0."""
     return Allowed(lambda value: len(value) == 2 and min(value) > 0, lambda: "two numbers above 0")

@@ -11,7 +11,7 @@ from fanet.errors import UserError
 from fanet.media.channels import read_channels
 from fanet.media.images import read_orientation
 from fanet.segmentation.data.dataset import SegmentationDataset, require_pairs, require_split, shortened
-from fanet.segmentation.data.folder_config import Places, Share, read_config
+from fanet.segmentation.data.folder_config import CONFIG, Places, Share, read_config
 from fanet.segmentation.data.labels import LABEL_READERS
 from fanet.segmentation.data.pairing import NAME, find_images, fixed_folder, pair_files
 from fanet.segmentation.data.splitting import deal, ends_alike, listed_images
@@ -38,18 +38,19 @@ class FolderDataset(SegmentationDataset, kind="folder"):
     images at random.
     """
 
-    def __init__(self, root: str | Path, split: str, strict: bool = True) -> None:
+    def __init__(self, root: str | Path, split: str, strict: bool = True, description: str = CONFIG) -> None:
         """
         Args:
             root: The folder with `dataset.yaml`.
             split: One of the splits in that file.
             strict: Refuse images without a mask instead of leaving them out.
+            description: What that file is called.
 
         Raises:
             UserError: The file is missing or invalid, there is no such split, or a mask is missing.
         """
         self.root = Path(root)
-        self.config = config = read_config(root)
+        self.config = config = read_config(root, description)
         self.classes, self.channels = config.classes, config.channels
         require_split(split, list(config.splits), f"{config.path} has")
         where = f"the split {split} of {self.root}"

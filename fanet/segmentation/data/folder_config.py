@@ -77,13 +77,17 @@ class FolderConfig:
         return {name: part for name, part in self.splits.items() if isinstance(part, Share) and part.source == split}
 
 
-def read_config(root: str | Path) -> FolderConfig:
+def read_config(root: str | Path, name: str = CONFIG) -> FolderConfig:
     """Read and check the `dataset.yaml` of a folder.
+
+    Args:
+        root: The folder.
+        name: What the file is called.
 
     Raises:
         UserError: The file is missing or invalid.
     """
-    path = Path(root) / CONFIG
+    path = Path(root) / name
     config = _read_mapping(path)
     kind = config.get("mask_kind", _DEFAULT_KIND)
     if not isinstance(kind, str) or kind not in LABEL_READERS:
@@ -123,7 +127,10 @@ def read_config(root: str | Path) -> FolderConfig:
 def _read_mapping(path: Path) -> dict[str, Any]:
     if not path.exists():
         example = suggest_config(path.parent)
-        raise UserError(f"there is no file {path}: write one that says where images and masks are: {example}")
+        raise UserError(
+            f"there is no file {path}: `fanet init {path.parent}` writes it, or say where images "
+            f"and masks are: {example}"
+        )
     config = read_yaml(path)
     splits = config.get("splits") if isinstance(config, dict) else None
     if not isinstance(config, dict) or "classes" not in config or not isinstance(splits, dict) or not splits:

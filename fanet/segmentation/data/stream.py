@@ -8,6 +8,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from fanet.errors import UserError
+from fanet.segmentation.data.counting import epoch_order
 from fanet.segmentation.data.dataset import SegmentationDataset
 from fanet.segmentation.data.transforms import TrainTransform, sample_rng
 
@@ -17,20 +18,25 @@ Item = tuple[torch.Tensor, torch.Tensor]
 class TrainSamples(Dataset):
     """A stream of samples: number `n` is a pure function of (seed, n), so a resumed run sees the same samples.
 
-    Every epoch shows every sample once, in its own order. An item is an image (3, h, w) float32 and its labels (h, w)
-    int64, or the UserError that says why it cannot be read: raised in a worker process, it would reach the main
-    process as another exception, with a traceback in its text.
+    Every epoch shows every sample once, or as often as `repeats` says, in its own order. An item is an image (3, h, w)
+    float32 and its labels (h, w) int64, or the UserError that says why it cannot be read: raised in a worker process,
+    it would reach the main process as another exception, with a traceback in its text.
     """
 
-    def __init__(self, dataset: SegmentationDataset, transform: TrainTransform, seed: int) -> None:
-        self.dataset, self.transform, self.seed = dataset, transform, seed
-        self._epoch, self._order = -1, np.empty(0, dtype=np.int64)
+    def __init__(
+        self, dataset: SegmentationDataset, transform: TrainTransform, seed: int, repeats: np.ndarray | None = None
+    ) -> None:
+        self.dataset, self.transform, self.seed, self.repeats = dataset, transform, seed, repeats
+        self._epoch, self._order = -1, self._order_of(0)
+
+    def _order_of(self, epoch: int) -> np.ndarray:
+        rng = np.random.default_rng([self.seed, epoch])
+        return rng.permutation(len(self.dataset)) if self.repeats is None else epoch_order(self.repeats, rng)
 
     def __getitem__(self, number: int) -> Item | UserError:
-        epoch, place = divmod(number, len(self.dataset))
+        epoch, place = divmod(number, len(self._order))
         if epoch != self._epoch:
-            self._epoch = epoch
-            self._order = np.random.default_rng([self.seed, epoch]).permutation(len(self.dataset))
+            self._epoch, self._order = epoch, self._order_of(epoch)
         try:
             return self.transform(self.dataset[int(self._order[place])], sample_rng(self.seed, number))
         except UserError as error:

@@ -50,10 +50,10 @@ def suggest_masks(folders: Sequence[str], images: Mapping[str, str], masks: Mapp
         if other is not None:
             return f"{masks[other]} differs from it in upper and lower case only: rename it"
     image_end, mask_end = (Path(next(iter(of.values()), "")).suffix for of in (images, masks))
-    affix = _affix(list(images), list(masks))
+    affix = affix_of(list(images), list(masks))
     if affix is not None:
         return f"did you mean masks: {folders[1]}/{affix[0]}{{name}}{affix[1]}{mask_end}?"
-    pair = _affixes(list(images), list(masks))
+    pair = affixes_of(list(images), list(masks))
     if pair is not None:
         (first, last), (mask_first, mask_last) = pair
         return (
@@ -63,7 +63,7 @@ def suggest_masks(folders: Sequence[str], images: Mapping[str, str], masks: Mapp
     return None
 
 
-def _affix(images: Sequence[str], masks: Sequence[str]) -> tuple[str, str] | None:
+def affix_of(images: Sequence[str], masks: Sequence[str]) -> tuple[str, str] | None:
     """Return what precedes and follows the names of images in those of masks, if that fits at least half of them."""
     found: dict[tuple[str, str], int] = {}
     known = set(masks)
@@ -81,7 +81,7 @@ def _affix(images: Sequence[str], masks: Sequence[str]) -> tuple[str, str] | Non
     return best
 
 
-def _affixes(images: Sequence[str], masks: Sequence[str]) -> tuple[tuple[str, str], tuple[str, str]] | None:
+def affixes_of(images: Sequence[str], masks: Sequence[str]) -> tuple[tuple[str, str], tuple[str, str]] | None:
     """Return what surrounds the part that images and masks have in common, if that pairs at least half of them."""
     if min(len(images), len(masks)) < 2:
         return None

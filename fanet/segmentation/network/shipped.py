@@ -23,9 +23,14 @@ def shipped_models() -> list[str]:
     return sorted(path.parent.name for path in FOLDER.glob("*/config.json"))
 
 
+def about(name: str) -> dict[str, str]:
+    """Return what a model inside the package was trained on, its score and its licence."""
+    return json.loads((FOLDER / name / "about.json").read_text(encoding="utf-8"))
+
+
 def trained_on(name: str) -> str:
     """Return what a model inside the package was trained on."""
-    return json.loads((FOLDER / name / "about.json").read_text(encoding="utf-8"))["trained_on"]
+    return about(name)["trained_on"]
 
 
 def load_model(name: str | Path | None = None) -> SegmentationModel:

@@ -20,8 +20,8 @@ from torch import nn
 from fanet.classes import ClassScheme
 from fanet.errors import UserError, one_line
 from fanet.segmentation.data import SegmentationDataset, open_dataset
+from fanet.segmentation.data.changed import FirstClasses, Shrunken
 from fanet.segmentation.data.dataset import by_split
-from fanet.segmentation.data.first_classes import FirstClasses
 from fanet.segmentation.data.labelled import require_labels
 from fanet.segmentation.network.backbones import naming_refused_sizes
 from fanet.segmentation.network.model import SegmentationModel
@@ -44,13 +44,15 @@ def open_data(settings: Settings, classes: ClassScheme | None = None) -> list[Se
     splits = [("train_kwargs", data.train_split, data.train_kwargs), ("val_kwargs", data.val_split, data.val_kwargs)]
     if data.unlabelled_split is not None:
         splits.append(("train_kwargs", data.unlabelled_split, data.train_kwargs))
-    opened = []
+    opened: list[SegmentationDataset] = []
     for key, split, kwargs in splits:
         with _naming(f"data.{key}", data.dataset):
             opened.append(open_dataset(data.dataset, data.root, split, **kwargs))
-    if classes is None or classes.names == opened[0].classes.names:
-        return opened
-    return [FirstClasses(dataset, classes) for dataset in opened]
+    if data.longest_side is not None:
+        opened = [Shrunken(dataset, data.longest_side) for dataset in opened]
+    if classes is not None and classes.names != opened[0].classes.names:
+        opened = [FirstClasses(dataset, classes) for dataset in opened]
+    return opened
 
 
 def describe_data(settings: Settings, training: SegmentationDataset, validation: SegmentationDataset) -> list[str]:

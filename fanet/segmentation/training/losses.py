@@ -9,7 +9,10 @@ import torch.nn.functional as F
 
 from fanet.classes import ClassScheme
 from fanet.errors import UserError
-from fanet.recipes.fields import AtLeast, Positive
+from fanet.recipes.fields import AtLeast, PositiveOr
+
+#: `class_weights` that follow from the labels of the training split, by `balanced_weights`.
+AUTO = "auto"
 
 
 @dataclass(frozen=True)
@@ -17,19 +20,20 @@ class LossSettings:
     """The recipe's section `loss`; see `SegmentationLoss`."""
 
     aux_weight: Annotated[float, AtLeast(0)]
-    class_weights: Annotated[list[float] | None, Positive()]
+    class_weights: Annotated[list[float] | str | None, PositiveOr(AUTO)]
     focal_gamma: Annotated[float, AtLeast(0)]
     dice_weight: Annotated[float, AtLeast(0)]
 
     def build(self, classes: ClassScheme) -> "SegmentationLoss":
-        """Build the loss for these classes.
+        """Build the loss for these classes; weights that the labels decide are set once these have been counted.
 
         Raises:
             UserError: There is not one weight for each class.
         """
-        if self.class_weights and len(self.class_weights) != len(classes):
+        weights = None if isinstance(self.class_weights, str) else self.class_weights
+        if weights and len(weights) != len(classes):
             raise UserError(f"loss.class_weights needs one number for each of {len(classes)} classes")
-        return SegmentationLoss(**asdict(self), ignore_index=classes.ignore_index)
+        return SegmentationLoss(**asdict(self) | {"class_weights": weights}, ignore_index=classes.ignore_index)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The state of a training run: everything a step changes, and everything it uses."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -11,6 +11,7 @@ from torch import nn
 from fanet.classes import ClassScheme
 from fanet.errors import UserError
 from fanet.segmentation.data import SegmentationDataset, Unlabelled
+from fanet.segmentation.data.counting import balanced_weights, pixel_counts, repeats
 from fanet.segmentation.data.in_memory import InMemory
 from fanet.segmentation.data.stream import MicroBatches, TrainSamples, train_batches
 from fanet.segmentation.network.model import SegmentationModel
@@ -24,6 +25,8 @@ from fanet.segmentation.training.build import (
     open_data,
     try_sizes,
 )
+from fanet.segmentation.training.losses import AUTO
+from fanet.segmentation.training.mixed import keep_slow_in_float32
 from fanet.segmentation.training.objectives import Objective
 from fanet.segmentation.training.schedule import Schedule
 from fanet.segmentation.training.settings import Settings
@@ -34,9 +37,6 @@ if TYPE_CHECKING:
 
 # Added to the seed, so that unlabelled samples have an order and augmentations of their own.
 UNLABELLED_SEED = 1_000_003
-# Of `train.amp: auto`. On maps of one pixel, oneDNN's weight gradient of a strided depthwise convolution reads
-# uninitialised memory in bfloat16 (torch 2.14): smaller crops have them at a stride of 32.
-SMALLEST_MIXED_CROP = 64
 
 #: A micro-batch: images (B, 3, h, w) float32, labels (B, h, w) int64, and unlabelled images or None.
 Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]
@@ -90,6 +90,7 @@ class Run:
         schedule: Learning rate by iteration.
         samples: The streams of training samples: labelled, and unlabelled if the objective needs them.
         validation: The data set that the network is scored on.
+        mixed: Whether the network computes in bfloat16; with `train.amp: auto`, where the device is faster in it.
         progress: Where the run is.
         remarks: A line for each thing that was left out of the data, or that may be wrong with it.
         saved: Iteration of the last checkpoint; None before there is one.
@@ -106,6 +107,7 @@ class Run:
     schedule: Schedule
     samples: list[TrainSamples]
     validation: SegmentationDataset
+    mixed: bool
     remarks: list[str] = field(default_factory=list)
     progress: Progress = field(default_factory=Progress)
     saved: int | None = None
@@ -148,6 +150,9 @@ class Run:
         ema = ModelEmaV3(network, decay=train.ema_decay, use_warmup=True)
         objective = build_objective(settings, network, classes)
         optimizer = build_optimizer(settings, objective)
+        mixed = train.amp == "bf16" or (train.amp == "auto" and has_bf16(accelerator.device))
+        if mixed:
+            keep_slow_in_float32(network)
         model: nn.Module = accelerator.prepare(objective)
         model = torch.compile(model) if train.compile else model  # type: ignore[assignment]
         schedule = settings.scheduler.build(train.iterations, settings.optimizer.lr)
@@ -156,9 +161,15 @@ class Run:
         if settings.data.in_memory:
             sources = [InMemory(source, title="reading training samples") for source in sources]
             validation = InMemory(validation, title="reading validation samples")
+        often, threshold = None, settings.data.repeat_rare
+        if threshold or settings.loss.class_weights == AUTO:
+            counts = pixel_counts(sources[0], workers=1 if settings.data.in_memory else None)
+            often = repeats(counts, threshold) if threshold else None
+            if settings.loss.class_weights == AUTO:
+                objective.loss = replace(objective.loss, class_weights=balanced_weights(counts))
         transform = settings.augmentation.build(network.preprocessing, classes.ignore_index)
-        seeds = (train.seed, UNLABELLED_SEED + train.seed)
-        samples = [TrainSamples(source, transform, seed) for source, seed in zip(sources, seeds, strict=False)]
+        samples = [TrainSamples(sources[0], transform, train.seed, often)]
+        samples += [TrainSamples(source, transform, UNLABELLED_SEED + train.seed) for source in sources[1:]]
         run = cls(
             settings,
             accelerator,
@@ -171,18 +182,12 @@ class Run:
             schedule,
             samples,
             validation,
+            mixed,
             remarks,
         )
         if checkpoint is not None:
             run.restore(checkpoint)
         return run
-
-    @property
-    def mixed(self) -> bool:
-        """Whether the network computes in bfloat16; with `auto`, where the device is faster in it."""
-        amp, crop = self.settings.train.amp, self.settings.augmentation.crop
-        is_large = min(crop) >= SMALLEST_MIXED_CROP
-        return amp == "bf16" or (amp == "auto" and is_large and has_bf16(self.accelerator.device))
 
     def batches(self) -> Iterator[Batch]:
         """Yield this process's micro-batches, starting at the current iteration, on its device.

@@ -46,6 +46,8 @@ class DataSettings:
     in_memory: bool
     workers: Annotated[int, AtLeast(0)]
     unlabelled_split: str | None = None
+    longest_side: Annotated[int | None, AtLeast(32)] = None
+    repeat_rare: Annotated[float, Between(0, 1)] = 0.0
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -87,7 +87,7 @@ def train(
             folder.save_checkpoint({**run.state(), "recipe": recipe})
         accelerator.wait_for_everyone()
 
-    network, optimizer, progress = run.network, run.optimizer, run.progress
+    progress = run.progress
     report = RunReport(run, folder)
     with deferred_interrupt() as interrupts, ProgressLine(run) as bar, tracker:
         batches = with_first_ready(run.batches())  # no folder is made for a run whose data cannot be read
@@ -105,20 +105,11 @@ def train(
             if progress.iteration == settings.train.iterations or is_out_of_patience(run):
                 break
             started = time.perf_counter()
-            rate = set_learning_rate(run)
-            optimizer.zero_grad(set_to_none=True)
-            loss, waited = accumulate_gradients(run, batches)
-            loss, interrupted = agree(run, loss, bool(interrupts))
-            require_finite("loss", loss, run, folder)
-            norm = accelerator.clip_grad_norm_(run.objective.parameters(), settings.train.clip_grad or math.inf)
-            require_finite("gradient", float(norm), run, folder)
-            optimizer.step()
-            run.ema.update(network, step=progress.iteration + 1)
-            run.objective.after_step(progress.iteration + 1)
+            step = take_step(run, batches, folder, interrupts)
             seconds = time.perf_counter() - started
-            progress.add_step(loss, seconds)
-            bar.step(rate, waited, seconds)
-            if interrupted:
+            progress.add_step(step.loss, seconds)
+            bar.step(step.rate, step.waited, seconds)
+            if step.interrupted:
                 save()
                 raise KeyboardInterrupt(f"after iteration {progress.iteration}; --resume goes on from there")
     if accelerator.is_main_process:
@@ -175,6 +166,36 @@ def is_out_of_patience(run: Run) -> bool:
     """Return whether the last `train.patience` evaluations were no better than the best one before them."""
     patience, scores = run.settings.train.patience, [row["miou"] for row in run.progress.history]
     return patience is not None and len(scores) > patience and max(scores[-patience:]) <= max(scores[:-patience])
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a step did: the mean loss of all processes, its learning rate, seconds of waiting for data, and Ctrl-C."""
+
+    loss: float
+    rate: float
+    waited: float
+    interrupted: bool
+
+
+def take_step(run: Run, batches: Iterator[Batch], folder: RunFolder, interrupts: Sequence[int] = ()) -> Step:
+    """Take an optimizer step, the moving average and the objective's hook included.
+
+    Raises:
+        UserError: Loss or gradient is not finite, or a sample cannot be read.
+    """
+    rate, number = set_learning_rate(run), run.progress.iteration + 1
+    run.optimizer.zero_grad(set_to_none=True)
+    loss, waited = accumulate_gradients(run, batches)
+    loss, interrupted = agree(run, loss, bool(interrupts))
+    require_finite("loss", loss, run, folder)
+    limit = run.settings.train.clip_grad or math.inf
+    norm = run.accelerator.clip_grad_norm_(run.objective.parameters(), limit)
+    require_finite("gradient", float(norm), run, folder)
+    run.optimizer.step()
+    run.ema.update(run.network, step=number)
+    run.objective.after_step(number)
+    return Step(loss, rate, waited, interrupted)
 
 
 def set_learning_rate(run: Run) -> float:

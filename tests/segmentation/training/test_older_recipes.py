@@ -34,6 +34,8 @@ def test_keys_that_came_later_are_these():
         "model.decoder_kwargs": {},
         "model.freeze_backbone": False,
         "model.init_from": None,
+        "data.longest_side": None,
+        "data.repeat_rare": 0.0,
         "data.unlabelled_split": None,
         "train.grad_checkpointing": False,
         "train.patience": None,

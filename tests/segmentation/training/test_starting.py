@@ -1,6 +1,7 @@
 """Runs that start from a trained model, with a frozen backbone or not, and runs that go on for longer."""
 
-import numpy as np
+import tempfile
+
 import pytest
 import torch
 import yaml
@@ -73,8 +74,6 @@ def test_equal_number_of_other_classes_gives_new_classifiers():
 
 
 def start_from_saved(source, network):
-    import tempfile
-
     with tempfile.TemporaryDirectory() as folder:
         source.save_pretrained(folder)
         return start_from(network, folder)
@@ -148,17 +147,3 @@ def test_run_ends_when_patience_does(tmp_path):
     assert train(tiny_recipe(*options), tmp_path)["iteration"] == 3  # the first score, and two that are no better
     assert (tmp_path / "final" / "model.safetensors").exists()
     assert train(tiny_recipe(*options, "train.patience=4"), tmp_path, resume=True)["iteration"] == 5
-
-
-def test_first_classes_ignore_the_others():
-    from fanet.segmentation.data.first_classes import FirstClasses
-
-    class Three:
-        classes = ClassScheme(("a", "b", "c"), ignore_index=9)
-        names, channels, missing_masks, missing_images, notes = ["x"], 3, (), (), ()
-
-        def load_labels(self, index):
-            return np.array([[0, 1, 2, 9]], np.uint8)
-
-    labels = FirstClasses(Three(), ClassScheme(("a", "b"))).load_labels(0)
-    assert labels.tolist() == [[0, 1, 255, 255]]

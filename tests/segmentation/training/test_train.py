@@ -1,3 +1,4 @@
+import copy
 import csv
 import json
 import os
@@ -13,6 +14,7 @@ import pytest
 import timm
 import torch
 import yaml
+from torch import nn
 
 from fanet.classes import ZEROWASTE
 from fanet.errors import UserError
@@ -23,6 +25,7 @@ from fanet.segmentation.evaluation.evaluate import image_counts
 from fanet.segmentation.evaluation.metrics import ConfusionMatrix
 from fanet.segmentation.processes import join_processes
 from fanet.segmentation.training.losses import SegmentationLoss
+from fanet.segmentation.training.mixed import Float32Conv2d, keep_slow_in_float32
 from fanet.segmentation.training.run import Run
 from fanet.segmentation.training.settings import Settings
 from fanet.segmentation.training.train import train
@@ -258,12 +261,10 @@ def test_run_resumes_with_more_workers(tmp_path, finished, at_step):
     assert_same_weights(state(tmp_path), state(finished[0]))
 
 
-# 64 pixels for bf16: on 1 x 1 maps oneDNN's bf16 weight gradient of a strided depthwise convolution reads
-# uninitialised memory (torch 2.14).
 @pytest.mark.parametrize(
     "options",
     [
-        ("train.amp=bf16", "data.train_kwargs.size=[64, 64]", "augmentation.crop=[64, 64]"),
+        ("train.amp=bf16",),
         ("train.channels_last=false", "model.aux_channels=0", "train.clip_grad=0", "train.ema_decay=0"),
         ("loss.class_weights=[1, 2, 2, 2, 2]", "loss.focal_gamma=2", "loss.dice_weight=1", "augmentation.balanced=1"),
         ("scheduler.name=poly", "optimizer.layer_decay=0.7", "data.workers=1", "augmentation.photometric=true"),
@@ -277,19 +278,28 @@ def test_options_train_to_finite_weights(tmp_path, options):
 
 
 @pytest.mark.parametrize(
-    ("amp", "crop", "has_bf16", "mixed"),
-    [
-        ("auto", 64, True, True),
-        ("auto", 64, False, False),
-        ("auto", 32, True, False),
-        ("none", 64, True, False),
-        ("bf16", 32, False, True),
-    ],
+    ("amp", "has_bf16", "mixed"), [("auto", True, True), ("auto", False, False), ("none", True, False)]
 )
-def test_auto_takes_bf16_where_the_device_has_it_and_crops_are_large_enough(monkeypatch, amp, crop, has_bf16, mixed):
+def test_auto_takes_bf16_where_the_device_has_it(monkeypatch, amp, has_bf16, mixed):
     monkeypatch.setattr("fanet.segmentation.training.run.has_bf16", lambda device: has_bf16)
-    settings = Settings.from_recipe(tiny_recipe(f"train.amp={amp}", f"augmentation.crop=[{crop}, {crop}]"))
-    assert Run.build(settings, join_processes()).mixed is mixed
+    run = Run.build(Settings.from_recipe(tiny_recipe(f"train.amp={amp}")), join_processes())
+    assert run.mixed is mixed
+    assert any(isinstance(module, Float32Conv2d) for module in run.network.modules()) is mixed
+
+
+def test_slow_convolutions_compute_and_differentiate_in_float32_under_autocast():
+    conv = nn.Conv2d(8, 8, 3, stride=2, padding=1, groups=8)
+    network = nn.Sequential(conv, nn.Conv2d(8, 8, 5, padding=2, groups=8), nn.Conv2d(8, 8, 3, padding=1, groups=8))
+    keep_slow_in_float32(network)
+    assert [type(layer) for layer in network] == [Float32Conv2d, Float32Conv2d, nn.Conv2d]
+    x, twin = torch.randn(2, 8, 9, 9), copy.deepcopy(conv)
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = conv(x.bfloat16())
+    exact = twin(x.bfloat16().float())
+    mixed.sum().backward()
+    exact.sum().backward()
+    assert mixed.dtype == torch.float32 and torch.equal(mixed, exact)
+    assert torch.equal(conv.weight.grad, twin.weight.grad)
 
 
 def test_weight_decay_spares_parameters_with_one_dimension(tmp_path, finished):

@@ -1,0 +1,258 @@
+"""Train a grid of models, data sets, seeds and settings: what is missing, several at once, a row a run.
+
+    python benchmarks/grid.py benchmarks/grids/starts.yaml --plan        # list the runs and what each lacks
+    python benchmarks/grid.py benchmarks/grids/starts.yaml --jobs 2      # one core each on two cores
+    python benchmarks/grid.py benchmarks/grids/starts.yaml --ray auto    # on a Ray cluster; folders must be shared
+
+A grid is a YAML file:
+
+    recipe: own                          # a name or a file
+    settings: [train.iterations=300, train.seed=$seed]     # for all runs; $AXIS is the value on that axis
+    split: test                          # on which the last model of each run is scored
+    axes:                                # every combination is a run
+      data:
+        belt: [data.root=belt]
+        bags: {settings: [data.root=bags], split: val}
+      seed: {0: [], 1: []}
+    leave_out:                           # combinations without a run
+      - {data: bags, seed: 1}
+
+Each run is a folder of `fanet train` below `--runs` (by default `runs/<grid>`). An interrupted or killed run continues
+from its last checkpoint the next time; a finished one is not repeated. If the grid has changed what a run does, it is
+refused.
+
+Writes `benchmarks/results/grid-<grid>.csv` after every run, with the columns
+
+<axis> …              where the run is in the grid
+split, images         on what it was scored
+miou, miou_low, miou_high, pixel_accuracy   %, with the 95 % interval over images
+iou                   by class, %
+iterations, seconds   of the training
+params_m              millions of parameters
+digest                of the recipe with all its settings
+fanet, torch, timm, hardware
+"""
+
+import argparse
+import fcntl
+import itertools
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from functools import partial
+from hashlib import blake2b
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import yaml
+from measuring import RESULTS, hardware, write_csv
+
+from fanet.errors import UserError, one_line
+from fanet.files import atomic_path, make_folder
+from fanet.recipes import flatten, load_recipe
+from fanet.segmentation.training.run_folder import FREE_KEYS
+from fanet.segmentation.training.settings import OPTIONAL_KEYS, Settings
+
+ROW, LOCK = "row.json", "lock"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of a grid: its place on the axes, its settings as `KEY=VALUE`, and the split on which it is scored."""
+
+    place: Mapping[str, str]
+    recipe: str
+    settings: tuple[str, ...]
+    split: str
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        return "-".join(self.place.values())
+
+    def digest(self) -> str:
+        """Return what identifies the run: its whole recipe, without what only says how data is read.
+
+        Raises:
+            UserError: The recipe is unsuitable.
+        """
+        recipe = load_recipe(self.recipe, self.settings, OPTIONAL_KEYS)
+        Settings.from_recipe(recipe)
+        stated = {key: value for key, value in flatten(recipe) if key not in FREE_KEYS or key == "train.iterations"}
+        return blake2b(repr(sorted(stated.items())).encode(), digest_size=8).hexdigest()
+
+
+def read_grid(path: Path, runs: Path) -> list[Cell]:
+    """Return the runs of a grid.
+
+    Raises:
+        UserError: The file is not a grid.
+    """
+    grid = yaml.safe_load(path.read_text(encoding="utf-8"))
+    if not isinstance(grid, dict) or not {"recipe", "axes"} <= grid.keys():
+        raise UserError(f"{path} is not a grid: it needs the keys recipe and axes")
+    axes, cells = grid["axes"], []
+    for choice in itertools.product(*(axis.items() for axis in axes.values())):
+        place = {axis: str(value) for axis, (value, _) in zip(axes, choice, strict=True)}
+        if any(all(place[axis] == str(value) for axis, value in out.items()) for out in grid.get("leave_out", ())):
+            continue
+        parts = [{"settings": part} if isinstance(part, list) else part for _, part in choice]
+        settings = [*grid.get("settings", ()), *itertools.chain(*(part.get("settings", ()) for part in parts))]
+        settings = [Template(setting).safe_substitute(place) for setting in settings]
+        split = next((part["split"] for part in parts if "split" in part), grid.get("split", "test"))
+        cells.append(Cell(place, grid["recipe"], tuple(settings), split, runs / "-".join(place.values())))
+    return cells
+
+
+def state(cell: Cell) -> str:
+    """Return how far a run is.
+
+    Raises:
+        UserError: Its folder holds a run with other settings.
+    """
+    row = cell.folder / ROW
+    if row.exists():
+        if json.loads(row.read_text())["digest"] != cell.digest():
+            raise UserError(f"{cell.folder} was trained with other settings: delete it, or name other --runs")
+        return "finished"
+    return "started" if (cell.folder / "last.pt").exists() else "missing"
+
+
+def execute(cell: Cell, threads: int) -> str:
+    """Train and score a run, from wherever it is, and write its row; return a line about it."""
+    make_folder(cell.folder.parent)
+    with (cell.folder.parent / f"{cell.folder.name}.{LOCK}").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return f"{cell.name}: another process trains it"
+        if state(cell) == "finished":
+            return f"{cell.name}: finished"
+        recipe = load_recipe(cell.recipe, cell.settings, OPTIONAL_KEYS)
+        data, scores = recipe["data"], cell.folder / "scores"
+        _fanet(cell, threads, "train", cell.recipe, *cell.settings, "--resume", "-o", cell.folder)
+        root = [] if data["root"] is None else ["--data", data["root"]]
+        model = ["--model", cell.folder / "final", "--dataset", data["dataset"], *root]
+        _fanet(cell, threads, "evaluate", *model, "--split", cell.split, "-o", scores)
+        row = _row(cell, json.loads((scores / "metrics.json").read_text()))
+        with atomic_path(cell.folder / ROW) as path:
+            path.write_text(json.dumps(row, indent=1) + "\n", encoding="utf-8")
+        return f"{cell.name}: mIoU {row['miou']:.1f} ({row['miou_low']:.1f} to {row['miou_high']:.1f}) %"
+
+
+def _fanet(cell: Cell, threads: int, *arguments: object) -> None:
+    """Run a command of fanet; its output goes to a file beside the run.
+
+    Raises:
+        UserError: It failed; the message is its last line.
+    """
+    log = cell.folder.parent / f"{cell.folder.name}.log"
+    environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
+    with log.open("ab") as file:
+        command = [sys.executable, "-m", "fanet", *map(str, arguments)]
+        status = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, env=environment).returncode
+    if status:
+        last = log.read_text(errors="replace").replace("\r", "\n").strip().splitlines()[-1:]
+        raise UserError(f"{cell.name}: {one_line(' '.join(last) or f'status {status}', 300)} (see {log})")
+
+
+def _row(cell: Cell, scores: Mapping[str, Any]) -> dict[str, Any]:
+    import safetensors
+
+    import fanet
+
+    history = (cell.folder / "log.csv").read_text().splitlines()
+    last = dict(zip(history[0].split(","), history[-1].split(","), strict=True))
+    with safetensors.safe_open(cell.folder / "final" / "model.safetensors", "pt") as file:
+        params = sum(file.get_tensor(key).numel() for key in file.keys() if "running" not in key)  # noqa: SIM118
+    import timm
+    import torch
+
+    return {
+        **cell.place,
+        "split": cell.split,
+        "images": scores["images"],
+        **{key: round(scores[key], 2) for key in ("miou", "miou_low", "miou_high", "pixel_accuracy")},
+        "iou": "; ".join(f"{name} {'-' if iou is None else format(iou, '.1f')}" for name, iou in scores["iou"].items()),
+        "iterations": int(last["iteration"]),
+        "seconds": float(last["seconds"]),
+        "params_m": round(params / 1e6, 2),
+        "digest": cell.digest(),
+        "fanet": fanet.__version__,
+        "torch": torch.__version__,
+        "timm": timm.__version__,
+        "hardware": hardware("cpu"),
+    }
+
+
+def collect(cells: Sequence[Cell], path: Path) -> None:
+    """Write the rows of all finished runs."""
+    rows = [json.loads((cell.folder / ROW).read_text()) for cell in cells if (cell.folder / ROW).exists()]
+    if rows:
+        write_csv(path, list(dict.fromkeys(key for row in rows for key in row)), rows)
+
+
+def in_threads(cells: Sequence[Cell], jobs: int, threads: int) -> Iterator[Future]:
+    """Yield the runs as they end, `jobs` at once in processes of this machine."""
+    with ThreadPoolExecutor(jobs) as executor:
+        yield from as_completed([executor.submit(execute, cell, threads) for cell in cells])
+
+
+def on_ray(cells: Sequence[Cell], address: str, threads: int) -> Iterator[Future]:
+    """Yield the runs as they end, each on `threads` CPUs of a Ray cluster."""
+    import ray
+
+    ray.init(address=None if address == "local" else address, log_to_driver=False)
+    here = {"env_vars": {"PYTHONPATH": os.pathsep.join(sys.path)}, "working_dir": None}
+    task = ray.remote(num_cpus=threads, max_retries=2, runtime_env=here)(execute)
+    yield from as_completed([task.remote(cell, threads).future() for cell in cells])
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Train what is missing; return 1 if a run failed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("grid", type=Path, metavar="GRID.yaml")
+    parser.add_argument("--runs", type=Path, metavar="DIR", help="folder of the runs (default: runs/<grid>)")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="runs at once (default: %(default)s)")
+    parser.add_argument("--threads", type=int, metavar="N", help="cores for each (default: all cores / jobs)")
+    parser.add_argument(
+        "--ray", metavar="ADDRESS", help="run on a Ray cluster, `auto`, or on one of this machine, `local`"
+    )
+    parser.add_argument("--only", nargs="+", default=[], metavar="AXIS=VALUE", help="only runs at these places")
+    parser.add_argument("--plan", action="store_true", help="list the runs and how far each is")
+    parser.add_argument("--output", type=Path, default=RESULTS, metavar="DIR", help="folder of the table")
+    args = parser.parse_args(argv)
+    try:
+        every = read_grid(args.grid, (args.runs or Path("runs") / args.grid.stem).resolve())
+        wanted = [choice.split("=", 1) for choice in args.only]
+        cells = [cell for cell in every if all(cell.place.get(axis) == value for axis, value in wanted)]
+        states = {cell.name: state(cell) for cell in cells}
+    except UserError as error:
+        parser.error(str(error))
+    if args.plan:
+        print("\n".join(f"{how:<8}  {name}" for name, how in states.items()))
+        return 0
+    table = args.output / f"grid-{args.grid.stem}.csv"
+    left = [cell for cell in cells if states[cell.name] != "finished"]
+    threads = args.threads or max(1, (os.cpu_count() or 1) // args.jobs)
+    run = partial(on_ray, left, args.ray) if args.ray else partial(in_threads, left, args.jobs)
+    failed = 0
+    for done, ended in enumerate(run(threads), 1):
+        try:
+            print(f"{done} of {len(left)}: {ended.result()}", flush=True)
+        except UserError as error:
+            failed += 1
+            print(f"{done} of {len(left)}: {error}", file=sys.stderr, flush=True)
+        collect(every, table)
+    collect(every, table)
+    print(f"{len(left) - failed} of {len(left)} runs ended well; {table}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,142 @@
+"""What all masks of a data set hold, read once."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from fanet.errors import UserError, needs_extra
+from fanet.media.images import reading
+from fanet.media.label_maps import read_colours, read_values
+from fanet.segmentation.data.parallel import parallel_map
+
+with needs_extra("seg", "cv2"):
+    import cv2
+
+_KEPT = 512  # values or colours of a mask; with more it is no mask of classes
+_FEWEST_PER_WORKER = 256  # masks: for fewer, starting a process takes longer than reading them
+_FEWEST_INSTANCES = 4  # objects in some mask, so that numbered objects can be told from classes
+_WHOLE = 0.95  # share of numbers that are one piece each, if they number objects
+_LOOKED_AT = 64  # masks in which pieces are counted
+
+Colour = tuple[int, int, int]
+
+
+@dataclass
+class Contents:
+    """What masks hold: numbers, or colours if any mask holds those.
+
+    Attributes:
+        values: Pixels by number.
+        colours: Pixels by colour, and the first mask that has it.
+        files: The numbers or colours in each mask.
+        palette: The colours that the first mask with a palette shows numbers in.
+        instances: A mask whose numbers seem to count objects, or nothing.
+    """
+
+    values: Counter[int] = field(default_factory=Counter)
+    colours: dict[Colour, tuple[int, str]] = field(default_factory=dict)
+    files: dict[str, tuple[Any, ...]] = field(default_factory=dict)
+    palette: dict[int, Colour] = field(default_factory=dict)
+    instances: str = ""
+
+
+def read_contents(files: Sequence[str]) -> Contents:
+    """Read all masks.
+
+    Args:
+        files: Their paths.
+
+    Raises:
+        UserError: Masks cannot be read, or are compressed with loss.
+    """
+    contents = Contents()
+    numbers = _map(_values_of, files)
+    if not any(isinstance(found, str) for found in numbers):
+        for file, found in zip(files, numbers, strict=True):
+            contents.values.update(found)
+            contents.files[file] = tuple(found)
+        contents.palette = _palette(files[0])
+        contents.instances = _numbered(contents.files)
+        return contents
+    colours = _map(_colours_of, files)
+    faults = [
+        fault if isinstance(fault, str) else found
+        for fault, found in zip(numbers, colours, strict=True)
+        if isinstance(found, str)
+    ]
+    if faults:
+        raise UserError(faults[0] + (f" (and {len(faults) - 1} more masks like it)" if faults[1:] else ""))
+    for file, found in zip(files, colours, strict=True):
+        contents.files[file] = tuple(found)
+        for colour, count in found.items():
+            before, first = contents.colours.get(colour, (0, file))
+            contents.colours[colour] = before + count, first
+    return contents
+
+
+def _map(function: Callable[[Sequence[str], int], Any], files: Sequence[str]) -> list[Any]:
+    call = partial(function, files)
+    with parallel_map(call, len(files), "reading masks", "mask", None, _FEWEST_PER_WORKER) as results:
+        return list(results)
+
+
+def _values_of(files: Sequence[str], index: int) -> dict[int, int] | str:
+    """Return the pixels by number, or why a mask holds none."""
+    try:
+        return _counts(read_values(files[index]).pixels)
+    except UserError as error:
+        return str(error)
+
+
+def _colours_of(files: Sequence[str], index: int) -> dict[Colour, int] | str:
+    """Return the pixels by colour, or why a mask cannot be read."""
+    try:
+        pixels = read_colours(files[index]).pixels.astype(np.int32)
+    except UserError as error:
+        return str(error)
+    codes = _counts(pixels[..., 0] << 16 | pixels[..., 1] << 8 | pixels[..., 2])
+    return {(code >> 16, code >> 8 & 255, code & 255): count for code, count in codes.items()}
+
+
+def _counts(values: np.ndarray) -> dict[int, int]:
+    found, counts = np.unique(values, return_counts=True)
+    return dict(zip(found[:_KEPT].tolist(), counts[:_KEPT].tolist(), strict=True))
+
+
+def _palette(file: str) -> dict[int, Colour]:
+    """Return the colours in which a mask shows its numbers, if it has a palette that is no ramp of greys."""
+    try:
+        with reading(file) as image:
+            flat = image.getpalette() if image.mode == "P" else None
+    except UserError:  # such as an array
+        return {}
+    colours = [(flat[i], flat[i + 1], flat[i + 2]) for i in range(0, len(flat) - 2, 3)] if flat else []
+    return dict(enumerate(colours)) if any(len(set(colour)) > 1 for colour in colours) else {}
+
+
+def _numbered(files: Mapping[str, Sequence[int]]) -> str:
+    """Return a mask whose numbers seem to count objects, or nothing.
+
+    They do where every mask has the numbers 1, 2, 3, … without a gap, as many as it has objects, so that masks differ
+    in how many, and nearly each number is in one piece.
+    """
+    objects = {file: sorted(number for number in found if number) for file, found in files.items()}
+    objects = {file: found for file, found in objects.items() if found}
+    counts = {len(found) for found in objects.values()}
+    if not counts or max(counts) < _FEWEST_INSTANCES or (len(objects) > 1 and len(counts) == 1):
+        return ""
+    if any(found != list(range(1, len(found) + 1)) for found in objects.values()):
+        return ""
+    most = sorted(objects, key=lambda file: len(objects[file]), reverse=True)[:_LOOKED_AT]
+    pieces = whole = 0
+    for file in most:
+        values = read_values(file).pixels
+        for number in objects[file]:
+            count, _ = cv2.connectedComponents((values == number).astype(np.uint8))
+            pieces += 1
+            whole += count == 2  # the background and one piece
+    return most[0] if whole >= _WHOLE * pieces else ""
