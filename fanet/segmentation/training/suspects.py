@@ -13,8 +13,9 @@ from tqdm import tqdm
 
 from fanet.errors import UserError, counted
 from fanet.files import atomic_path, make_folder
-from fanet.recipes import load_recipe
+from fanet.recipes import flatten, load_recipe
 from fanet.segmentation.data import list_splits, open_dataset, takes_option
+from fanet.segmentation.data.changed import Shrunken
 from fanet.segmentation.data.dataset import SegmentationDataset
 from fanet.segmentation.data.parts import Part
 from fanet.segmentation.evaluation.metrics import ConfusionMatrix
@@ -25,20 +26,21 @@ from fanet.segmentation.network.saving import FINAL
 from fanet.segmentation.network.shipped import load_model
 from fanet.segmentation.prediction.predictor import Predictor
 from fanet.segmentation.processes import join_processes
+from fanet.segmentation.training.fitted import BASE, fitted_sections
 from fanet.segmentation.training.run import Run
-from fanet.segmentation.training.settings import OPTIONAL_KEYS, Settings
-from fanet.segmentation.training.train import accumulate_gradients, train
+from fanet.segmentation.training.run_folder import RunFolder
+from fanet.segmentation.training.settings import Settings
+from fanet.segmentation.training.train import take_step, train
 
 TABLE, PAGE = "suspects.csv", "suspects.html"
 _PLAN, _SCORES = "plan.json", "scores.csv"
 _SHOWN = 24  # images of the page
 _LISTED = 100  # rows of its table
 _LEAST_PROBABILITY = 1e-4  # a single pixel cannot count for more than that
-# Images are reduced to this many pixels, and crops have at most as many; smaller ones are trained on as they are.
-_LONGEST_SIDE, _LARGEST_CROP, _SMALLEST_CROP = 512, 256, 64
-_IN_MEMORY = 2e9  # bytes of decoded images and labels up to which they are read once
+_SIZES_READ = 16  # images
 _TRIAL_STEPS = 6
 _FEWEST_STEPS = 40
+_WARMUP = 14  # one step in so many; as in the recipe `own`
 _TRAINING_SHARE = 0.85  # of the time; the rest is for evaluation and scoring
 
 
@@ -76,7 +78,7 @@ def find_suspects(
     """Rank the images of a data set by how likely their labels are wrong, and write `suspects.csv` and `suspects.html`.
 
     The images are divided at random into parts; for each, a small model is trained on the other parts and scores the
-    images of this one. If it is interrupted, the same call continues.
+    images of this one. The recipe is `own`, fitted to the data. If it is interrupted, the same call continues.
 
     Args:
         kind: As for `open_dataset`.
@@ -173,59 +175,43 @@ def _planned(folder: Path, stated: dict[str, Any], part: tuple[Part, Part], over
         return before["recipe"]
     if any(folder.iterdir()):
         raise UserError(f"{folder} is not empty: choose another folder")
-    fitted = _fitted(part[0])
-    recipe = load_recipe("clutter", [*fitted, *overrides], OPTIONAL_KEYS)
+    fitted = [*_fitted(part[0]), *overrides]
+    recipe = load_recipe(BASE, fitted)
     if not any(override.startswith("train.iterations=") for override in overrides):
         each = 60 * stated["minutes"] * _TRAINING_SHARE / stated["folds"]
         steps = max(_FEWEST_STEPS, int(each / _seconds_per_step(recipe, part)))
-        lengths = [
-            f"train.iterations={steps}",
-            f"evaluation.every={steps}",
-            f"scheduler.warmup_iterations={steps // 15}",
-        ]
-        recipe = load_recipe("clutter", [*fitted, *lengths, *overrides], OPTIONAL_KEYS)
+        length = [f"train.iterations={steps}", f"evaluation.every={steps}"]
+        recipe = load_recipe(BASE, [*length, f"scheduler.warmup_iterations={steps // _WARMUP}", *fitted])
     with atomic_path(plan) as path:
         path.write_text(json.dumps({"stated": stated, "recipe": recipe}, indent=1) + "\n", encoding="utf-8")
     return recipe
 
 
 def _fitted(dataset: SegmentationDataset) -> list[str]:
-    """Return the settings that fit the data: the package's model on crops of images of moderate size."""
-    height, width = dataset.load_image(0).shape[:2]
-    factor = min(1.0, _LONGEST_SIDE / max(height, width))
-    crop = min(_LARGEST_CROP, max(_SMALLEST_CROP, int(factor * min(height, width)) // 32 * 32))
-    in_memory = 4 * height * width * len(dataset) < _IN_MEMORY
-    fit = f"[{_LONGEST_SIDE}, {_LONGEST_SIDE}]" if factor < 1 else "null"
-    return [
-        "model.init_from=clutter",
-        "data.train_split=others",
-        "data.val_split=held_out",
-        "data.train_kwargs={}",
-        "data.val_kwargs={}",
-        f"data.in_memory={str(in_memory).lower()}",
-        f"data.workers={0 if in_memory else 2}",
-        f"augmentation.fit={fit}",
-        f"augmentation.crop=[{crop}, {crop}]",
-        "augmentation.balanced=0.5",
-        "augmentation.turns=false",
-        f"evaluation.fit={fit}",
-        "train.batch_size=8",
-        "train.ema_decay=0.995",
-        "optimizer.lr=1e-2",
-    ]
+    """Return the settings that fit the data, by the sizes of a few images."""
+    places = np.linspace(0, len(dataset) - 1, min(_SIZES_READ, len(dataset))).round().astype(int)
+    sizes = [dataset.load_image(int(index)).shape[:2] for index in places]
+    sections = fitted_sections(sizes * -(-len(dataset) // len(sizes)), [], "others", "held_out")
+    return [f"{key}={json.dumps(value)}" for key, value in flatten(sections)]
 
 
 def _seconds_per_step(recipe: dict[str, Any], part: tuple[Part, Part]) -> float:
     """Measure how long a training step takes."""
     trial = recipe | {"data": recipe["data"] | {"in_memory": False}}
-    run = Run.build(Settings.from_recipe(trial), join_processes(), data=part)
-    batches, times = run.batches(), []
+    run = Run.build(Settings.from_recipe(trial), join_processes(), data=_shrunken(recipe, part))
+    batches, nowhere, times = run.batches(), RunFolder(Path()), []
     for _ in range(_TRIAL_STEPS):
         started = time.perf_counter()
-        accumulate_gradients(run, batches)
-        run.optimizer.step()
+        take_step(run, batches, nowhere)
+        run.progress.iteration += 1
         times.append(time.perf_counter() - started)
     return float(np.median(times))
+
+
+def _shrunken(recipe: dict[str, Any], part: tuple[Part, Part]) -> tuple[Shrunken, Shrunken]:
+    """Return a part with images of the size at which the recipe keeps them."""
+    rest, own = (Shrunken(side, recipe["data"]["longest_side"]) for side in part)
+    return rest, own
 
 
 def _of_fold(folder: Path, fold: int, recipe: dict[str, Any], rest: Part, own: Part) -> list[Suspect]:
@@ -233,7 +219,7 @@ def _of_fold(folder: Path, fold: int, recipe: dict[str, Any], rest: Part, own: P
     path = folder / _SCORES
     if not path.is_file():
         try:
-            train(recipe, folder, resume=True, data=(rest, own))
+            train(recipe, folder, resume=True, data=_shrunken(recipe, (rest, own)))
         except KeyboardInterrupt as interrupt:
             raise KeyboardInterrupt(f"in part {fold + 1}; the same command continues") from interrupt
         _write_table(path, score_images(_predictor(folder), own, fold))
