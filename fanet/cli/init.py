@@ -56,6 +56,7 @@ def run(args: argparse.Namespace) -> int:
     print_line(printable(f"wrote {', '.join(str(root / name) for name in texts)}; next:"))
     for command in _next(survey):
         print_line(printable(f"  {command}"))
+    print_line("while it trains, report.html in the folder of the run shows how it goes")
     return 0
 
 
