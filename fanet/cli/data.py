@@ -228,6 +228,6 @@ def run_suspects(args: argparse.Namespace) -> int:
     options = dataset_options(args)
     ranked = find_suspects(args.dataset, args.folder, args.output, args.splits, args.folds, args.minutes, **options)
     for suspect in ranked[:_SUSPECTS_NAMED]:
-        print(printable(f"{suspect.split}/{suspect.image}: cross-entropy {suspect.cross_entropy:.2f}"))
+        print(printable(f"{suspect.split}/{suspect.image}: mIoU {suspect.miou:.1f} %"))
     print(f"{len(ranked)} images ranked, the first of them in {args.output}/{PAGE}")
     return 0

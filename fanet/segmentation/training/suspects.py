@@ -118,7 +118,7 @@ def find_suspects(
     found: list[Suspect] = []
     for fold, (rest, own) in enumerate(parts):
         found += _of_fold(folder / f"fold_{fold}", fold, recipe, rest, own)
-    ranked = sorted(found, key=lambda one: (np.isnan(one.cross_entropy), -one.cross_entropy))
+    ranked = sorted(found, key=lambda one: (np.isnan(one.miou), one.miou, -one.cross_entropy))
     _write_table(folder / TABLE, ranked)
     _write_page(folder, data, ranked)
     return ranked
@@ -256,7 +256,7 @@ def _write_page(folder: Path, data: Part, ranked: Sequence[Suspect]) -> None:
             predictors[suspect.fold] = _predictor(folder / f"fold_{suspect.fold}")
         index = places[suspect.split, suspect.image]
         example = Example.predicted(predictors[suspect.fold], data, index)
-        shown.append(example.show(data.classes, f"{rank}. cross-entropy {suspect.cross_entropy:.2f}"))
+        shown.append(example.show(data.classes, f"rank {rank}, cross-entropy {suspect.cross_entropy:.2f}"))
     rows = [
         [rank, suspect.split, suspect.image, *(f"{value:.2f}" for value in list(asdict(suspect).values())[3:])]
         for rank, suspect in enumerate(ranked[:_LISTED], 1)
@@ -268,6 +268,6 @@ def _write_page(folder: Path, data: Part, ranked: Sequence[Suspect]) -> None:
     )
     sections = [
         section("The most suspicious labels", paragraph(note), legend(data.classes), *shown),
-        section("Ranking", table("By cross-entropy of the labels", head, rows), paragraph(f"All of them: {TABLE}")),
+        section("Ranking", table("By mIoU of labels and prediction", head, rows), paragraph(f"All of them: {TABLE}")),
     ]
     write_page(folder / PAGE, "Labels to look at", f"{counted(len(ranked), 'image')}.", sections)
