@@ -33,7 +33,8 @@ def timm_tests(pytestconfig: pytest.Config) -> Path:
             ]
             subprocess.run([*command, "--dest", folder], check=True, timeout=300)
             with tarfile.open(Path(folder) / f"{source.name}.tar.gz") as file:
-                file.extractall(folder, filter="data")
+                file.extraction_filter = getattr(tarfile, "data_filter", None)  # Python 3.11.4 and later
+                file.extractall(folder)
             with contextlib.suppress(OSError):
                 (Path(folder) / source.name).rename(source)
     tests = source / "tests"
