@@ -3,8 +3,8 @@
     python benchmarks/agreement.py --photographs DIR
     python benchmarks/agreement.py --engine openvino openvino:bf16 --count 20 --size 256
 
-The model inside the package segments generated scenes and, if a folder is given, photographs from it and its
-subfolders, the first by name: enlarged or reduced so that they cover a square of `--size` pixels, and cut to its
+The model inside the package, or another, segments generated scenes and, if a folder is given, photographs from it and
+its subfolders, the first by name: enlarged or reduced so that they cover a square of `--size` pixels, and cut to its
 middle. Writes `benchmarks/results/agreement-<count>x<size>px.csv`, a row for each engine: the share of pixels with
 eager's label, in %, over all images of a kind together and in the worst of them.
 """
@@ -48,13 +48,13 @@ def measure(args: argparse.Namespace) -> list[dict[str, str]]:
     scenes = [scene(7, index, size=(size, size), difficulty=0.5)[0] for index in range(args.count)]
     photos = list(photographs(args.photographs, args.count, size)) if args.photographs else []
     images = [*scenes, *photos]
-    reference = load_predictor()
+    reference = load_predictor(args.model)
     expected = [reference.labels(image) for image in images]
     rows = []
     for spec in args.engine:
         engine, _, precision = spec.partition(":")
         try:
-            predictor = load_predictor(engine=engine, precision=precision or None)
+            predictor = load_predictor(args.model, engine=engine, precision=precision or None)
             found = [predictor.labels(image) for image in images]
         except UserError as error:
             print(f"{spec} is left out: {error}")
@@ -72,6 +72,7 @@ def main(argv: Sequence[str]) -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     parser.add_argument("--engine", nargs="+", default=ENGINES, metavar="E", help="NAME or NAME:bf16 (default: all)")
+    parser.add_argument("--model", metavar="M", help="as for `fanet predict` (default: the one inside the package)")
     parser.add_argument("--photographs", type=Path, metavar="DIR", help="folder of photographs (default: none)")
     parser.add_argument("--count", type=int, default=50, help="scenes, and photographs at most (default: %(default)s)")
     parser.add_argument("--size", type=int, default=320, help="side in pixels (default: %(default)s)")
