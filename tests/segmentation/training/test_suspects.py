@@ -20,11 +20,15 @@ CORRUPTED = ("scene_000002.PNG", "scene_000007.PNG", "scene_000011.PNG")
 @pytest.fixture
 def scenes(tmp_path):
     """Twelve scenes, in three of which the masks are upside down and have other classes."""
-    write_clutter(tmp_path / "scenes", 12, 0, 64, split="train")
+    return with_corrupted(tmp_path / "scenes", 12, 64)
+
+
+def with_corrupted(root, count, size):
+    write_clutter(root, count, 0, size, split="train")
     for name in CORRUPTED:
-        mask = tmp_path / "scenes" / LAYOUT / "train" / "sem_seg" / name
+        mask = root / LAYOUT / "train" / "sem_seg" / name
         write_png(mask, np.ascontiguousarray((read_labels(mask)[::-1] + 1) % 5), ZEROWASTE.palette)
-    return tmp_path / "scenes"
+    return root
 
 
 class Truthful:
@@ -103,8 +107,9 @@ def test_folder_with_other_files_is_refused(scenes, tmp_path):
 
 
 @pytest.mark.slow
-def test_models_that_have_not_seen_them_find_corrupted_masks(scenes, tmp_path):
-    options = ("train.iterations=60", "evaluation.every=60", "scheduler.warmup_iterations=4")
+def test_models_that_have_not_seen_them_find_corrupted_masks(tmp_path):
+    scenes = with_corrupted(tmp_path / "scenes", 24, 96)  # one mask in eight: half of that many scenes train a model
+    options = ("train.iterations=40", "evaluation.every=40", "scheduler.warmup_iterations=4")
     ranked = find_suspects("clutter", scenes, tmp_path / "out", folds=2, overrides=options)
     assert {suspect.image for suspect in ranked[:3]} == set(CORRUPTED)
     assert len(open_dataset("clutter", scenes, "train")) == len(ranked)
