@@ -75,19 +75,28 @@ def _walk(folder: Path, prefix: str, depth: int | None, found: Folder, around: t
         raise UserError(f"cannot read the folder {folder}: {error.strerror}") from error
     around = (*around, (status.st_dev, status.st_ino))
     for entry in listed:
-        name = prefix + composed(entry.name)
-        if entry.name.startswith("."):
-            found.hidden.append(name)
-        elif entry.is_file():
-            found.files.append(File(name, entry.path))
-        elif not entry.is_dir():
-            found.dangling.append(name)
-        elif depth == 1:
-            found.deeper.append(Path(entry.path))
-        elif entry.is_symlink() and _identity(entry.path) in around:
-            found.circular.append(name)
-        else:
-            _walk(Path(entry.path), f"{name}/", None if depth is None else depth - 1, found, around)
+        try:
+            _sort_in(entry, prefix + composed(entry.name), depth, found, around)
+        except OSError as error:
+            raise UserError(f"cannot read {entry.path}: {error.strerror}") from error
+
+
+def _sort_in(
+    entry: os.DirEntry, name: str, depth: int | None, found: Folder, around: tuple[tuple[int, int], ...]
+) -> None:
+    """Add an entry of a folder, and what is in it, to what was found."""
+    if entry.name.startswith("."):
+        found.hidden.append(name)
+    elif entry.is_file():
+        found.files.append(File(name, entry.path))
+    elif not entry.is_dir():
+        found.dangling.append(name)
+    elif depth == 1:
+        found.deeper.append(Path(entry.path))
+    elif entry.is_symlink() and _identity(entry.path) in around:
+        found.circular.append(name)
+    else:
+        _walk(Path(entry.path), f"{name}/", None if depth is None else depth - 1, found, around)
 
 
 def _identity(path: str) -> tuple[int, int]:
