@@ -2,7 +2,6 @@
 
 import os
 import shlex
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,15 +13,11 @@ from fanet.cli import main
 from fanet.recipes import load_recipe
 from fanet.segmentation.training import fitted
 from fanet.segmentation.training.settings import Settings
+from fanet.segmentation.training.trial import Trial
 
-
-@dataclass(frozen=True)
-class Cost:
-    seconds_per_step: float = 0.5
-    seconds_per_evaluation: float = 4.0
-    start_seconds: float = 6.0
-    peak_mb: float = 2000.0
-    free_mb: float = 8000.0
+COST = Trial(
+    0.5, 4.0, 6.0, peak_mb=2000.0, mb_per_sample=100.0, free_mb=8000.0, samples_per_step=8, iterations=9, evaluations=1
+)
 
 
 @pytest.fixture
@@ -47,11 +42,11 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> list[dict]:
     """Take no steps; the recipes that were to be tried."""
     tried: list[dict] = []
 
-    def attempt(recipe: dict) -> Cost:
+    def attempt(recipe: dict) -> Trial:
         description = recipe["data"]["train_kwargs"].get("description")
         assert description is None or Path(recipe["data"]["root"], description).exists()
         tried.append(recipe)
-        return Cost()
+        return COST
 
     monkeypatch.setattr(fitted, "try_steps", attempt)
     return tried
@@ -99,7 +94,7 @@ def test_a_description_that_is_there_is_kept(photos, quick, capsys):
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, MemoryError])
 def test_nothing_stays_of_what_was_interrupted(photos, monkeypatch, stop):
-    def attempt(recipe: dict) -> Cost:
+    def attempt(recipe: dict) -> Trial:
         raise stop
 
     monkeypatch.setattr(fitted, "try_steps", attempt)

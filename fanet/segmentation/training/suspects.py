@@ -2,7 +2,6 @@
 
 import csv
 import json
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
@@ -28,9 +27,9 @@ from fanet.segmentation.prediction.predictor import Predictor
 from fanet.segmentation.processes import join_processes
 from fanet.segmentation.training.fitted import BASE, fitted_sections
 from fanet.segmentation.training.run import Run
-from fanet.segmentation.training.run_folder import RunFolder
 from fanet.segmentation.training.settings import Settings
-from fanet.segmentation.training.train import take_step, train
+from fanet.segmentation.training.train import train
+from fanet.segmentation.training.trial import median_step
 
 TABLE, PAGE = "suspects.csv", "suspects.html"
 _PLAN, _SCORES = "plan.json", "scores.csv"
@@ -38,7 +37,7 @@ _SHOWN = 24  # images of the page
 _LISTED = 100  # rows of its table
 _LEAST_PROBABILITY = 1e-4  # a single pixel cannot count for more than that
 _SIZES_READ = 16  # images
-_TRIAL_STEPS = 6
+_TRIAL_STEPS = 5
 _FEWEST_STEPS = 40
 _WARMUP = 14  # one step in so many; as in the recipe `own`
 _TRAINING_SHARE = 0.85  # of the time; the rest is for evaluation and scoring
@@ -199,13 +198,7 @@ def _seconds_per_step(recipe: dict[str, Any], part: tuple[Part, Part]) -> float:
     """Measure how long a training step takes."""
     trial = recipe | {"data": recipe["data"] | {"in_memory": False}}
     run = Run.build(Settings.from_recipe(trial), join_processes(), data=_shrunken(recipe, part))
-    batches, nowhere, times = run.batches(), RunFolder(Path()), []
-    for _ in range(_TRIAL_STEPS):
-        started = time.perf_counter()
-        take_step(run, batches, nowhere)
-        run.progress.iteration += 1
-        times.append(time.perf_counter() - started)
-    return float(np.median(times))
+    return median_step(run, run.batches(), _TRIAL_STEPS)
 
 
 def _shrunken(recipe: dict[str, Any], part: tuple[Part, Part]) -> tuple[Shrunken, Shrunken]:

@@ -2,15 +2,18 @@
 
 import math
 import resource
-import sys
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 
+from fanet.media.memory import free_memory, release_freed_memory
 from fanet.segmentation.processes import join_processes
-from fanet.segmentation.training.run import Run
+from fanet.segmentation.training.run import Batch, Run
 from fanet.segmentation.training.run_folder import RunFolder
 from fanet.segmentation.training.settings import Settings
 from fanet.segmentation.training.train import take_step, with_first_ready
@@ -62,7 +65,7 @@ def try_steps(recipe: dict, steps: int = 3) -> Trial:
 
     Args:
         recipe: As `fanet.recipes.load_recipe` returns it.
-        steps: Steps that are timed, after one that is not: it prepares what the others use.
+        steps: Steps that are timed.
 
     Raises:
         UserError: The recipe or the data is unsuitable, or the loss is not finite.
@@ -73,17 +76,12 @@ def try_steps(recipe: dict, steps: int = 3) -> Trial:
     batches = with_first_ready(run.batches())
     start_seconds = time.perf_counter() - started
     device, before = accelerator.device, _used_mb(accelerator.device)
-    nowhere, seconds = RunFolder(Path()), []
-    for _ in range(1 + steps):
-        started = time.perf_counter()
-        take_step(run, batches, nowhere)
-        run.progress.iteration += 1
-        seconds.append(time.perf_counter() - started)
-    peak, free = _used_mb(device), _free_mb(device)
+    seconds_per_step = median_step(run, batches, steps)
+    peak, free = _peak_mb(device), _free_mb(device)
     samples = settings.train.batch_size // settings.train.accumulation_steps // accelerator.num_processes
     iterations, every = settings.train.iterations, settings.evaluation.every
     return Trial(
-        seconds_per_step=sorted(seconds[1:])[steps // 2],
+        seconds_per_step=seconds_per_step,
         seconds_per_evaluation=_evaluation_seconds(run) / accelerator.num_processes,
         start_seconds=start_seconds,
         peak_mb=peak,
@@ -93,6 +91,17 @@ def try_steps(recipe: dict, steps: int = 3) -> Trial:
         iterations=iterations,
         evaluations=math.ceil(iterations / every),
     )
+
+
+def median_step(run: Run, batches: Iterator[Batch], steps: int) -> float:
+    """Return the median seconds of a few steps, after one that is not timed: it prepares what the others use."""
+    nowhere, seconds = RunFolder(Path()), []
+    for _ in range(1 + steps):
+        started = time.perf_counter()
+        take_step(run, batches, nowhere)
+        run.progress.iteration += 1
+        seconds.append(time.perf_counter() - started)
+    return float(np.median(seconds[1:]))
 
 
 def _evaluation_seconds(run: Run) -> float:
@@ -105,23 +114,32 @@ def _evaluation_seconds(run: Run) -> float:
         started = time.perf_counter()
         predictor.labels(run.validation[index].image)
         times.append(time.perf_counter() - started)
-    return count * sorted(times)[len(times) // 2]
+    return count * float(np.median(times))
 
 
 def _used_mb(device: torch.device) -> float:
-    """Return the highest memory so far: of the GPU, or of this process."""
+    """Return the memory in use, with that of freed objects returned, and begin to note the highest anew."""
     if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 1e6
-    unit = 1e6 if sys.platform == "darwin" else 1e3  # macOS counts bytes, Linux thousands of them
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+        torch.cuda.reset_peak_memory_stats(device)
+        return torch.cuda.memory_allocated(device) / 1e6
+    release_freed_memory()
+    with suppress(OSError):  # only Linux lets a process begin anew
+        Path("/proc/self/clear_refs").write_text("5")
+    return _status_mb("VmRSS")
+
+
+def _peak_mb(device: torch.device) -> float:
+    """Return the highest memory since `_used_mb`; on a CPU of this process, outside Linux since its start."""
+    return torch.cuda.max_memory_allocated(device) / 1e6 if device.type == "cuda" else _status_mb("VmHWM")
+
+
+def _status_mb(key: str) -> float:
+    """Return what Linux says about the memory of this process; elsewhere its highest."""
+    with suppress(OSError, IndexError):
+        return 1024 * int(Path("/proc/self/status").read_text().split(f"{key}:")[1].split()[0]) / 1e6
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6  # macOS counts bytes
 
 
 def _free_mb(device: torch.device) -> float:
-    """Return the memory that nobody uses; 0 where the system does not say."""
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0] / 1e6
-    info = Path("/proc/meminfo")
-    for line in info.read_text().splitlines() if info.exists() else ():
-        if line.startswith("MemAvailable"):
-            return int(line.split()[1]) / 1e3
-    return 0.0
+    """Return the memory that nobody uses."""
+    return (torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else free_memory()) / 1e6

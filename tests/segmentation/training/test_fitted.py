@@ -1,21 +1,17 @@
 """A training takes the minutes that were asked for, at a size that fits the objects."""
 
-from dataclasses import dataclass
+from dataclasses import replace
 
 import pytest
 
 from fanet.errors import UserError
 from fanet.segmentation.training import fitted
 from fanet.segmentation.training.fitted import crop_of, fit_recipe, fit_to_minutes, fitted_sections, working_side
+from fanet.segmentation.training.trial import Trial
 
-
-@dataclass(frozen=True)
-class Cost:
-    seconds_per_step: float = 0.5
-    seconds_per_evaluation: float = 4.0
-    start_seconds: float = 6.0
-    peak_mb: float = 2000.0
-    free_mb: float = 8000.0
+COST = Trial(
+    0.5, 4.0, 6.0, peak_mb=2000.0, mb_per_sample=100.0, free_mb=8000.0, samples_per_step=8, iterations=9, evaluations=1
+)
 
 
 @pytest.mark.parametrize("minutes", [1, 10, 240])
@@ -33,15 +29,15 @@ def test_training_takes_the_minutes(minutes, step, evaluation, start):
 
 def test_too_few_minutes_are_refused():
     with pytest.raises(UserError, match=r"0.1 minutes are too few: .* give --minutes 1 or more"):
-        fit_recipe(fitted_sections([(48, 64)], []), 0.1, lambda sections: Cost())
+        fit_recipe(fitted_sections([(48, 64)], []), 0.1, lambda sections: COST)
 
 
 def test_batch_shrinks_until_it_fits_into_memory():
     tried = []
 
-    def attempt(sections: dict) -> Cost:
+    def attempt(sections: dict) -> Trial:
         tried.append(sections["train"]["batch_size"])
-        return Cost(peak_mb=1000 * tried[-1], free_mb=500)
+        return replace(COST, peak_mb=1000 * tried[-1], free_mb=500)
 
     recipe, _ = fit_recipe(fitted_sections([(48, 64)], []), 10, attempt)
     assert tried == [8, 4, 2] and recipe["train"]["batch_size"] == 2
@@ -49,7 +45,7 @@ def test_batch_shrinks_until_it_fits_into_memory():
 
 def test_recipe_has_all_that_differs():
     sections = fitted_sections([(480, 640)] * 10, [0.1] * 20, val="dev")
-    recipe, length = fit_recipe(sections, 10, lambda sections: Cost())
+    recipe, length = fit_recipe(sections, 10, lambda sections: COST)
     assert recipe["data"]["val_split"] == "dev" and recipe["augmentation"]["fit"] == recipe["evaluation"]["fit"]
     assert recipe["train"]["iterations"] == length.iterations and recipe["evaluation"]["every"] == length.every
     assert recipe["scheduler"]["warmup_iterations"] == length.warmup
