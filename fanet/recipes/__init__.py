@@ -48,7 +48,7 @@ def recipe_path(name: str) -> Path:
     if name not in available():
         raise UserError(
             f"there is no recipe {name!r}{_suggestion(name, available())}; choose one of {', '.join(available())}, "
-            "or give your own file with its suffix, .yaml"
+            "or give your own file with its suffix, .yaml, or a folder with a recipe.yaml"
         )
     return FOLDER / f"{name}.yaml"
 

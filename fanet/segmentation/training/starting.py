@@ -32,7 +32,10 @@ def start_from(network: SegmentationModel, name: str) -> list[str]:
     Raises:
         UserError: There is no such model, or it has another backbone.
     """
-    source = _load(name)
+    try:
+        source = _load(name)
+    except UserError as error:  # about a model, without the key that names it
+        raise UserError(f"model.init_from: {error}") from error
     own, given = network.state_dict(), source.state_dict()
     same_classes = source.classes.names == network.classes.names
     taken = {

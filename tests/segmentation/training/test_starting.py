@@ -95,6 +95,13 @@ def test_another_backbone_is_refused_and_named(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("name", ["clutte", "model.onnx", "./nowhere"])
+def test_model_that_is_not_there_is_refused_with_the_key(tmp_path, name):
+    with pytest.raises(UserError, match=f"^model.init_from: {name}"):
+        train(tiny_recipe(f"model.init_from={name}"), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize("backbone", ["test_fanet", "test_resnet"])
 def test_frozen_backbone_stays_as_it_is(tmp_path, backbone):
     model = SegmentationModel(backbone, 5, head_channels=8, aux_channels=8)
