@@ -8,9 +8,9 @@ A page includes a table by a pair of marks, between which the text is replaced:
     <!-- end table -->
 
 Tables are `zoo`, `published`, `ablation`, `complexity`, `clutter`, `clutter_seeds`, `miniature`, `precision`,
-`agreement`, `families FILE` and `families_refused FILE`, and those of speed_tables.py: `throughput FILE`, `modes
-FILE`, `scaling FILE`, `scaling_points FILE`, `prediction FILE` and `profile FILE KIND`, where FILE is the name of a
-file in benchmarks/results/ without its suffix.
+`agreement`, `families FILE` and `families_refused FILE`; `grid FILE DOWN ACROSS` of grid_tables.py; and those of
+speed_tables.py: `throughput FILE`, `modes FILE`, `scaling FILE`, `scaling_points FILE`, `prediction FILE` and `profile
+FILE KIND`, where FILE is the name of a file in benchmarks/results/ without its suffix.
 `--check` writes nothing and fails if a page is out of date.
 """
 
@@ -20,6 +20,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from grid_tables import grid
 from measuring import read_csv
 from networks import build
 from speed_tables import NONE, Rows, modes, prediction, profile, scaling, scaling_points, throughput
@@ -285,6 +286,7 @@ TABLES: dict[str, Callable[..., Rows]] = {
         families_refused,
         precision,
         agreement,
+        grid,
     )
 }
 

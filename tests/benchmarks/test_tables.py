@@ -102,3 +102,21 @@ def test_profile_shows_one_kind_of_rows(tmp_path: Path, monkeypatch: pytest.Monk
     assert text.splitlines()[1] == "| operation | calls | ms | share (%) |" and "| GELU | 12 | 3.0 | 33.3 |" in text
     text = update("<!-- table: profile profile-x primitive -->\n<!-- end table -->\n")
     assert "| reorder | 5 | 1.0 | 20.0 | — |" in text and "| convolution | 7 | 4.0 | 80.0 | 210 |" in text
+
+
+def test_runs_of_a_grid_are_averaged_over_the_axes_that_are_not_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written(
+        tmp_path,
+        "grid-x",
+        "data,start,seed,miou\nbelt,scratch,0,40\nbelt,scratch,1,42.04\nbelt,scenes,0,60\nbags,scratch,0,50\n",
+        monkeypatch,
+    )
+    text = update("<!-- table: grid grid-x data start -->\n<!-- end table -->\n")
+    assert text.splitlines()[1:-1] == [
+        "| data | scratch (%) | scenes (%) |",
+        "| --- | ---: | ---: |",
+        "| belt | 41.0 (40.0 to 42.0) | 60.0 |",
+        "| bags | 50.0 | — |",
+    ]
