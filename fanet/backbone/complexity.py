@@ -11,7 +11,7 @@ from typing import Any
 
 import timm
 import torch
-from timm.models import get_pretrained_cfg
+from timm.models import PretrainedCfg, get_pretrained_cfg
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -64,7 +64,7 @@ def variants(sizes: Sequence[int] = ZOO_SIZES) -> list[Variant]:
 
 
 def _variant(name: str, sizes: Sequence[int]) -> Variant:
-    model: Any = timm.create_model(name, device="meta").eval()
+    model: Any = timm.create_model(name, num_classes=1000, device="meta").eval()
     cfg = get_pretrained_cfg(name)
     return Variant(
         name=name,
@@ -72,5 +72,9 @@ def _variant(name: str, sizes: Sequence[int]) -> Variant:
         dims=tuple(info["num_chs"] for info in model.feature_info),
         params=count_parameters(model),
         macs=tuple(count_macs(model, (side, side)) for side in sizes),
-        weights=cfg.hf_hub_id if cfg else None,
+        weights=_weights(cfg) if cfg else None,
     )
+
+
+def _weights(cfg: PretrainedCfg) -> str | None:
+    return f"{cfg.tag}, in the package" if cfg.file else cfg.hf_hub_id

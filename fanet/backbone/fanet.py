@@ -13,6 +13,7 @@ What differs from the authors' release, none of it in the numbers that come out:
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from importlib.resources import files
 from typing import Any
 
 import torch
@@ -330,6 +331,15 @@ def _cfg(**kwargs: Any) -> dict[str, Any]:
 default_cfgs = generate_default_cfgs(
     {
         "fanet_base.in1k": _cfg(hf_hub_id="mubashir04/fanet_zerowaste_segmentation"),
+        "fanet_pico.tiny_imagenet": _cfg(
+            file=str(files("fanet") / "weights" / "files" / "fanet_pico.tiny_imagenet.safetensors"),
+            num_classes=200,
+            input_size=(3, 64, 64),
+            pool_size=(2, 2),
+            crop_pct=1.0,
+            description="Trained on Tiny-ImageNet with the recipe tiny_imagenet",
+            notes=("the images of Tiny-ImageNet are for non-commercial research",),
+        ),
         "test_fanet.untrained": _cfg(input_size=(3, 160, 160), pool_size=(5, 5)),
     }
 )
@@ -378,7 +388,10 @@ def fanet_nano(pretrained: bool = False, **kwargs: Any) -> FANet:
 
 @_register
 def fanet_pico(pretrained: bool = False, **kwargs: Any) -> FANet:
-    """Small enough to ship trained inside the wheel: 1.5 M parameters, 1.3 M of them without the classifier."""
+    """Small enough to ship trained inside the wheel: 1.3 M parameters without the classifier.
+
+    Its weights are from the 200 classes of Tiny-ImageNet at 64x64: so many classes it has by default.
+    """
     model_args = dict(depths=(1, 1, 4, 1), dims=(24, 48, 96, 192), drop_path_rate=0.0)
     return _create_fanet("fanet_pico", pretrained=pretrained, **dict(model_args, **kwargs))
 

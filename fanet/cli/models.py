@@ -5,6 +5,7 @@ import csv
 import json
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from fanet.cli.arguments import example
 
@@ -23,7 +24,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         description="Lists the variants of FANet with what they cost: millions of parameters with a classifier for "
         "1000 classes, and billions of multiply-accumulates (1 MAC = 2 FLOPs) for one image of 224x224 and of "
         "512x512, in convolutions, linear layers and matrix products. Both are counted, not looked up. With --trained, "
-        "lists the trained segmentation models inside the package, which --model and model.init_from take by name.",
+        "lists what the package holds: segmentation models, which --model and model.init_from take by name, and "
+        "pretrained backbones, which timm.create_model and model.pretrained_backbone take.",
         epilog=example("fanet models", "fanet models --trained", "fanet models --csv"),
     )
     parser.add_argument("--trained", action="store_true", help="list the trained models inside the package instead")
@@ -45,7 +47,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _trained() -> list[list[str]]:
-    """Return a row of text for every trained model inside the package."""
+    """Return a row of text for every trained model and every pretrained backbone inside the package."""
+    import timm
+
+    import fanet  # noqa: F401  registers the models
     from fanet.segmentation.network.shipped import FOLDER, about, shipped_models
 
     rows = []
@@ -55,6 +60,13 @@ def _trained() -> list[list[str]]:
         known = about(name)
         what = known["trained_on"], ", ".join(config["classes"]), known["score"], known["license"]
         rows.append([name, config["backbone"], f"{size / 1e6:.1f}", *what])
+    for name in timm.list_pretrained("*fanet*"):
+        cfg = timm.get_pretrained_cfg(name)
+        if cfg and cfg.file:
+            file = Path(cfg.file)
+            known = json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))
+            what = known["trained_on"], f"{cfg.num_classes} of whole images", known["score"], known["license"]
+            rows.append([name, str(cfg.architecture), f"{file.stat().st_size / 1e6:.1f}", *what])
     return rows
 
 

@@ -52,11 +52,14 @@ def build_pretrained(
     Raises:
         WeightsError: there are no weights, they cannot be had, or they do not fit.
     """
+    if any((pretrained_cfg_overlay or {}).get(key) for key in ("state_dict", "hf_hub_id", "url")):
+        pretrained_cfg_overlay = {"file": None, **(pretrained_cfg_overlay or {})}  # the package's own would come first
     cfg = resolve_pretrained_cfg(variant, pretrained_cfg, pretrained_cfg_overlay)
     if not any((cfg.state_dict, cfg.file, cfg.hf_hub_id, cfg.url)):
         raise WeightsError(
             f"{variant} has no published weights: pass pretrained=False, take fanet_base, which has those of "
-            "ImageNet-1k, or for segmentation fanet.segmentation.load_model(), a trained model with fanet_pico inside"
+            "ImageNet-1k, or fanet_pico, which has those of Tiny-ImageNet inside the package, or for segmentation "
+            "fanet.segmentation.load_model(), a trained model with fanet_pico inside"
         )
     repository = _repository(cfg, variant, cache_dir) if _is_on_hub(cfg) else None
     if repository is not None:
@@ -70,7 +73,8 @@ def build_pretrained(
         described: Any = model.pretrained_cfg  # what timm shows of the model: where the weights come from, not how
         described.clear()
         described.update(replace(cfg, state_dict=None).to_dict())
-        return _read(cfg, variant, model, repository, cache_dir, warn=not lacks_head)
+        tensors = _read(cfg, variant, model, repository, cache_dir, warn=not lacks_head)
+        return {name: tensor.float() for name, tensor in tensors.items()}  # timm would adapt the stem in float16
 
     try:
         return build(

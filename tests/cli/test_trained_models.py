@@ -6,7 +6,7 @@ def test_models_inside_the_package_are_listed_with_what_they_know(capsys):
     assert main(["models", "--trained"]) == 0
     heading, *rows = capsys.readouterr().out.splitlines()
     assert heading.split()[:3] == ["model", "backbone", "MB"]
-    assert [row.split()[0] for row in rows] == shipped_models()
+    assert [row.split()[0] for row in rows] == [*shipped_models(), "fanet_pico.tiny_imagenet"]
     assert "generated scenes" in rows[shipped_models().index("clutter")]
 
 
