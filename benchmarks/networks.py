@@ -43,7 +43,7 @@ def build(spec: str, size: tuple[int, int], device: str = "cpu", **kwargs: Any) 
         with torch.device(device):
             network: nn.Module = SegmentationModel(name, NUM_CLASSES, decoder, backbone_kwargs=kwargs)
     else:
-        network = timm.create_model(name, device=device, **kwargs)
+        network = timm.create_model(name, device=device, **{"num_classes": 1000, **kwargs})
     if plain:
         _keep_order(network)
     return network.eval()
