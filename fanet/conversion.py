@@ -144,7 +144,8 @@ def _backbone(path: Path, checkpoint: Mapping[str, Any]) -> nn.Module:
     """Build the classifier from the timm configuration beside the file, or else from its tensors."""
     tensors = backbone_state_dict(checkpoint)
     variant, arguments = find_variant(tensors)
-    overlay: dict[str, Any] = {"num_classes": num_classes(tensors), "tag": None} | evaluation_cfg(checkpoint, variant)
+    others: dict[str, Any] = {"tag": None, "notes": None}  # what the variant's published weights say of themselves
+    overlay = {"num_classes": num_classes(tensors)} | others | evaluation_cfg(checkpoint, variant)
     if path.with_name(CONFIG_NAME).is_file():
         overlay = _described(path.with_name(CONFIG_NAME)) | overlay
     net = timm.create_model(variant, pretrained_cfg_overlay=overlay, **arguments)

@@ -72,9 +72,10 @@ def _variant(name: str, sizes: Sequence[int]) -> Variant:
         dims=tuple(info["num_chs"] for info in model.feature_info),
         params=count_parameters(model),
         macs=tuple(count_macs(model, (side, side)) for side in sizes),
-        weights=_weights(cfg) if cfg else None,
+        weights=_place_of_weights(name, cfg) if cfg else None,
     )
 
 
-def _weights(cfg: PretrainedCfg) -> str | None:
-    return f"{cfg.tag}, in the package" if cfg.file else cfg.hf_hub_id
+def _place_of_weights(name: str, cfg: PretrainedCfg) -> str | None:
+    """Return the Hub repository, or timm's name of weights that are inside the package."""
+    return f"{name}.{cfg.tag}" if cfg.file else cfg.hf_hub_id

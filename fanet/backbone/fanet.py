@@ -337,7 +337,6 @@ default_cfgs = generate_default_cfgs(
             input_size=(3, 64, 64),
             pool_size=(2, 2),
             crop_pct=1.0,
-            description="Trained on Tiny-ImageNet with the recipe tiny_imagenet",
             notes=("the images of Tiny-ImageNet are for non-commercial research",),
         ),
         "test_fanet.untrained": _cfg(input_size=(3, 160, 160), pool_size=(5, 5)),
@@ -352,10 +351,7 @@ def _register(variant: Callable[..., FANet]) -> Callable[..., FANet]:
     return register_model(variant)
 
 
-# How the sizes beside the paper's were chosen: widths double from stage to stage and depths keep the paper's
-# proportion 1:1:4:1, so width and depth are the only two numbers of a variant. Downwards, width shrinks to the next
-# size that suits the hardware (multiples of 32, 24 at the end), and depth halves last. Upwards, FANet grows as its
-# peers Swin, ConvNeXt and FocalNet do: width 128, and a deeper third stage until it is as large as FocalNet-B.
+# docs/architecture.md has the rule by which the sizes beside the paper's were chosen.
 
 
 @_register
@@ -388,10 +384,7 @@ def fanet_nano(pretrained: bool = False, **kwargs: Any) -> FANet:
 
 @_register
 def fanet_pico(pretrained: bool = False, **kwargs: Any) -> FANet:
-    """Small enough to ship trained inside the wheel: 1.3 M parameters without the classifier.
-
-    Its weights are from the 200 classes of Tiny-ImageNet at 64x64: so many classes it has by default.
-    """
+    """Small enough to ship trained inside the wheel: 1.3 M parameters with the 200 classes of its weights."""
     model_args = dict(depths=(1, 1, 4, 1), dims=(24, 48, 96, 192), drop_path_rate=0.0)
     return _create_fanet("fanet_pico", pretrained=pretrained, **dict(model_args, **kwargs))
 

@@ -65,7 +65,7 @@ def _trained() -> list[list[str]]:
         if cfg and cfg.file:
             file = Path(cfg.file)
             known = json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))
-            what = known["trained_on"], f"{cfg.num_classes} of whole images", known["score"], known["license"]
+            what = known["trained_on"], f"{cfg.num_classes}, for classification", known["score"], known["license"]
             rows.append([name, str(cfg.architecture), f"{file.stat().st_size / 1e6:.1f}", *what])
     return rows
 

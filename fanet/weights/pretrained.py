@@ -52,9 +52,10 @@ def build_pretrained(
     Raises:
         WeightsError: there are no weights, they cannot be had, or they do not fit.
     """
-    if any((pretrained_cfg_overlay or {}).get(key) for key in ("state_dict", "hf_hub_id", "url")):
-        pretrained_cfg_overlay = {"file": None, **(pretrained_cfg_overlay or {})}  # the package's own would come first
-    cfg = resolve_pretrained_cfg(variant, pretrained_cfg, pretrained_cfg_overlay)
+    overlay = pretrained_cfg_overlay or {}
+    if any(overlay.get(key) for key in ("state_dict", "hf_hub_id", "url")):
+        overlay = {"file": None, **overlay}  # the file inside the package would come first
+    cfg = resolve_pretrained_cfg(variant, pretrained_cfg, overlay)
     if not any((cfg.state_dict, cfg.file, cfg.hf_hub_id, cfg.url)):
         raise WeightsError(
             f"{variant} has no published weights: pass pretrained=False, take fanet_base, which has those of "

@@ -1,7 +1,9 @@
 """The weights of fanet_pico inside the package."""
 
+import json
 import logging
 import socket
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +12,7 @@ import torch
 from timm.data import resolve_model_data_config
 
 from fanet.segmentation import UperNet
-from fanet.weights import WeightsError
+from fanet.weights import WeightsError, convert
 
 
 @pytest.fixture(autouse=True)
@@ -67,3 +69,10 @@ def test_other_weights_that_are_asked_for_come_first() -> None:
     torch.testing.assert_close(model.state_dict()["head.fc.weight"], other.state_dict()["head.fc.weight"])
     with pytest.raises(WeightsError, match="ORG/NAME"):  # not the file in the package
         timm.create_model("fanet_pico", pretrained=True, pretrained_cfg_overlay=dict(hf_hub_id="ORG/NAME"))
+
+
+def test_weights_of_another_training_do_not_claim_their_origin(tmp_path: Path) -> None:
+    torch.save(timm.create_model("fanet_pico", num_classes=10).state_dict(), tmp_path / "mine.pth")
+    convert(tmp_path / "mine.pth", tmp_path / "mine")
+    described = json.loads((tmp_path / "mine" / "config.json").read_text())["pretrained_cfg"]
+    assert described["num_classes"] == 10 and not {"tag", "notes", "file"} & described.keys()
