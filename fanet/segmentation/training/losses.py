@@ -9,7 +9,7 @@ import torch.nn.functional as F
 
 from fanet.classes import ClassScheme
 from fanet.errors import UserError
-from fanet.recipes.fields import AtLeast, PositiveOr
+from fanet.recipes.fields import AtLeast, Between, Positive, PositiveOr
 
 #: `class_weights` that follow from the labels of the training split, by `balanced_weights`.
 AUTO = "auto"
@@ -23,6 +23,7 @@ class LossSettings:
     class_weights: Annotated[list[float] | str | None, PositiveOr(AUTO)]
     focal_gamma: Annotated[float, AtLeast(0)]
     dice_weight: Annotated[float, AtLeast(0)]
+    hard_pixels: Annotated[float, Positive(), Between(0, 1)] = 1.0
 
     def build(self, classes: ClassScheme) -> "SegmentationLoss":
         """Build the loss for these classes; weights that the labels decide are set once these have been counted.
@@ -47,6 +48,8 @@ class SegmentationLoss:
         class_weights: Weight of each class's pixels, in a weighted mean.
         focal_gamma: Exponent of focal loss (Lin et al., ICCV 2017, equation 4); 0 is plain cross-entropy.
         dice_weight: Weight of the Dice term; 0 leaves it out.
+        hard_pixels: Share of the counted pixels, those with the largest losses, of which cross-entropy or focal loss
+            is the mean; 1 takes all.
         ignore_index: Label of pixels that do not count.
     """
 
@@ -54,6 +57,7 @@ class SegmentationLoss:
     class_weights: Sequence[float] | None = None
     focal_gamma: float = 0.0
     dice_weight: float = 0.0
+    hard_pixels: float = 1.0
     ignore_index: int = 255
 
     def __call__(self, main: torch.Tensor, auxiliary: torch.Tensor | None, target: torch.Tensor) -> torch.Tensor:
@@ -72,7 +76,7 @@ class SegmentationLoss:
     def of_logits(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Compute the loss of one head's logits, (B, num_classes, H, W) float32."""
         weights = None if self.class_weights is None else logits.new_tensor(self.class_weights)
-        loss = pixel_loss(logits, target, self.ignore_index, weights, self.focal_gamma)
+        loss = pixel_loss(logits, target, self.ignore_index, weights, self.focal_gamma, self.hard_pixels)
         if self.dice_weight:
             loss = loss + self.dice_weight * dice_loss(logits, target, self.ignore_index)
         return loss
@@ -84,8 +88,13 @@ def pixel_loss(
     ignore_index: int,
     class_weights: torch.Tensor | None = None,
     focal_gamma: float = 0.0,
+    hard_pixels: float = 1.0,
 ) -> torch.Tensor:
     """Compute the mean over counted pixels of `-(1 - p)^gamma log p`, with p the probability of the true class.
+
+    With `hard_pixels` it is the mean over those pixels of the batch whose losses, class weights included, are largest:
+    DeepLab's hard pixel mining (Yang et al., DeeperLab, arXiv:1902.05093), which takes its share of all pixels, ignored
+    ones included; here it is of the counted ones.
 
     Args:
         logits: (B, C, H, W).
@@ -93,6 +102,7 @@ def pixel_loss(
         ignore_index: Label of pixels that do not count.
         class_weights: (C,), the weight of a pixel by its true class; by default 1.
         focal_gamma: 0 gives cross-entropy.
+        hard_pixels: Share of the counted pixels that is taken, above 0; 1 takes all.
     """
     entropy = F.cross_entropy(logits, target, ignore_index=ignore_index, reduction="none")  # 0 where ignored
     if focal_gamma:
@@ -102,8 +112,13 @@ def pixel_loss(
     weights = counted.to(entropy.dtype)
     if class_weights is not None:
         weights = weights * class_weights[torch.where(counted, target, 0)]
+    losses = entropy * weights
+    if hard_pixels < 1:
+        count = max(1, int(hard_pixels * counted.sum()))  # if no pixel counts, one of loss and weight 0
+        places = losses.detach().masked_fill(~counted, -1).flatten().topk(count).indices
+        losses, weights = losses.flatten()[places], weights.flatten()[places]
     # Not `mean()`, which is nan over no pixels at all.
-    return (entropy * weights).sum() / weights.sum().clamp(min=torch.finfo(weights.dtype).tiny)
+    return losses.sum() / weights.sum().clamp(min=torch.finfo(weights.dtype).tiny)
 
 
 def dice_loss(logits: torch.Tensor, target: torch.Tensor, ignore_index: int) -> torch.Tensor:

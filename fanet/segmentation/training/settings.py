@@ -120,6 +120,8 @@ class Settings:
         last, warmup = settings.train.iterations - 1, settings.scheduler.warmup_iterations
         if warmup > last:
             raise UserError(f"scheduler.warmup_iterations must be in 0..{last}, got {warmup}")
+        if settings.scheduler.name == "step" and not settings.scheduler.steps:
+            raise UserError("scheduler.name=step needs the iterations that lower the rate: set scheduler.steps=[…]")
         low, high = ratios = settings.augmentation.ratios
         if low > high:
             raise UserError(f"augmentation.ratios must be [low, high], got {ratios}")

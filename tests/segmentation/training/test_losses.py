@@ -38,6 +38,21 @@ def test_focal_loss_matches_its_definition(logits, target):
     torch.testing.assert_close(pixel_loss(logits, target, 255, focal_gamma=2.0), torch.stack(values).mean())
 
 
+@pytest.mark.parametrize("gamma", [0.0, 2.0])
+@pytest.mark.parametrize("weights", [None, (1.0, 2.0, 5.0)])
+@pytest.mark.parametrize("share", [0.01, 0.2, 0.5, 1.0])
+def test_hard_pixels_are_the_counted_ones_with_the_largest_losses(logits, target, share, gamma, weights):
+    pixels = []
+    for probability, label in zip(logits.softmax(1).movedim(1, -1).reshape(-1, 3), target.flatten(), strict=True):
+        if label != 255:
+            weight = 1.0 if weights is None else weights[int(label)]
+            pixels.append((float(-weight * (1 - probability[label]) ** gamma * probability[label].log()), weight))
+    hardest = sorted(pixels, reverse=True)[: max(1, int(share * len(pixels)))]
+    expected = sum(loss for loss, _ in hardest) / sum(weight for _, weight in hardest)
+    loss = SegmentationLoss(class_weights=weights, focal_gamma=gamma, hard_pixels=share)(logits, None, target)
+    assert loss.item() == pytest.approx(expected, rel=1e-5)
+
+
 def test_dice_loss_matches_its_definition(logits, target):
     scores = []
     counted = target != 255
@@ -62,7 +77,7 @@ def test_ignored_pixels_get_no_gradient(logits, target, loss):
     assert not logits.grad[ignored].any() and logits.grad[~ignored].all()
 
 
-@pytest.mark.parametrize("loss", [SegmentationLoss(), SegmentationLoss(0.4, (1.0, 2.0, 3.0), 2.0, 1.0)])
+@pytest.mark.parametrize("loss", [SegmentationLoss(), SegmentationLoss(0.4, (1.0, 2.0, 3.0), 2.0, 1.0), SegmentationLoss(hard_pixels=0.2)])
 def test_batch_without_counted_pixels_has_zero_loss(logits, loss):
     logits.requires_grad_()
     value = loss(logits, None, torch.full((2, 4, 5), 255))

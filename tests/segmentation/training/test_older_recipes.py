@@ -40,6 +40,9 @@ def test_keys_that_came_later_are_these():
         "train.grad_checkpointing": False,
         "train.patience": None,
         "train.tracker": None,
+        "scheduler.steps": None,
+        "scheduler.step_factor": 0.1,
+        "loss.hard_pixels": 1.0,
         "objective.name": "supervised",
     }
 

@@ -27,3 +27,19 @@ def test_polynomial_schedule_matches_its_formula(iteration, rate):
 
 def test_first_rate_without_warm_up_is_the_peak():
     assert Schedule("poly", 10, 1.0)(0) == Schedule("cosine", 10, 1.0)(0) == 1.0
+
+
+# ZeroWaste's authors' DeepLabv3+, in Detectron2
+STEP = Schedule("step", 10000, 0.01, warmup_iterations=1000, warmup_ratio=0.001, steps=(2000, 4000, 6000, 9000))
+
+
+@pytest.mark.parametrize(
+    "iteration, rate",
+    [(0, 1e-5), (500, 0.01 * (0.001 + 0.999 / 2)), (1000, 0.01), (1999, 0.01), (2000, 1e-3), (6000, 1e-5), (9999, 1e-6)],
+)
+def test_step_schedule_lowers_the_rate_at_its_steps(iteration, rate):
+    assert STEP(iteration) == pytest.approx(rate)
+
+
+def test_step_schedule_never_goes_below_its_minimum():
+    assert Schedule("step", 10, 1.0, minimum=0.05, steps=(2, 4), step_factor=0.1)(9) == 0.05
