@@ -4,7 +4,16 @@ from typing import Annotated
 import pytest
 
 from fanet.errors import UserError
-from fanet.recipes.fields import AtLeast, Between, OneOf, Positive, PositivePair, optional_keys, read_section
+from fanet.recipes.fields import (
+    AtLeast,
+    Between,
+    CountOrCounts,
+    OneOf,
+    Positive,
+    PositivePair,
+    optional_keys,
+    read_section,
+)
 
 WORDS = {"red": 1, "blue": 2}
 
@@ -101,6 +110,7 @@ class Ranges:
     word: Annotated[str, OneOf(WORDS)] = "red"
     pair: Annotated[list[int] | None, PositivePair()] = None
     ratios: Annotated[list[float], PositivePair()] = field(default_factory=lambda: [1.0, 1.0])
+    amount: Annotated[int | dict, CountOrCounts(WORDS)] = 1
 
 
 @pytest.mark.parametrize(
@@ -120,6 +130,8 @@ class Ranges:
         ("pair", None),
         ("pair", [1, 1]),
         ("ratios", [0.5, 2]),
+        ("amount", 7),
+        ("amount", {"red": 2, "blue": 1}),
     ],
 )
 def test_values_in_range_are_taken(key, value):
@@ -141,6 +153,11 @@ def test_values_in_range_are_taken(key, value):
         ("word", "green", "red or blue, got 'green'"),
         ("pair", [1], r"two numbers above 0 or null, got \[1\]"),
         ("pair", [1, 2, 3], r"two numbers above 0 or null, got \[1, 2, 3\]"),
+        ("amount", 0, "a number above 0, or such a number for some of red, blue, got 0"),
+        ("amount", {}, r"a number above 0, or .*, got \{\}"),
+        ("amount", {"green": 1}, "a number above 0, or .*, got {'green': 1}"),
+        ("amount", {"red": 0}, "a number above 0, or .*, got {'red': 0}"),
+        ("amount", {"red": 1.5}, "a number above 0, or .*, got {'red': 1.5}"),
         ("pair", [0, 1], r"two numbers above 0 or null, got \[0, 1\]"),
         ("pair", [], r"two numbers above 0 or null, got \[\]"),
         ("ratios", [1.0, -1.0], r"two numbers above 0, got \[1.0, -1.0\]"),

@@ -60,6 +60,18 @@ def OneOf(words: Collection[str]) -> Allowed:
     return Allowed(lambda value: value in words, lambda: " or ".join(words))
 
 
+def CountOrCounts(kinds: Collection[str]) -> Allowed:
+    """Allow a number above 0, or a mapping from some of the kinds to such numbers."""
+    return Allowed(
+        lambda value: (
+            bool(value) and all(kind in kinds and type(count) is int and count > 0 for kind, count in value.items())
+            if isinstance(value, dict)
+            else value > 0
+        ),
+        lambda: f"a number above 0, or such a number for some of {', '.join(kinds)}",
+    )
+
+
 def read_section(section: type[Section], values: Any, prefix: str = "") -> Section:
     """Build the dataclass `section` from the mapping `values`, including dataclasses among its fields.
 

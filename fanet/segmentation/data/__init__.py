@@ -1,6 +1,7 @@
 """Data sets of images and labels."""
 
 import inspect
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +9,14 @@ from fanet.errors import UserError
 from fanet.segmentation.data.clutter import ClutterScenes
 from fanet.segmentation.data.dataset import KINDS, Sample, SegmentationDataset, UnknownLabelError, Unlabelled
 from fanet.segmentation.data.folder import FolderDataset
+from fanet.segmentation.data.images_only import ImageFolder
 from fanet.segmentation.data.zerowaste import ZeroWaste
 
 __all__ = [
     "KINDS",
     "ClutterScenes",
     "FolderDataset",
+    "ImageFolder",
     "Sample",
     "SegmentationDataset",
     "UnknownLabelError",
@@ -21,6 +24,7 @@ __all__ = [
     "ZeroWaste",
     "list_splits",
     "open_dataset",
+    "open_unlabelled",
     "takes_option",
 ]
 
@@ -46,6 +50,42 @@ def open_dataset(kind: str, root: str | Path | None, split: str, **options: Any)
             where = "drawn on the fly" if root is None else "from files"
             raise UserError(f"the data set {kind} {where} has no option {option!r}")
     return cls(**arguments | options, split=split)
+
+
+def open_unlabelled(
+    split: str,
+    labelled: SegmentationDataset,
+    kind: str,
+    root: str | Path | None,
+    options: Mapping[str, Any],
+) -> SegmentationDataset:
+    """Open images whose labels are neither needed nor read.
+
+    Args:
+        split: A split of the data set, or any folder of images: a path, or one below `root`.
+        labelled: The labelled images that go with them, which decide classes and channels.
+        kind: Kind of the data set, as for `open_dataset`.
+        root: Its folder or archive.
+        options: Of the labelled split, for `open_dataset`.
+
+    Raises:
+        UserError: There is no such split or folder, or it has no images.
+    """
+    splits = list_splits(kind, root, **{key: value for key, value in options.items() if key == "verify"})
+    if split in splits:
+        return open_dataset(kind, root, split, **options)
+    path = Path(split).expanduser()
+    for folder in (path, *([Path(root) / path] if root is not None else [])):
+        if folder.is_dir():
+            return ImageFolder(folder, labelled.classes, labelled.channels)
+    if path.is_file():
+        raise UserError(
+            f"data.unlabelled_split: {split} is a file: unpack it (the archives of ZeroWaste-s with `7z x`), and name "
+            "the folder"
+        )
+    raise UserError(
+        f"data.unlabelled_split: there is no split {split!r}, only {', '.join(splits)}, and no folder of images {split}"
+    )
 
 
 def list_splits(kind: str, root: str | Path | None, **options: Any) -> list[str]:

@@ -19,7 +19,7 @@ from torch import nn
 
 from fanet.classes import ClassScheme
 from fanet.errors import UserError, one_line
-from fanet.segmentation.data import SegmentationDataset, open_dataset
+from fanet.segmentation.data import SegmentationDataset, open_dataset, open_unlabelled
 from fanet.segmentation.data.changed import FirstClasses, Shrunken
 from fanet.segmentation.data.dataset import by_split
 from fanet.segmentation.data.labelled import require_labels
@@ -42,12 +42,13 @@ def open_data(settings: Settings, classes: ClassScheme | None = None) -> list[Se
     """
     data = settings.data
     splits = [("train_kwargs", data.train_split, data.train_kwargs), ("val_kwargs", data.val_split, data.val_kwargs)]
-    if data.unlabelled_split is not None:
-        splits.append(("train_kwargs", data.unlabelled_split, data.train_kwargs))
     opened: list[SegmentationDataset] = []
     for key, split, kwargs in splits:
         with _naming(f"data.{key}", data.dataset):
             opened.append(open_dataset(data.dataset, data.root, split, **kwargs))
+    if data.unlabelled_split is not None:
+        with _naming("data.train_kwargs", data.dataset):
+            opened.append(open_unlabelled(data.unlabelled_split, opened[0], data.dataset, data.root, data.train_kwargs))
     if data.longest_side is not None:
         opened = [Shrunken(dataset, data.longest_side) for dataset in opened]
     if classes is not None and classes.names != opened[0].classes.names:
@@ -55,7 +56,12 @@ def open_data(settings: Settings, classes: ClassScheme | None = None) -> list[Se
     return opened
 
 
-def describe_data(settings: Settings, training: SegmentationDataset, validation: SegmentationDataset) -> list[str]:
+def describe_data(
+    settings: Settings,
+    training: SegmentationDataset,
+    validation: SegmentationDataset,
+    unlabelled: SegmentationDataset | None = None,
+) -> list[str]:
     """Return a line for each thing that was left out of the data, or that may be wrong with it.
 
     Raises:
@@ -66,6 +72,8 @@ def describe_data(settings: Settings, training: SegmentationDataset, validation:
         split = getattr(settings.data, key)
         found = [*dataset.remarks(), *require_labels(dataset, split, f"data.{key}")]
         lines.setdefault(split, found)  # one split may be both
+    if unlabelled is not None:
+        lines.setdefault(str(settings.data.unlabelled_split), unlabelled.remarks())
     shared = training.image_paths() & validation.image_paths()
     if not shared:
         return by_split(lines)
@@ -164,7 +172,9 @@ def build_objective(settings: Settings, network: SegmentationModel, classes: Cla
     objective = OBJECTIVES[settings.objective.name]
     if objective.needs_unlabelled and settings.data.unlabelled_split is None:
         raise UserError(f"{settings.objective.name} needs images without labels: set data.unlabelled_split")
-    return objective(network, settings.loss.build(classes)).to(next(network.parameters()).device)
+    given = {"iterations": settings.train.iterations, **asdict(settings.objective)}
+    options = {key: value for key, value in given.items() if key in inspect.signature(objective).parameters}
+    return objective(network, settings.loss.build(classes), **options).to(next(network.parameters()).device)
 
 
 def build_optimizer(settings: Settings, objective: Objective) -> torch.optim.Optimizer:

@@ -21,6 +21,7 @@ from fanet.segmentation.training.run_folder import ENVIRONMENT, RECIPE, RunFolde
 
 _CROPS = 6
 _CURVES = {"loss": "loss", "miou": "mIoU, %", "lr": "learning rate"}  # of the columns of log.csv
+_PART = "loss_"  # begins the name of a column for a part of the loss
 
 
 class RunReport:
@@ -67,7 +68,8 @@ class RunReport:
     def _curves(self) -> Html:
         history = self.run.progress.history
         steps = [int(entry["iteration"]) for entry in history]
-        curves = [curve(title, steps, [entry[key] for entry in history]) for key, title in _CURVES.items()]
+        titles = _CURVES | {key: f"loss: {key[len(_PART) :]}" for key in history[0] if key.startswith(_PART)}
+        curves = [curve(title, steps, [entry[key] for entry in history]) for key, title in titles.items()]
         return section(
             "Curves", row(curves, large=True), paragraph("At each evaluation; the loss is the mean since the last one.")
         )

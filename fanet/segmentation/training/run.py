@@ -50,6 +50,7 @@ class Progress:
         iteration: Optimizer steps taken.
         seconds: Time they took, evaluations included.
         loss_sum, loss_count: Sum and number of the losses since the last evaluation.
+        part_sums: Sums of the parts of these losses, by name.
         best_miou: Best mIoU so far, %.
         history: The rows of `log.csv`.
     """
@@ -58,6 +59,7 @@ class Progress:
     seconds: float = 0.0
     loss_sum: float = 0.0
     loss_count: int = 0
+    part_sums: dict[str, float] = field(default_factory=dict)
     best_miou: float = -1.0
     history: list[dict[str, float]] = field(default_factory=list)
 
@@ -66,12 +68,23 @@ class Progress:
         """Mean loss since the last evaluation."""
         return self.loss_sum / max(1, self.loss_count)
 
-    def add_step(self, loss: float, seconds: float) -> None:
+    @property
+    def mean_parts(self) -> dict[str, float]:
+        """Means of the parts of the loss since the last evaluation, by name."""
+        return {name: total / max(1, self.loss_count) for name, total in self.part_sums.items()}
+
+    def add_step(self, loss: float, parts: Mapping[str, float], seconds: float) -> None:
         """Add a step."""
         self.iteration += 1
         self.seconds += seconds
         self.loss_sum += loss
         self.loss_count += 1
+        for name, part in parts.items():
+            self.part_sums[name] = self.part_sums.get(name, 0.0) + part
+
+    def forget_losses(self) -> None:
+        """Begin new means."""
+        self.loss_sum, self.loss_count, self.part_sums = 0.0, 0, {}
 
 
 @dataclass
@@ -139,7 +152,7 @@ class Run:
             )
         known = ClassScheme(**checkpoint["classes"]) if checkpoint and "classes" in checkpoint else None
         training, validation, *unlabelled = data or open_data(settings, known)
-        remarks = describe_data(settings, training, validation)
+        remarks = describe_data(settings, training, validation, *unlabelled)
         classes = training.classes
         network = build_network(settings, classes, accelerator.device, processes)
         check_channels(network, training)

@@ -5,11 +5,21 @@ from dataclasses import dataclass, field
 from typing import Annotated
 
 from fanet.errors import UserError
-from fanet.recipes.fields import AtLeast, Between, OneOf, Positive, PositivePair, optional_keys, read_section
+from fanet.recipes.fields import (
+    AtLeast,
+    Between,
+    CountOrCounts,
+    OneOf,
+    Positive,
+    PositivePair,
+    optional_keys,
+    read_section,
+)
 from fanet.segmentation.data import KINDS
 from fanet.segmentation.data.transforms import AugmentationSettings
 from fanet.segmentation.training.losses import LossSettings
 from fanet.segmentation.training.objectives import OBJECTIVES
+from fanet.segmentation.training.objectives.perturbations import PERTURBATIONS
 from fanet.segmentation.training.schedule import SchedulerSettings
 from fanet.segmentation.training.trackers import TRACKERS
 
@@ -84,6 +94,7 @@ class ObjectiveSettings:
     """What the run minimises; see `fanet.segmentation.training.objectives`."""
 
     name: Annotated[str, OneOf(OBJECTIVES)] = "supervised"
+    auxiliary_decoders: Annotated[int | dict, CountOrCounts(PERTURBATIONS)] = 30
 
 
 @dataclass(frozen=True)

@@ -107,7 +107,7 @@ def train(
             started = time.perf_counter()
             step = take_step(run, batches, folder, interrupts)
             seconds = time.perf_counter() - started
-            progress.add_step(step.loss, seconds)
+            progress.add_step(step.loss, step.parts, seconds)
             bar.step(step.rate, step.waited, seconds)
             if step.interrupted:
                 save()
@@ -170,9 +170,12 @@ def is_out_of_patience(run: Run) -> bool:
 
 @dataclass(frozen=True)
 class Step:
-    """What a step did: the mean loss of all processes, its learning rate, seconds of waiting for data, and Ctrl-C."""
+    """What a step did: the mean loss of all processes and its parts, its learning rate, seconds of waiting for data,
+    and Ctrl-C.
+    """
 
     loss: float
+    parts: dict[str, float]
     rate: float
     waited: float
     interrupted: bool
@@ -186,8 +189,8 @@ def take_step(run: Run, batches: Iterator[Batch], folder: RunFolder, interrupts:
     """
     rate, number = set_learning_rate(run), run.progress.iteration + 1
     run.optimizer.zero_grad(set_to_none=True)
-    loss, waited = accumulate_gradients(run, batches)
-    loss, interrupted = agree(run, loss, bool(interrupts))
+    losses, waited = accumulate_gradients(run, batches)
+    (loss, *parts), interrupted = agree(run, list(losses.values()), bool(interrupts))
     require_finite("loss", loss, run, folder)
     limit = run.settings.train.clip_grad or math.inf
     norm = run.accelerator.clip_grad_norm_(run.objective.parameters(), limit)
@@ -195,7 +198,7 @@ def take_step(run: Run, batches: Iterator[Batch], folder: RunFolder, interrupts:
     run.optimizer.step()
     run.ema.update(run.network, step=number)
     run.objective.after_step(number)
-    return Step(loss, rate, waited, interrupted)
+    return Step(loss, dict(zip(list(losses)[1:], parts, strict=True)), rate, waited, interrupted)
 
 
 def set_learning_rate(run: Run) -> float:
@@ -206,15 +209,15 @@ def set_learning_rate(run: Run) -> float:
     return rate
 
 
-def accumulate_gradients(run: Run, batches: Iterator[Batch]) -> tuple[float, float]:
+def accumulate_gradients(run: Run, batches: Iterator[Batch]) -> tuple[dict[str, float], float]:
     """Compute the gradients of this process's micro-batches.
 
     Returns:
-        Their mean loss, and the seconds spent waiting for data.
+        Their mean loss, called `loss`, and the means of its parts; and the seconds spent waiting for data.
     """
     accelerator, steps = run.accelerator, run.settings.train.accumulation_steps
     mixed = run.mixed
-    total, waited = 0.0, 0.0
+    totals, waited = {"loss": 0.0}, 0.0
     for micro in range(steps):
         started = time.perf_counter()
         batch = next(batches)
@@ -225,8 +228,10 @@ def accumulate_gradients(run: Run, batches: Iterator[Batch]) -> tuple[float, flo
             with torch.autocast(accelerator.device.type, dtype=torch.bfloat16, enabled=mixed):
                 loss = run.model(*batch) / steps
             accelerator.backward(loss)
-        total += loss.item()
-    return total, waited
+        totals["loss"] += loss.item()
+        for name, part in run.objective.parts.items():
+            totals[name] = totals.get(name, 0.0) + part.item() / steps
+    return totals, waited
 
 
 def seed_step(run: Run, part: int) -> None:
@@ -235,11 +240,11 @@ def seed_step(run: Run, part: int) -> None:
     torch.manual_seed(int(state.generate_state(1, np.uint64)[0]))
 
 
-def agree(run: Run, loss: float, interrupted: bool) -> tuple[float, bool]:
-    """Return the mean loss of all processes, and whether any of them was interrupted: the same in each."""
-    report = torch.tensor([loss, float(interrupted)], device=run.accelerator.device)
-    mean_loss, share = run.accelerator.reduce(report, "mean").tolist()
-    return mean_loss, share > 0
+def agree(run: Run, losses: list[float], interrupted: bool) -> tuple[list[float], bool]:
+    """Return the mean losses of all processes, and whether any of them was interrupted: the same in each."""
+    report = torch.tensor([*losses, float(interrupted)], device=run.accelerator.device)
+    *means, share = run.accelerator.reduce(report, "mean").tolist()
+    return means, share > 0
 
 
 def require_finite(what: str, value: float, run: Run, folder: RunFolder) -> None:
@@ -287,6 +292,7 @@ def evaluate(run: Run, folder: RunFolder, report: RunReport) -> dict[str, float]
     row = {
         "iteration": progress.iteration,
         "loss": progress.mean_loss,
+        **{f"loss_{name}": mean for name, mean in progress.mean_parts.items()},
         "lr": run.schedule(progress.iteration - 1),
         "seconds": round(progress.seconds, 1),
         "miou": scores["miou"],
@@ -294,7 +300,7 @@ def evaluate(run: Run, folder: RunFolder, report: RunReport) -> dict[str, float]
         **{f"iou_{name}": value for name, value in scores["iou"].items()},
     }
     progress.history.append(row)
-    progress.loss_sum, progress.loss_count = 0.0, 0
+    progress.forget_losses()
     is_best = row["miou"] > progress.best_miou
     progress.best_miou = max(progress.best_miou, row["miou"])
     if accelerator.is_main_process:

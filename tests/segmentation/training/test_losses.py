@@ -77,7 +77,9 @@ def test_ignored_pixels_get_no_gradient(logits, target, loss):
     assert not logits.grad[ignored].any() and logits.grad[~ignored].all()
 
 
-@pytest.mark.parametrize("loss", [SegmentationLoss(), SegmentationLoss(0.4, (1.0, 2.0, 3.0), 2.0, 1.0), SegmentationLoss(hard_pixels=0.2)])
+@pytest.mark.parametrize(
+    "loss", [SegmentationLoss(), SegmentationLoss(0.4, (1.0, 2.0, 3.0), 2.0, 1.0), SegmentationLoss(hard_pixels=0.2)]
+)
 def test_batch_without_counted_pixels_has_zero_loss(logits, loss):
     logits.requires_grad_()
     value = loss(logits, None, torch.full((2, 4, 5), 255))

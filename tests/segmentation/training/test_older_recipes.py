@@ -44,6 +44,7 @@ def test_keys_that_came_later_are_these():
         "scheduler.step_factor": 0.1,
         "loss.hard_pixels": 1.0,
         "objective.name": "supervised",
+        "objective.auxiliary_decoders": 30,
     }
 
 

@@ -35,7 +35,15 @@ STEP = Schedule("step", 10000, 0.01, warmup_iterations=1000, warmup_ratio=0.001,
 
 @pytest.mark.parametrize(
     "iteration, rate",
-    [(0, 1e-5), (500, 0.01 * (0.001 + 0.999 / 2)), (1000, 0.01), (1999, 0.01), (2000, 1e-3), (6000, 1e-5), (9999, 1e-6)],
+    [
+        (0, 1e-5),
+        (500, 0.01 * (0.001 + 0.999 / 2)),
+        (1000, 0.01),
+        (1999, 0.01),
+        (2000, 1e-3),
+        (6000, 1e-5),
+        (9999, 1e-6),
+    ],
 )
 def test_step_schedule_lowers_the_rate_at_its_steps(iteration, rate):
     assert STEP(iteration) == pytest.approx(rate)

@@ -17,11 +17,15 @@ class Objective(nn.Module):
 
     A subclass may have losses, parameters and buffers of its own, a second network for instance. Parameters are
     trained with the network's optimizer settings, and all of its own state is kept in checkpoints. Where several
-    processes train, DDP gives the first one's buffers to the others before each step.
+    processes train, DDP gives the first one's buffers to the others before each step. Its constructor may also take
+    `iterations`, the steps of the run, and any key of the recipe's section `objective`, by name.
 
     Args:
         network: The model to train.
         loss: The loss of labelled images.
+
+    Attributes:
+        parts: What the last loss is the sum of, detached scalars by name; they become columns of the log.
     """
 
     #: Whether every step also needs images without labels, from `data.unlabelled_split`.
@@ -33,6 +37,7 @@ class Objective(nn.Module):
         super().__init__()
         self.network = network
         self.loss = loss
+        self.parts: dict[str, torch.Tensor] = {}
 
     def forward(
         self, images: torch.Tensor, labels: torch.Tensor, unlabelled: torch.Tensor | None = None
@@ -45,6 +50,11 @@ class Objective(nn.Module):
             unlabelled: (B, 3, H, W), further images, if the objective needs them.
         """
         raise NotImplementedError(f"{type(self).__name__} must define forward(images, labels, unlabelled)")
+
+    def sum_of(self, **parts: torch.Tensor) -> torch.Tensor:
+        """Return the sum of the parts of a loss, and note them."""
+        self.parts = {name: part.detach() for name, part in parts.items()}
+        return torch.stack(list(parts.values())).sum()
 
     def after_step(self, iteration: int) -> None:
         """Hook after optimizer step number `iteration`, counted from 1; does nothing by default."""

@@ -95,7 +95,7 @@ def test_a_missing_split_is_an_error_of_one_line(tmp_path):
 
 
 def test_an_unknown_objective_is_an_error_that_names_those_there_are(tmp_path):
-    with pytest.raises(UserError, match="^objective.name must be supervised or toy, got 'magic'$"):
+    with pytest.raises(UserError, match="^objective.name must be supervised or cct or reco or toy, got 'magic'$"):
         train(tiny_recipe("objective.name=magic"), tmp_path)
 
 
