@@ -74,7 +74,9 @@ def test_feature_drop_drops_what_is_near_the_largest_activation(embedding, objec
             assert torch.equal(result, torch.where(dropped, 0, image))
             lowest, highest_kept = attention[dropped].min(), attention[~dropped].max()
             assert lowest > highest_kept, "what is dropped is what is largest"
-            assert (attention[dropped] >= 0.7 * attention.max()).all() and dropped[attention >= 0.9 * attention.max()].all()
+            assert (attention[dropped] >= 0.7 * attention.max()).all() and dropped[
+                attention >= 0.9 * attention.max()
+            ].all()
             shares.add(int(dropped.sum()))
     assert len(shares) > 5, "from a random share on"
 
