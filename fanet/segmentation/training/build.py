@@ -31,7 +31,7 @@ from fanet.segmentation.training.settings import Settings
 
 
 def open_data(settings: Settings, classes: ClassScheme | None = None) -> list[SegmentationDataset]:
-    """Open the training split, the validation split, and the unlabelled one if the recipe names it.
+    """Open the training split, the validation split, and the unlabelled images if the objective needs them.
 
     Args:
         settings: Settings of the run.
@@ -46,7 +46,7 @@ def open_data(settings: Settings, classes: ClassScheme | None = None) -> list[Se
     for key, split, kwargs in splits:
         with _naming(f"data.{key}", data.dataset):
             opened.append(open_dataset(data.dataset, data.root, split, **kwargs))
-    if data.unlabelled_split is not None:
+    if data.unlabelled_split is not None and OBJECTIVES[settings.objective.name].needs_unlabelled:
         with _naming("data.train_kwargs", data.dataset):
             opened.append(open_unlabelled(data.unlabelled_split, opened[0], data.dataset, data.root, data.train_kwargs))
     if data.longest_side is not None:

@@ -69,6 +69,7 @@ class CrossConsistency(Objective):
         consistency = self.consistency(embed(self.network, unlabelled))
         return self.sum_of(supervised=supervised, consistency=self.weight() * consistency)
 
+    @torch.compiler.disable  # chance and the objects' boxes would break its graph at every perturbation
     def consistency(self, embedding: torch.Tensor) -> torch.Tensor:
         """Compute the mean over the auxiliary decoders of the squared differences from the main prediction.
 

@@ -58,6 +58,7 @@ class RegionalContrast(Objective):
             contrast=self.contrast([labelled, guessed], [labels, trusted]),
         )
 
+    @torch.compiler.disable  # sizes depend on the labels
     def contrast(self, outputs: list[Outputs], labels: list[torch.Tensor]) -> torch.Tensor:
         """Compute the contrastive loss of all pixels that have labels, at the scale of the embedding.
 
@@ -93,6 +94,7 @@ class RegionalContrast(Objective):
             own.copy_(given)
 
 
+@torch.compiler.disable  # so does how many classes there are
 def class_mix(
     images: torch.Tensor, labels: torch.Tensor, certainty: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
