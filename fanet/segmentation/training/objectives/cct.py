@@ -81,6 +81,7 @@ class CrossConsistency(Objective):
             objects = Objects(target.argmax(1, keepdim=True) != self.background)
         losses = []
         for kind, decoder in zip(self.kinds, self.decoders, strict=True):
+            assert isinstance(decoder, nn.Conv2d)
             logits = decoder(PERTURBATIONS[kind](embedding, objects, decoder))
             losses.append(F.mse_loss(logits.float().softmax(1), target))
         return torch.stack(losses).mean()

@@ -90,8 +90,8 @@ class RegionalContrast(Objective):
         decay = min(1 - 1 / iteration, DECAY)
         for own, given in zip(self.teacher.parameters(), self.network.parameters(), strict=True):
             own.lerp_(given, 1 - decay)
-        for own, given in zip(self.teacher.buffers(), self.network.buffers(), strict=True):
-            own.copy_(given)
+        for buffer, of_network in zip(self.teacher.buffers(), self.network.buffers(), strict=True):
+            buffer.copy_(of_network)
 
 
 @torch.compiler.disable  # so does how many classes there are
