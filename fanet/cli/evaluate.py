@@ -16,6 +16,7 @@ from fanet.cli.arguments import (
     window_of,
 )
 from fanet.cli.data import add_dataset_arguments, dataset_options
+from fanet.cli.printing import print_line
 from fanet.errors import UserError, printable
 from fanet.segmentation.prediction.engines import AUTO
 from fanet.segmentation.prediction.predictor import LARGEST_SCALE
@@ -27,11 +28,14 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "evaluate",
         help="score a segmentation model on a data set",
         description="Compares a model's predictions with the truth over one split, with one confusion matrix and the "
-        "model's own preprocessing. Writes metrics.json, confusion_matrix.png and report.html, a page with the scores "
-        "and the best and worst images. Under torchrun the processes share the images.",
+        "model's own preprocessing. Writes metrics.json, confusion_matrix.png, report.html, a page with the scores and "
+        "the best and worst images, and per_image.npz for `fanet compare`. --by adds scores by size of the objects, "
+        "distance to the border and class, and says how well probabilities are calibrated. Under torchrun the "
+        "processes share the images.",
         epilog=example(
             "fanet evaluate --dataset clutter --count 100 -o out",
             "fanet evaluate --model my_model --dataset zerowaste --data zerowaste-f-final.zip --split test -o out",
+            "fanet evaluate --dataset clutter --count 100 --by size,border,class -o out",
             "fanet evaluate --model my_model --dataset folder --data my_photos --scales 0.75 1.0 1.25 --flip -o out",
         ),
     )
@@ -62,6 +66,28 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         help="bootstrap resamples for the interval of the mIoU; 0 for none (default: %(default)s)",
     )
     parser.add_argument(
+        "--by",
+        metavar="WAYS",
+        type=_ways,
+        default=(),
+        help="further scores, with intervals: size of objects, border (bands, boundary IoU), class, calibration; "
+        "several with commas; the calibration error comes with each",
+    )
+    parser.add_argument(
+        "--object-sizes",
+        metavar="SHARE",
+        type=real,
+        nargs="+",
+        help="bounds between sizes of objects, as shares of the image's area (default: 0.00333 0.03, COCO's)",
+    )
+    parser.add_argument(
+        "--border-bands",
+        metavar="PX",
+        type=real,
+        nargs="+",
+        help="bounds of the bands around borders, in pixels (default: 2 5 10)",
+    )
+    parser.add_argument(
         "--workers", metavar="N", type=positive, default=2, help="threads that read ahead (default: %(default)s)"
     )
     parser.add_argument(
@@ -82,6 +108,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 def run(args: argparse.Namespace) -> int:
     """Evaluate, print the table, and print where the results are."""
     from fanet.segmentation.data import open_dataset
+    from fanet.segmentation.evaluation.breakdown.text import breakdown_lines
     from fanet.segmentation.evaluation.evaluate import evaluate_split
     from fanet.segmentation.network.shipped import load_predictor
     from fanet.segmentation.processes import find_device, is_main_process, process_count
@@ -89,6 +116,7 @@ def run(args: argparse.Namespace) -> int:
     # before data and model, so that a mistyped argument fails at once
     device = find_device(args.device)
     window, overlap = window_of(args)
+    bounds = {key: getattr(args, key) for key in ("object_sizes", "border_bands")}
     if args.engine == AUTO and process_count() > 1:
         raise UserError("each process would choose an engine of its own: name one instead of auto")
     scenes = {key: getattr(args, key) for key in ("count", "seed", "size", "difficulty")}
@@ -109,11 +137,15 @@ def run(args: argparse.Namespace) -> int:
             "precision": args.precision,
             "options": {key: value for key, value in options.items() if key != "verify"},
         },
+        by=args.by,
+        **{key: value for key, value in bounds.items() if value is not None},
     )
     if is_main_process():
         for line in result["notes"]:
             print(f"note: {printable(line)}", file=sys.stderr)
         print("\n".join(_table(result)))
+        for line in breakdown_lines(result):
+            print_line(line)
         print(f"{result['images']} images, results in {args.output}")
     return 0
 
@@ -134,6 +166,10 @@ def _table(result: dict[str, Any]) -> list[str]:
             f"  (95 % interval over images: {result['miou_low']:.2f} to {result['miou_high']:.2f})"
         )
     return ["IoU by class", *lines]
+
+
+def _ways(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def _scale(text: str) -> float:

@@ -89,7 +89,12 @@ def test_evaluate_prints_and_writes_every_score(belt, models, tmp_path, capsys):
     assert f"95 % interval over images: {result['miou_low']:.2f} to {result['miou_high']:.2f}" in text
     assert list(result["iou"]) == list(ZEROWASTE.names) and np.sum(result["confusion_matrix"]) == 2 * 1920 * 1080
     assert (result["model"], result["dataset"], result["split"], result["images"]) == (model, "zerowaste", "test", 2)
-    assert sorted(path.name for path in output.iterdir()) == ["confusion_matrix.png", "metrics.json", "report.html"]
+    assert sorted(path.name for path in output.iterdir()) == [
+        "confusion_matrix.png",
+        "metrics.json",
+        "per_image.npz",
+        "report.html",
+    ]
 
 
 def test_evaluate_runs_without_a_model_or_a_folder(tmp_path, capsys):

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,10 @@ from fanet.classes import ClassScheme
 from fanet.errors import UserError
 from fanet.files import atomic_path, make_folder
 from fanet.segmentation.data.dataset import Sample, SegmentationDataset
+from fanet.segmentation.evaluation.breakdown import BORDER_BANDS, OBJECT_SIZES, build_breakdowns
+from fanet.segmentation.evaluation.breakdown.base import Breakdown, Judged
 from fanet.segmentation.evaluation.metrics import ConfusionMatrix, ImageCounts, bootstrap_miou, margins_of
+from fanet.segmentation.evaluation.per_image import PER_IMAGE_NAME, PerImage
 from fanet.segmentation.evaluation.report.split import REPORT_NAME, write_split_report
 from fanet.segmentation.network.card import METRICS_NAME
 from fanet.segmentation.prediction.predictor import Predictor
@@ -34,8 +37,11 @@ def evaluate_split(
     resamples: int = 1000,
     workers: int = 2,
     description: dict[str, Any] | None = None,
+    by: Sequence[str] = (),
+    object_sizes: Sequence[float] = OBJECT_SIZES,
+    border_bands: Sequence[float] = BORDER_BANDS,
 ) -> dict[str, Any]:
-    """Evaluate a predictor and write `metrics.json`, `confusion_matrix.png` and `report.html`.
+    """Evaluate a predictor and write `metrics.json`, `per_image.npz`, `confusion_matrix.png` and `report.html`.
 
     Under torchrun every process takes its share of the images; the counts are summed, and the first process writes.
 
@@ -47,24 +53,31 @@ def evaluate_split(
         resamples: Number of bootstrap resamples, see `bootstrap_miou`; 0 leaves the interval out.
         workers: Number of threads that read images ahead.
         description: Further entries of `metrics.json`, for instance the names of model and data set.
+        by: Further scores that explain, as for `build_breakdowns`: of `class`, `size`, `border` and `calibration`.
+        object_sizes: Bounds between sizes of objects, as shares of the image's area.
+        border_bands: Bounds of the bands around borders, in pixels.
 
     Returns:
         The contents of `metrics.json`: scores in %, `confusion_matrix` (rows are true classes), `miou_low` and
         `miou_high` (None without an interval), `bootstrap`, `images`, `notes` (a line for whatever was left out, and
-        one if there are no scores), `scales`, `flip`, `window` and `overlap` if windows are used, and the description.
+        one if there are no scores), `scales`, `flip`, `window` and `overlap` if windows are used, the description, and
+        an entry for each breakdown, None if there are no scores.
 
     Raises:
-        UserError: Model and data set differ in their classes, a sample cannot be read, or the folder cannot be made.
+        UserError: Model and data set differ in their classes, a breakdown is invalid, a sample cannot be read, or the
+            folder cannot be made.
     """
     # Imported first: a missing extra should show before the work starts.
     from fanet.segmentation.evaluation.plots import plot_confusion_matrix
 
     check_classes(predictor.classes, dataset.classes)
+    breakdowns = build_breakdowns(by, dataset.classes, object_sizes, border_bands)
     folder = _writable(output)
     accelerator = join_processes()
-    counts = image_counts(predictor, dataset, accelerator, workers)
+    counts = image_counts(predictor, dataset, accelerator, workers, breakdowns)
     confusion = ConfusionMatrix.of(counts.matrix, dataset.classes.ignore_index)
-    interval = bootstrap_miou(counts.margins, resamples) if len(confusion.labelled) > 1 else None
+    is_meaningful = len(confusion.labelled) > 1
+    interval = bootstrap_miou(counts.margins, resamples) if is_meaningful else None
     windows = {"window": list(predictor.window), "overlap": predictor.overlap} if predictor.window else {}
     result = confusion.to_dict(dataset.classes.names) | {
         "miou_low": None if interval is None else 100 * interval[0],
@@ -79,12 +92,17 @@ def evaluate_split(
         "flip": predictor.flip,
         **windows,
         **(description or {}),
+        **{
+            key: breakdown.scores(counts.parts[key], resamples) if is_meaningful else None
+            for key, breakdown in breakdowns.items()
+        },
     }
     if accelerator.is_main_process:
         make_folder(folder)
         plot_confusion_matrix(confusion.matrix, dataset.classes.names, folder / PLOT_NAME)
         with atomic_path(folder / METRICS_NAME) as path:
             path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        PerImage.of(dataset, counts).save(folder / PER_IMAGE_NAME)
         write_split_report(folder / REPORT_NAME, predictor, dataset, counts, result)
     return result
 
@@ -94,6 +112,7 @@ def image_counts(
     dataset: SegmentationDataset,
     accelerator: "Accelerator | None" = None,
     workers: int = 2,
+    breakdowns: Mapping[str, Breakdown] | None = None,
 ) -> ImageCounts:
     """Count the pixels of every image by true class and predicted class.
 
@@ -102,6 +121,7 @@ def image_counts(
         dataset: N labelled images.
         accelerator: The processes that share the images; by default this process takes all of them.
         workers: Number of threads that read images ahead.
+        breakdowns: What else is counted of every image.
 
     Raises:
         UserError: A sample cannot be read, has no labels, or has a size that the model's backbone does not take.
@@ -110,6 +130,8 @@ def image_counts(
     num_classes, ignore_index = len(dataset.classes), dataset.classes.ignore_index
     total, ignored = ConfusionMatrix(num_classes, ignore_index), 0
     margins = np.zeros((len(dataset), 3, num_classes), dtype=np.int64)
+    breakdowns = breakdowns or {}
+    parts = {key: np.zeros((len(dataset), *part.shape), dtype=part.dtype) for key, part in breakdowns.items()}
     indices = range(rank, len(dataset), count)
     samples = map_ahead(dataset.__getitem__, indices, workers)
     # None: only on a terminal
@@ -117,19 +139,26 @@ def image_counts(
     for index, sample in zip(indices, bar, strict=True):
         if sample.labels is None:
             raise UserError(f"{sample.name} has no labels to compare a prediction with")
+        if breakdowns:
+            prediction, confidence = predictor.labels_and_confidence(sample.image)
+            judged = Judged.of(sample.labels, prediction, confidence, ignore_index)
+            for key, breakdown in breakdowns.items():
+                parts[key][index] = breakdown.count(judged)
+        else:
+            prediction = predictor.labels(sample.image)
         confusion = ConfusionMatrix(num_classes, ignore_index)
-        confusion.update(predictor.labels(sample.image), sample.labels)
+        confusion.update(prediction, sample.labels)
         total.matrix += confusion.matrix
         ignored += int(np.count_nonzero(sample.labels == ignore_index))
         margins[index] = margins_of(confusion.matrix)
-    matrix, void = total.matrix, np.array([ignored])
+    found = [total.matrix, margins, np.array([ignored]), *parts.values()]
     if accelerator is not None and count > 1:
         # NCCL reduces only tensors in GPU memory
-        matrix, margins, void = (
-            accelerator.reduce(torch.from_numpy(part).to(accelerator.device), "sum").cpu().numpy()
-            for part in (matrix, margins, void)
-        )
-    return ImageCounts(matrix, margins, int(void[0]))
+        found = [
+            accelerator.reduce(torch.from_numpy(part).to(accelerator.device), "sum").cpu().numpy() for part in found
+        ]
+    matrix, margins, void, *rest = found
+    return ImageCounts(matrix, margins, int(void[0]), dict(zip(parts, rest, strict=True)))
 
 
 def _remarks(dataset: SegmentationDataset | Sequence[Sample], counts: ImageCounts) -> list[str]:

@@ -1,14 +1,13 @@
 """The confusion matrix of a whole data set, and the scores computed from it."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 
 from fanet.classes import background_of
-
-_DRAWS = 1 << 20  # numbers of draws of an image that are held at a time
+from fanet.segmentation.evaluation.bootstrap import interval
 
 
 class ConfusionMatrix:
@@ -134,11 +133,13 @@ class ImageCounts:
         margins: Of the confusion matrix of each image the diagonal, the sums of its rows and those of its columns,
             (N, 3, num_classes) int64. The whole matrices of many images with many classes would not fit into memory.
         ignored: Number of pixels with the ignored label.
+        parts: What breakdowns count of each image, (N, …), by the key of their scores in `metrics.json`.
     """
 
     matrix: np.ndarray
     margins: np.ndarray
     ignored: int = 0
+    parts: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @classmethod
     def of(cls, matrices: np.ndarray) -> "ImageCounts":
@@ -151,12 +152,21 @@ def margins_of(matrices: np.ndarray) -> np.ndarray:
     return np.stack((matrices.diagonal(axis1=-2, axis2=-1), matrices.sum(axis=-1), matrices.sum(axis=-2)), axis=-2)
 
 
-def bootstrap_miou(margins: np.ndarray, resamples: int = 1000, seed: int = 0) -> tuple[float, float] | None:
-    """Compute a 95 % interval of the mIoU by the bootstrap over images.
+def scores_of(margins: np.ndarray) -> np.ndarray:
+    """Return the IoU of every class and their mean over those that occur: (…, 3, C) -> (…, C + 1) in 0..1 or nan.
 
-    Each resample draws as many images as there are, with replacement, and adds up their counts; the interval is from
-    the 2.5th to the 97.5th percentile of the resamples' mIoU. It covers another choice of images from the same source,
-    not another training run. Frames of one video are more alike than it assumes, so for them it is too narrow.
+    Args:
+        margins: Diagonal, sums of the rows and sums of the columns of confusion matrices, as in `ImageCounts`.
+    """
+    hit, truth, predicted = np.moveaxis(np.asarray(margins), -2, 0)
+    iou = _ratio(hit, truth + predicted - hit)
+    known = ~np.isnan(iou)
+    mean = _ratio(np.where(known, iou, 0).sum(axis=-1), known.sum(axis=-1))
+    return np.concatenate((iou, mean[..., None]), axis=-1)
+
+
+def bootstrap_miou(margins: np.ndarray, resamples: int = 1000, seed: int = 0) -> tuple[float, float] | None:
+    """Compute a 95 % interval of the mIoU by the bootstrap over images, see `interval`.
 
     Args:
         margins: Those of `ImageCounts`, (N, 3, num_classes).
@@ -166,21 +176,10 @@ def bootstrap_miou(margins: np.ndarray, resamples: int = 1000, seed: int = 0) ->
     Returns:
         Lower and upper end in 0..1, or None for fewer than two images, no resamples or an undefined mIoU.
     """
-    images = len(margins)
-    if images < 2 or resamples < 1:
+    ends = interval(margins, lambda sums: scores_of(sums)[:, -1:], resamples, seed)
+    if ends is None or np.isnan(ends).any():
         return None
-    rng = np.random.default_rng(seed)
-    means = np.empty(resamples)
-    block = max(_DRAWS // images, 1)
-    for start in range(0, resamples, block):
-        part = slice(start, min(start + block, resamples))
-        weights = rng.multinomial(images, np.full(images, 1 / images), size=part.stop - start)
-        hit, row, column = np.split(weights @ margins.reshape(images, -1), 3, axis=1)
-        means[part] = [_mean(iou) for iou in _ratio(hit, row + column - hit)]
-    if np.isnan(means).all():
-        return None
-    low, high = np.nanpercentile(means, (2.5, 97.5))
-    return float(low), float(high)
+    return float(ends[0, 0]), float(ends[1, 0])
 
 
 def _as_array(values: np.ndarray | torch.Tensor, name: str) -> np.ndarray:

@@ -13,7 +13,13 @@ from fanet.classes import ClassScheme
 from fanet.errors import UserError
 from fanet.media.channels import read_channels
 from fanet.segmentation.bilinear import resize
-from fanet.segmentation.prediction.windows import OVERLAP, check_window, label_map, logit_map
+from fanet.segmentation.prediction.windows import (
+    OVERLAP,
+    check_window,
+    label_and_confidence_maps,
+    label_map,
+    logit_map,
+)
 from fanet.segmentation.preprocessing import Preprocessing
 
 # Normalised images (B, 3, H, W) -> logits (B, num_classes, h, w) at any scale.
@@ -77,6 +83,21 @@ class Predictor:
         else:
             labels = self._summed(pixels).argmax(1)[0].to(torch.uint8)
         return labels.cpu().numpy()
+
+    @torch.inference_mode()
+    def labels_and_confidence(self, image: PIL.Image.Image | np.ndarray | str | Path) -> tuple[np.ndarray, np.ndarray]:
+        """Return what `labels` does, and the probability of that class at every pixel, (H, W) float32 in 0..1.
+
+        It takes much less memory than `probabilities`, with many classes above all. Args and errors as for `labels`.
+        """
+        pixels = self._read(image)
+        if self._count == 1:
+            network, view = next(self._views(pixels))
+            labels, confidence = label_and_confidence_maps(network, view, _size(pixels), self.window, self.overlap)
+        else:
+            best = self._summed(pixels).max(1)
+            labels, confidence = best.indices[0].to(torch.uint8), best.values[0] / self._count
+        return labels.cpu().numpy(), confidence.cpu().numpy()
 
     @torch.inference_mode()
     def probabilities(self, image: PIL.Image.Image | np.ndarray | str | Path) -> np.ndarray:

@@ -47,13 +47,37 @@ def label_map(
             the same labels as None.
         overlap: Minimum overlap of neighbouring windows, 0..0.9 of their side.
     """
+    return _by_class(strongest_class, network, image, size, window, overlap)
+
+
+def label_and_confidence_maps(
+    network: Network,
+    image: torch.Tensor,
+    size: tuple[int, int],
+    window: tuple[int, int] | None = None,
+    overlap: float = OVERLAP,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the labels of `label_map` and their probabilities: (H, W) uint8, (H, W) float32. Arguments as there."""
+    labels, confidence = _by_class(strongest_and_confidence, network, image, size, window, overlap)
+    return labels.to(torch.uint8), confidence
+
+
+def _by_class(
+    reduce: Callable[..., torch.Tensor],
+    network: Network,
+    image: torch.Tensor,
+    size: tuple[int, int],
+    window: tuple[int, int] | None,
+    overlap: float,
+) -> torch.Tensor:
+    """Reduce the logits of an image to (…, H, W) by a function that resizes them one class at a time."""
     height, width = image.shape[-2:]
     if window is None or (window[0] >= height and window[1] >= width):
-        return strongest_class(network(image), (height, width), size)
+        return reduce(network(image), (height, width), size)
     bands = blended_bands(network, image, (min(window[0], height), min(window[1], width)), overlap)
     if size == (height, width):
-        return torch.cat([strongest_class(band) for band in bands])
-    return strongest_class(torch.cat([band.clone() for band in bands], dim=2), size)
+        return torch.cat([reduce(band) for band in bands], dim=-2)
+    return reduce(torch.cat([band.clone() for band in bands], dim=2), size)
 
 
 def logit_map(
@@ -83,16 +107,39 @@ def strongest_class(logits: torch.Tensor, *sizes: tuple[int, int]) -> torch.Tens
     CPUs is several times as fast.
     """
     best = labels = torch.empty(0)
-    for index in range(logits.shape[1]):
-        scores = logits[:, index : index + 1]
-        for size in sizes:
-            scores = scores if tuple(scores.shape[-2:]) == size else resize(scores, size)
+    for index, scores in enumerate(_scores_by_class(logits, sizes)):
         if index == 0:
             best, labels = scores.clone(), torch.zeros(scores.shape, dtype=torch.uint8, device=scores.device)
         else:
             labels.masked_fill_(scores > best, index)
             torch.maximum(best, scores, out=best)
     return labels[0, 0]
+
+
+def strongest_and_confidence(logits: torch.Tensor, *sizes: tuple[int, int]) -> torch.Tensor:
+    """Return the labels of `strongest_class` and their probabilities: (1, C, h, w) -> (2, H, W) float32.
+
+    The softmax, too, takes one class at a time: the sum of exponentials is kept relative to the largest logit so far.
+    """
+    best = labels = total = torch.empty(0)
+    for index, scores in enumerate(_scores_by_class(logits, sizes)):
+        if index == 0:
+            best, labels, total = scores.clone(), torch.zeros_like(scores), torch.ones_like(scores)
+        else:
+            labels.masked_fill_(scores > best, index)
+            largest = torch.maximum(best, scores)
+            total.mul_((best - largest).exp_()).add_((scores - largest).exp_())
+            best = largest
+    return torch.stack((labels, total.reciprocal_()))[:, 0, 0]
+
+
+def _scores_by_class(logits: torch.Tensor, sizes: Sequence[tuple[int, int]]) -> Iterator[torch.Tensor]:
+    """Yield the logits of one class after another, resized to each of `sizes` in turn: (1, 1, H, W)."""
+    for index in range(logits.shape[1]):
+        scores = logits[:, index : index + 1]
+        for size in sizes:
+            scores = scores if tuple(scores.shape[-2:]) == size else resize(scores, size)
+        yield scores
 
 
 def blended_bands(

@@ -96,6 +96,7 @@ def test_figures_follow_from_the_confusion_matrix(shipped, scenes, tmp_path):
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "confusion_matrix.png",
         "metrics.json",
+        "per_image.npz",
         "report.html",
     ]
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from fanet.segmentation.evaluation import metrics
+from fanet.segmentation.evaluation import bootstrap
 from fanet.segmentation.evaluation.metrics import ConfusionMatrix, ImageCounts, bootstrap_miou, margins_of
 
 
@@ -191,7 +191,7 @@ def test_interval_does_not_depend_on_how_many_draws_are_held_at_a_time(monkeypat
     margins = margins_of(np.random.default_rng(0).integers(0, 100, size=(30, 5, 5)))
     whole = bootstrap_miou(margins, resamples=101, seed=3)
     for draws in (1, 30, 77, 30 * 100):
-        monkeypatch.setattr(metrics, "_DRAWS", draws)
+        monkeypatch.setattr(bootstrap, "_DRAWS", draws)
         assert bootstrap_miou(margins, resamples=101, seed=3) == whole
 
 

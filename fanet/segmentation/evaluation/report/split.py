@@ -8,6 +8,7 @@ from fanet.classes import ClassScheme
 from fanet.errors import counted
 from fanet.segmentation.data.dataset import SegmentationDataset
 from fanet.segmentation.evaluation.metrics import ConfusionMatrix, ImageCounts
+from fanet.segmentation.evaluation.report.breakdown import breakdown_sections
 from fanet.segmentation.evaluation.report.examples import Example, worst_and_best
 from fanet.segmentation.evaluation.report.images import legend
 from fanet.segmentation.evaluation.report.labels import LabelCounts, label_table
@@ -90,6 +91,7 @@ def write_split_report(
     sections = [
         section("Summary", table("Scores, %", ["score", "value"], scores), *map(paragraph, result["notes"])),
         *score_sections(counts, classes),
+        *breakdown_sections(result, classes),
         example_section(predictor, dataset, counts, classes),
         section("Labels", label_table({split: LabelCounts.of_images(counts)}, classes)),
         section("What was evaluated", table("Settings", ["setting", "value"], given)),
