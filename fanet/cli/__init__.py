@@ -6,7 +6,21 @@ import sys
 from collections.abc import Sequence
 
 from fanet import __version__
-from fanet.cli import convert, data, demo, engines, evaluate, export, init, models, predict, recipes, run, train
+from fanet.cli import (
+    compare,
+    convert,
+    data,
+    demo,
+    engines,
+    evaluate,
+    export,
+    init,
+    models,
+    predict,
+    recipes,
+    run,
+    train,
+)
 from fanet.cli.allocator import keep_freed_memory
 from fanet.cli.arguments import Parser, import_files
 from fanet.cli.printing import grouped_warnings
@@ -14,7 +28,7 @@ from fanet.errors import UserError
 from fanet.interrupts import INTERRUPTED, raise_again
 from fanet.segmentation.processes import leave_processes
 
-COMMANDS = (demo, init, predict, train, evaluate, recipes, data, models, convert, export, engines, run)
+COMMANDS = (demo, init, predict, train, evaluate, compare, recipes, data, models, convert, export, engines, run)
 
 # Refused by the operating system, on any file: not a bug, no more than a wrong argument is.
 _REFUSALS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT)

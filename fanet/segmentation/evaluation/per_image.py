@@ -55,8 +55,8 @@ class PerImage:
             UserError: It is no such file, or damaged.
         """
         try:
-            with np.load(path, allow_pickle=False) as file:
-                images, classes, margins = (file[key] for key in ("images", "classes", "margins"))
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+                images, classes, margins = (arrays[key] for key in ("images", "classes", "margins"))
         except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise UserError(f"{path} cannot be read: run `fanet evaluate` again") from error
         if margins.shape != (len(images), 3, len(classes)):
