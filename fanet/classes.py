@@ -82,6 +82,24 @@ def distinct_colours(count: int) -> tuple[tuple[int, int, int], ...]:
     return tuple(palette)
 
 
+# The colours of Okabe and Ito that differ in brightness, too, from one to the next.
+_COLOUR_BLIND_SAFE = ((213, 94, 0), (240, 228, 66), (0, 114, 178), (204, 121, 167), (0, 158, 115), (86, 180, 233))
+
+
+def colour_blind_safe(classes: ClassScheme) -> ClassScheme:
+    """Return the classes in colours that most colour-blind people can tell apart; unchanged if they are too many.
+
+    The background keeps its colour.
+    """
+    objects = [index for index in range(len(classes)) if index != classes.background]
+    if len(objects) > len(_COLOUR_BLIND_SAFE):
+        return classes
+    palette = list(classes.palette)
+    for index, colour in zip(objects, _COLOUR_BLIND_SAFE, strict=False):
+        palette[index] = colour
+    return ClassScheme(classes.names, tuple(palette), classes.ignore_index)
+
+
 # ZeroWaste-f (Bashkirova et al., CVPR 2022); the colours are those of FANet's authors. The generated scenes share it.
 ZEROWASTE = ClassScheme(
     names=("background", "rigid_plastic", "cardboard", "metal", "soft_plastic"),

@@ -14,6 +14,7 @@ from fanet.cli import (
     engines,
     evaluate,
     export,
+    features,
     init,
     models,
     predict,
@@ -28,7 +29,22 @@ from fanet.errors import UserError
 from fanet.interrupts import INTERRUPTED, raise_again
 from fanet.segmentation.processes import leave_processes
 
-COMMANDS = (demo, init, predict, train, evaluate, compare, recipes, data, models, convert, export, engines, run)
+COMMANDS = (
+    demo,
+    init,
+    predict,
+    train,
+    evaluate,
+    compare,
+    recipes,
+    data,
+    models,
+    convert,
+    export,
+    engines,
+    features,
+    run,
+)
 
 # Refused by the operating system, on any file: not a bug, no more than a wrong argument is.
 _REFUSALS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
