@@ -14,7 +14,7 @@ test test-interop test-all: export MALLOC_MMAP_THRESHOLD_ = 4294967296
 test test-interop test-all: export MALLOC_TRIM_THRESHOLD_ = 8589934592
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-interop test-all lint tables wheel clean
+.PHONY: help demo test test-interop test-all lint tables figures wheel clean
 
 # lists the targets
 help:
@@ -48,6 +48,12 @@ lint: $(VENV)/.installed
 # writes the tables of README.md and docs/ from benchmarks/results/
 tables: $(VENV)/.installed
 	$(BIN)/python benchmarks/tables.py
+
+# draws the figures in docs/figures/
+figures: $(VENV)/.installed
+	$(BIN)/python docs/figures/architecture.py
+	$(BIN)/python docs/figures/layout.py
+	$(BIN)/python benchmarks/figures.py
 
 # builds the wheel and the source archive into dist/
 wheel: $(VENV)/.installed

@@ -11,6 +11,7 @@ in %, over all scenes together.
 import argparse
 import csv
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ import numpy as np
 from fanet.classes import ZEROWASTE
 from fanet.files import atomic_path, make_folder
 from fanet.segmentation import load_model
-from fanet.segmentation.data import ClutterScenes
+from fanet.segmentation.data import ClutterScenes, Sample
 from fanet.segmentation.data.in_memory import InMemory
 from fanet.segmentation.evaluation.evaluate import image_counts
 from fanet.segmentation.evaluation.metrics import ConfusionMatrix, ImageCounts, bootstrap_miou
@@ -31,7 +32,7 @@ BINS = 16  # per channel
 class ColourHistogram:
     """The baseline: the most frequent class of a pixel's colour cell, background for cells without pixels."""
 
-    def __init__(self, scenes: InMemory) -> None:
+    def __init__(self, scenes: Iterable[Sample]) -> None:
         counts = np.zeros((BINS**3, len(ZEROWASTE)), dtype=np.int64)
         for scene in scenes:
             np.add.at(counts, (self._cells(scene.image), scene.labels), 1)

@@ -131,7 +131,9 @@ def image_counts(
     total, ignored = ConfusionMatrix(num_classes, ignore_index), 0
     margins = np.zeros((len(dataset), 3, num_classes), dtype=np.int64)
     breakdowns = breakdowns or {}
-    parts = {key: np.zeros((len(dataset), *part.shape), dtype=part.dtype) for key, part in breakdowns.items()}
+    parts: dict[str, np.ndarray] = {
+        key: np.zeros((len(dataset), *part.shape), dtype=part.dtype) for key, part in breakdowns.items()
+    }
     indices = range(rank, len(dataset), count)
     samples = map_ahead(dataset.__getitem__, indices, workers)
     # None: only on a terminal

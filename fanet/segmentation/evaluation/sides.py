@@ -142,16 +142,16 @@ def _rows(text: str, path: Path, conditions: str) -> Side:
     if varying:
         raise UserError(f"the rows of {text} differ in {' and '.join(varying)}: choose by {path}:{varying[0]}=VALUE")
     scores = [_row_scores(row) for row in rows]
-    classes = list(scores[0])[:-1]
+    classes = [name for name in scores[0] if name]
     where = {key: rows[0][key] for key in (_END_OF_AXES, "images") if key in columns}
-    values = np.array([[one.get(name, np.nan) for name in [*classes, None]] for one in scores])
+    values = np.array([[one.get(name, np.nan) for name in [*classes, ""]] for one in scores])
     return Side(text, [row.get(_SEED, str(number)) for number, row in enumerate(rows)], classes, values, where)
 
 
-def _row_scores(row: Mapping[str, str]) -> dict[str | None, float]:
-    """Return the IoU by class, and by None the mean, of a row of a grid's table, in 0..1."""
-    found: dict[str | None, float] = {}
+def _row_scores(row: Mapping[str, str]) -> dict[str, float]:
+    """Return the IoU by class, and under an empty name the mean, of a row of a grid's table, in 0..1."""
+    found: dict[str, float] = {}
     for part in filter(None, row.get("iou", "").split("; ")):
         name, _, value = part.rpartition(" ")
         found[name] = np.nan if value == "-" else float(value) / 100
-    return {**found, None: float(row["miou"]) / 100}
+    return {**found, "": float(row["miou"]) / 100}

@@ -42,7 +42,7 @@ class Calibration(Breakdown):
             for index, (pixels, right, confidence) in enumerate(total)
             if pixels
         ]
-        return {"ece": percent(calibration_error(total)), "ece_low": low, "ece_high": high, "bins": bins}
+        return {"ece": percent(float(calibration_error(total))), "ece_low": low, "ece_high": high, "bins": bins}
 
 
 def calibration_error(counts: np.ndarray) -> np.ndarray:

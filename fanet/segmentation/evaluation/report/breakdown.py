@@ -1,6 +1,6 @@
 """Scores that explain as sections of the page: by size, by border, by class, calibration."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from fanet.classes import ClassScheme
@@ -44,7 +44,7 @@ def breakdown_sections(result: Mapping[str, Any], classes: ClassScheme) -> list[
 
 
 def _grouped(groups: list[Mapping[str, Any]], title: str, classes: ClassScheme) -> Html:
-    counts = {"objects": str, "share_of_pixels": percent}
+    counts: dict[str, Callable[[Any], str]] = {"objects": str, "share_of_pixels": percent}
     known = {key: show for key, show in counts.items() if key in groups[0]}
     head = [
         "",
