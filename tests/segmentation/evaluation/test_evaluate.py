@@ -18,6 +18,7 @@ from fanet.cli import main
 from fanet.errors import UserError
 from fanet.segmentation import Preprocessing, UperNet, load_model
 from fanet.segmentation.data import ClutterScenes, Sample, SegmentationDataset, open_dataset
+from fanet.segmentation.evaluation.breakdown import build_breakdowns
 from fanet.segmentation.evaluation.evaluate import evaluate_split, image_counts
 from fanet.segmentation.evaluation.metrics import ConfusionMatrix, bootstrap_miou
 from fanet.segmentation.processes import find_device
@@ -235,14 +236,18 @@ def test_scale_applies_to_the_fit_of_the_preprocessing(shipped):
 def test_two_processes_count_the_same_as_one(shipped, scenes, tmp_path):
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", "fanet"]
     command += ["evaluate", "--dataset", "clutter", "--count", "3", "--size", "64", "64", "-o", str(tmp_path / "two")]
+    command += ["--by", "size,border,class"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("mIoU without background") == 1, "one of the processes reports"
     together = json.loads((tmp_path / "two" / "metrics.json").read_text())
-    alone = image_counts(shipped.predictor(), scenes).matrix
-    assert together["confusion_matrix"] == alone.tolist()
-    assert together["miou"] == pytest.approx(100 * ConfusionMatrix.of(alone).miou)
+    breakdowns = build_breakdowns(("size", "border", "class"), scenes.classes)
+    alone = image_counts(shipped.predictor(), scenes, breakdowns=breakdowns)
+    assert together["confusion_matrix"] == alone.matrix.tolist()
+    assert together["miou"] == pytest.approx(100 * ConfusionMatrix.of(alone.matrix).miou)
+    for key, breakdown in breakdowns.items():
+        assert together[key] == json.loads(json.dumps(breakdown.scores(alone.parts[key], 1000))), key
 
 
 def test_windows_that_cover_the_images_score_like_none(shipped, scenes, tmp_path):
