@@ -23,7 +23,7 @@ from fanet.segmentation.network.model import SegmentationModel
 
 _PLACE = re.compile(r"stages\.(\d+)\.blocks\.(\d+)\.")
 _TITLES = {"F": "F: input", "S": "S = F · Q: low", "R": "R = F − Q: high", "output": "output"}
-_PADDED = 2  # positions at each edge whose values are mostly those of zero padding
+_PADDED = 3  # positions at each edge whose values are mostly those of zero padding
 _IMAGE_SIDE = 400  # pixels to which small images are enlarged before they are outlined
 
 

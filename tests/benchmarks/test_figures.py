@@ -49,7 +49,7 @@ def photos(tmp_path: Path) -> Path:
 
 def test_figures_are_drawn_on_any_labelled_images(photos, tmp_path, capsys):
     argv = ["--dataset", "folder", "--data", str(photos), "--split", "val", "-o", str(tmp_path / "out")]
-    assert figures.main([*argv, "--model", "one=clutter", "clutter"]) == 0
+    assert figures.main([*argv, "--model", "one=clutter"]) == 0
     drawn = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert drawn == ["challenges.png", "frequencies.png", "models.png", "refinement.png"]
     assert capsys.readouterr().out.count(".png") == 4
