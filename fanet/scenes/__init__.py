@@ -1,27 +1,33 @@
 """Generated images of cluttered waste on a sorting belt, with exact labels.
 
 For trying out and teaching, and for training without a data set. The labels are those of `fanet.classes.ZEROWASTE`.
-Each material has a module of its name; `composition` places the objects on the belt and `camera` photographs it. Needs
-OpenCV.
+Each material has a module of its name; `composition` places the objects on the belt, `controlled` does so with one
+number for each cause of clutter, and `camera` photographs it. Needs OpenCV.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import cv2
 import numpy as np
 
 from fanet.scenes.camera import photograph
+from fanet.scenes.causes import Causes
 from fanet.scenes.composition import compose, magnification
+from fanet.scenes.controlled import controlled_scene
 from fanet.scenes.draw import Draw
 
-__all__ = ["scene"]
+__all__ = ["Causes", "scene"]
 
 SHORTEST_SIDE = 32  # pixels; below this, objects cannot be told apart
 
 
 def scene(
-    seed: int, index: int, size: int | tuple[int, int] = 128, difficulty: float = 0.2
+    seed: int,
+    index: int,
+    size: int | tuple[int, int] = 128,
+    difficulty: float = 0.2,
+    causes: Causes | Mapping[str, float] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draw one scene: image (H, W, 3) uint8 RGB, labels (H, W) uint8, indices into `ZEROWASTE.names`.
 
@@ -35,9 +41,12 @@ def scene(
             than 256 show the same view in more pixels.
         difficulty: 0..1; a higher one makes classes more alike in colour, films thinner, creases weaker, background
             clutter more like the classes, and objects smaller and more numerous.
+        causes: Draw a controlled scene instead, in which each cause of clutter has a value, by the names of `Causes`:
+            `{"occlusion": 0.5}`. Two controlled scenes of one seed, index and size are the same but for their causes.
+            Difficulty then has no effect on the size and number of objects.
 
     Raises:
-        ValueError: A number is out of range.
+        ValueError: A number is out of range, or there is no cause of a name.
     """
     height, width = (size, size) if isinstance(size, (int, np.integer)) else size
     if min(height, width) < SHORTEST_SIDE:
@@ -48,8 +57,10 @@ def scene(
         raise ValueError(f"seed and index must be 0 or above, got {seed} and {index}")
     # Objects grow in proportion to a large frame, their fine structure only with the root: more pixels show more.
     detail = magnification((height, width)) ** 0.5
-    draw = Draw(np.random.default_rng([seed, index]), float(difficulty), detail)
     with _one_opencv_thread():
+        if causes is not None:
+            return controlled_scene(seed, index, (height, width), float(difficulty), detail, Causes.of(causes))
+        draw = Draw(np.random.default_rng([seed, index]), float(difficulty), detail)
         image, labels = compose(draw, (height, width))
         return photograph(draw, image), labels
 

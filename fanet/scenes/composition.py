@@ -14,6 +14,9 @@ from fanet.scenes.rigid_plastic import rigid_plastic
 from fanet.scenes.soft_plastic import soft_plastic
 from fanet.scenes.textures import TILE
 
+Box = tuple[int, int, int, int]  # top, bottom, left, right
+Lookup = tuple[np.ndarray, np.ndarray]  # for each pixel of a box x and y on an object's canvas, see `lookup`
+
 MAKERS = (
     background,
     rigid_plastic,
@@ -99,27 +102,48 @@ def paste(
 
     `centre` is x, y in pixels, `shadow` the direction x, y of shadows and their length relative to an object's rise.
     """
-    height, width = item.mask.shape
-    rise = item.rise * max(height, width)
-    reach = 0.5 * math.hypot(height, width) * (1 + item.warp) + 1.3 * rise + 3
+    reach = reach_of(item)
     left, top = (max(0, int(place - reach)) for place in centre)
     right, bottom = min(image.shape[1], int(centre[0] + reach) + 1), min(image.shape[0], int(centre[1] + reach) + 1)
     if right - left < 3 or bottom - top < 3:
         return
-    lookup = _lookup(draw, item, (top, bottom, left, right), centre)
-    mask = cv2.remap(item.mask, *lookup, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+    box = (top, bottom, left, right)
+    lay(image, labels, item, label, lookup(draw, item, box, centre), box, shadow)
+
+
+def lay(
+    image: np.ndarray,
+    labels: np.ndarray,
+    item: SceneObject,
+    label: int,
+    places: Lookup,
+    box: Box,
+    shadow: tuple[float, float],
+) -> None:
+    """Paste an object that `lookup` has rotated and bent, and its shadow into image and labels, in place."""
+    top, bottom, left, right = box
+    mask = placed_mask(item, places)
     if mask.max() <= 0.5:
         return
     region = image[top:bottom, left:right]
-    _cast_shadow(region, mask, item, rise, shadow)
-    region[...] = _covered(region, mask, item, lookup)
+    _cast_shadow(region, mask, item, item.rise * max(item.mask.shape), shadow)
+    region[...] = _covered(region, mask, item, places)
     labels[top:bottom, left:right][mask > 0.5] = label
 
 
-def _lookup(
-    draw: Draw, item: SceneObject, box: tuple[int, int, int, int], centre: tuple[float, float]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Map each pixel of a box (top, bottom, left, right) to the object's canvas: x and y (h, w) float32."""
+def reach_of(item: SceneObject) -> float:
+    """Return how far from its centre an object and its shadow may extend, in pixels."""
+    rise = item.rise * max(item.mask.shape)
+    return 0.5 * math.hypot(*item.mask.shape) * (1 + item.warp) + 1.3 * rise + 3
+
+
+def placed_mask(item: SceneObject, places: Lookup) -> np.ndarray:
+    """Return the mask of an object where `lookup` has put it: (h, w) float32."""
+    return cv2.remap(item.mask, *places, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+
+
+def lookup(draw: Draw, item: SceneObject, box: Box, centre: tuple[float, float]) -> Lookup:
+    """Rotate and bend an object at random: map each pixel of a box to its canvas, x and y (h, w) float32."""
     top, bottom, left, right = box
     height, width = item.mask.shape
     angle = draw.angle()
@@ -147,13 +171,11 @@ def _cast_shadow(
     region *= (1 - density * shade * (1 - mask))[..., None]
 
 
-def _covered(
-    region: np.ndarray, mask: np.ndarray, item: SceneObject, lookup: tuple[np.ndarray, np.ndarray]
-) -> np.ndarray:
+def _covered(region: np.ndarray, mask: np.ndarray, item: SceneObject, places: Lookup) -> np.ndarray:
     """Return the region with the object over it."""
 
     def placed(canvas: np.ndarray) -> np.ndarray:
-        return cv2.remap(canvas, *lookup, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        return cv2.remap(canvas, *places, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
     below, cover = region, mask
     if item.opacity is not None:

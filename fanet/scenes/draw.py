@@ -11,18 +11,28 @@ from fanet.scenes import textures
 
 Range = tuple[float, float]
 
+# Textures of creases, and what each is on a smooth sheet.
+SMOOTH = {"crumple": 0.5, "ridge": 0.0}
+
 
 @dataclass(frozen=True)
 class Draw:
     """Draws numbers, colours and textures for one scene.
 
-    `difficulty` is the scene's, in 0..1. `detail`, 1 or more, is the factor by which fine structure (printed letters,
-    grain, flutes) is larger than in a small frame.
+    Attributes:
+        rng: Where the numbers come from.
+        difficulty: The scene's, in 0..1.
+        detail: 1 or more, the factor by which fine structure (printed letters, grain, flutes) is larger than in a small
+            frame.
+        creases: Factor on the contrast of creases: 0 for smooth sheets, 1 as drawn.
+        film_opacity: Opacity, 0..1, of all films where they are flat; None for each film its own.
     """
 
     rng: np.random.Generator
     difficulty: float
     detail: float = 1.0
+    creases: float = 1.0
+    film_opacity: float | None = None
 
     def between(self, low: float, high: float) -> float:
         """Draw a number uniformly between two others."""
@@ -59,7 +69,11 @@ class Draw:
 
     def texture(self, kind: str, shape: tuple[int, int], stretch: float = 1.0) -> np.ndarray:
         """Draw a read-only window (h, w) of a kind of texture, see `textures.tiles`."""
-        return textures.window(self.rng, kind, shape, stretch * self.detail)
+        drawn = textures.window(self.rng, kind, shape, stretch * self.detail)
+        if kind not in SMOOTH or self.creases == 1:
+            return drawn
+        smooth = np.float32(SMOOTH[kind])
+        return smooth + np.float32(self.creases) * (drawn - smooth)
 
     def curve(self, length: int, knots: int) -> np.ndarray:
         """Draw a smooth random curve (length,) around 0 with about `knots` independent values."""

@@ -1,7 +1,7 @@
 """Soft plastic: films, bags, sheets and wrappers, thin, creased and mostly translucent."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -34,7 +34,8 @@ class _Creases:
 def soft_plastic(draw: Draw, size: float) -> SceneObject:
     """Draw an object of soft plastic about `size` pixels long."""
     shape = draw.pixels(size, (0.7, 1), 9), draw.pixels(size, (0.4, 1), 9)
-    film = _film(draw)
+    drawn = _film(draw)
+    film = drawn if draw.film_opacity is None else replace(drawn, opacity=draw.film_opacity)
     mask = _outline(draw, shape)
     stretch = draw.between(0.35, 0.8)
     creases = _Creases(
@@ -51,7 +52,7 @@ def soft_plastic(draw: Draw, size: float) -> SceneObject:
     glints = np.clip(2 * creases.facets * creases.finer - 0.85, 0, 1)
     gloss = draw.between(0.3, 0.75) + 0.4 * easy
     highlight = gloss * (glints + 0.7 * creases.folds * creases.facets + 0.25 * hem)
-    if size > 20 * draw.detail and draw.chance(0.9 if film.opacity == 1 else 0.22):
+    if size > 20 * draw.detail and draw.chance(0.9 if drawn.opacity == 1 else 0.22):
         _imprint(draw, colour, opacity, film, creases)
     return SceneObject(
         colour,

@@ -1,16 +1,16 @@
 """Generated scenes of cluttered waste: drawn on the fly, and as files in ZeroWaste-f's folder layout.
 
-A scene is a pure function of (seed, index, size, difficulty), see `fanet.scenes`; so is everything here, with any
-number of processes.
+A scene is a pure function of (seed, index, size, difficulty, causes), see `fanet.scenes`; so is everything here, with
+any number of processes.
 """
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar, Union
 
 import numpy as np
 
@@ -22,7 +22,11 @@ from fanet.segmentation.data.dataset import Sample, SegmentationDataset, require
 from fanet.segmentation.data.parallel import parallel_map
 from fanet.segmentation.data.zerowaste import DESCRIPTION, IMAGES, LAYOUT, MASKS, SPLITS, ZeroWaste
 
+if TYPE_CHECKING:
+    from fanet.scenes import Causes
+
 Difficulty = float | Sequence[float]
+CausesLike = Union["Causes", Mapping[str, float]]
 Result = TypeVar("Result")
 
 SMALLEST_SIDE = 32  # pixels: a smaller scene has no room for objects
@@ -40,6 +44,7 @@ class SceneSource:
         seed: Seed of the series.
         size: (height, width) in pixels.
         difficulty: 0..1 for all scenes, or (low, high), from which each scene draws its own.
+        causes: Those of controlled scenes; None for others.
 
     Raises:
         UserError: A value is out of range.
@@ -48,6 +53,7 @@ class SceneSource:
     seed: int
     size: tuple[int, int]
     difficulty: float | tuple[float, float]
+    causes: "Causes | None" = None
 
     def __post_init__(self) -> None:
         if self.seed < 0:
@@ -61,11 +67,27 @@ class SceneSource:
             raise UserError(f"the difficulty must be a number in 0..1 or [low, high] within it, got {self.difficulty}")
 
     @classmethod
-    def of(cls, seed: int, size: int | Sequence[int], difficulty: Difficulty) -> "SceneSource":
-        """Build it from values as people write them: one side for a square, lists instead of tuples."""
+    def of(
+        cls, seed: int, size: int | Sequence[int], difficulty: Difficulty, causes: CausesLike | None = None
+    ) -> "SceneSource":
+        """Build it from values as people write them: one side for a square, lists instead of tuples.
+
+        Raises:
+            UserError: A value is out of range, there is no cause of a name, or objects would be too small to draw.
+        """
         sides = (size, size) if isinstance(size, int) else tuple(size)
         level = tuple(difficulty) if isinstance(difficulty, Sequence) else float(difficulty)
-        return cls(seed, sides, level)  # type: ignore[arg-type]
+        source = cls(seed, sides, level)  # type: ignore[arg-type]
+        if causes is None:
+            return source
+        with needs_extra("seg", "cv2"):
+            from fanet.scenes import Causes
+        try:
+            known = Causes.of(causes)
+            known.size_in(source.size)
+        except ValueError as error:
+            raise UserError(str(error)) from error
+        return replace(source, causes=known)
 
     def difficulty_of(self, index: int) -> float:
         """Return the difficulty of scene `index`."""
@@ -76,7 +98,8 @@ class SceneSource:
     def __call__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Draw scene `index`: image (H, W, 3) uint8 RGB and labels (H, W) uint8."""
         scene = _load_generator()
-        return scene(self.seed, index, size=self.size, difficulty=self.difficulty_of(index))
+        causes = {} if self.causes is None else {"causes": self.causes}
+        return scene(self.seed, index, size=self.size, difficulty=self.difficulty_of(index), **causes)
 
 
 class ClutterScenes(SegmentationDataset, kind="clutter"):
@@ -91,6 +114,7 @@ class ClutterScenes(SegmentationDataset, kind="clutter"):
         seed: int | None = None,
         size: int | Sequence[int] = 256,
         difficulty: Difficulty = 0.2,
+        causes: CausesLike | None = None,
     ) -> None:
         """
         Args:
@@ -99,6 +123,7 @@ class ClutterScenes(SegmentationDataset, kind="clutter"):
             seed: Seed of the series, instead of the split's.
             size: Side in pixels, or (height, width).
             difficulty: 0..1, or [low, high]: then each scene draws its own.
+            causes: Draw controlled scenes, with these values of `fanet.scenes.Causes`: `{"occlusion": 0.5}`.
 
         Raises:
             UserError: A value is out of range, or OpenCV is missing.
@@ -106,7 +131,7 @@ class ClutterScenes(SegmentationDataset, kind="clutter"):
         require_split(split, list(SPLIT_SEEDS), "generated scenes have")
         _check_count(count)
         _load_generator()
-        self.source = SceneSource.of(SPLIT_SEEDS[split] if seed is None else seed, size, difficulty)
+        self.source = SceneSource.of(SPLIT_SEEDS[split] if seed is None else seed, size, difficulty, causes)
         self.names = [_scene_name(index) for index in range(count)]
 
     @classmethod

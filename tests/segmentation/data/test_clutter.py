@@ -47,6 +47,20 @@ def test_difficulty_range_gives_every_scene_its_own_difficulty(drawn):
     assert SceneSource.of(1, 32, [0.2, 0.6]).difficulty_of(7) == difficulties[7], "a function of seed and index alone"
 
 
+def test_causes_reach_the_generator():
+    scenes = ClutterScenes("test", count=1, seed=3, size=64, causes={"occlusion": 0.4})
+    image, labels = fanet.scenes.scene(3, 0, size=(64, 64), causes={"occlusion": 0.4})
+    assert (scenes[0].image == image).all() and (scenes[0].labels == labels).all()
+
+
+@pytest.mark.parametrize(
+    ("causes", "message"), [({"haze": 1}, "no cause"), ({"occlusion": 2}, "0..0.6"), ({"object_size": 0.05}, "small")]
+)
+def test_impossible_causes_are_refused_before_anything_is_drawn(causes, message):
+    with pytest.raises(UserError, match=message):
+        ClutterScenes("test", count=1, size=64, causes=causes)
+
+
 def test_files_have_the_layout_of_zerowaste(tmp_path, drawn):
     folder = write_clutter(tmp_path / "set", 3, seed=5, size=[40, 48], difficulty=0.3, split="val")
     assert folder == tmp_path / "set" / "splits_final_deblurred" / "val"
