@@ -5,11 +5,10 @@
 The scenes are those of the test split, which no training has seen. The baseline knows only the colour of a pixel: for
 every cell of a 16 x 16 x 16 histogram of RGB values it predicts the class that is most frequent there in training
 scenes. Prints a table and writes `benchmarks/results/clutter-<model>-<conditions>.csv` for every model; all scores are
-in %, over all scenes together.
+in %, over all scenes together. For scores along one cause of clutter at a time see `fanet benchmark clutter`.
 """
 
 import argparse
-import csv
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,16 +16,19 @@ from pathlib import Path
 import numpy as np
 
 from fanet.classes import ZEROWASTE
-from fanet.files import atomic_path, make_folder
+from fanet.files import make_folder
 from fanet.segmentation import load_model
 from fanet.segmentation.data import ClutterScenes, Sample
 from fanet.segmentation.data.in_memory import InMemory
+from fanet.segmentation.evaluation.clutterbench.models import short_name
+from fanet.segmentation.evaluation.clutterbench.table import score_cells, scores_of, write_rows
 from fanet.segmentation.evaluation.evaluate import image_counts
-from fanet.segmentation.evaluation.metrics import ConfusionMatrix, ImageCounts, bootstrap_miou
+from fanet.segmentation.evaluation.metrics import ConfusionMatrix, ImageCounts
 
 RESULTS = Path(__file__).parent / "results"
 BASELINE_COUNT = 400  # training scenes that the histogram is taken from
 BINS = 16  # per channel
+SHIPPED = "fanet_pico_clutter"  # how the model inside the package is called here
 
 
 class ColourHistogram:
@@ -48,25 +50,12 @@ class ColourHistogram:
         return (red * BINS + green) * BINS + blue
 
 
-def model_name(path: str | None) -> str:
-    """Name a model in the table: its folder, or its run if the folder is `best` or `final`."""
-    if path is None:
-        return "fanet_pico_clutter"
-    folder = Path(path).resolve()
-    return folder.parent.name if folder.name in ("best", "final") else folder.name
-
-
 def score(counts: ImageCounts) -> dict[str, float]:
     """Compute scores in % over all scenes, with a 95 % bootstrap interval of the mIoU over scenes."""
-    scores = ConfusionMatrix.of(counts.matrix).to_dict(ZEROWASTE.names)
-    low, high = bootstrap_miou(counts.margins) or (float("nan"), float("nan"))
-    return {
-        "miou_percent": scores["miou"],
-        "miou_low_percent": 100 * low,
-        "miou_high_percent": 100 * high,
-        "pixel_accuracy_percent": scores["pixel_accuracy"],
-        **{f"iou_{name}_percent": value for name, value in scores["iou"].items()},
-    }
+    scores = scores_of(counts)
+    mious = {name: value for name, value in scores.items() if name.startswith("miou")}
+    accuracy = 100 * ConfusionMatrix.of(counts.matrix).pixel_accuracy
+    return mious | {"pixel_accuracy_percent": accuracy} | scores
 
 
 def baseline_counts(held_out: InMemory, size: int, difficulty: float) -> ImageCounts:
@@ -85,17 +74,8 @@ def print_table(rows: list[dict]) -> None:
     """Print methods as columns, as they are few and the scores many."""
     print(f"{'':24}" + "".join(f"{row['method']:>24}" for row in rows))
     for key in list(rows[0])[1:]:
-        values = (f"{'absent' if row[key] is None else format(row[key], '.1f'):>24}" for row in rows)
+        values = (f"{'absent' if np.isnan(row[key]) else format(row[key], '.1f'):>24}" for row in rows)
         print(f"{key.removesuffix('_percent'):24}" + "".join(values))
-
-
-def write_csv(file: Path, rows: list[dict]) -> None:
-    """Write the rows, with numbers to two decimal places."""
-    with atomic_path(file) as path, path.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, rows[0])
-        writer.writeheader()
-        for row in rows:
-            writer.writerow({key: f"{x:.2f}" if isinstance(x, float) else x for key, x in row.items()})
 
 
 def main() -> None:
@@ -107,7 +87,8 @@ def main() -> None:
     parser.add_argument("--difficulty", type=float, default=0.2, help="0..1 (default: %(default)s)")
     args = parser.parse_args()
 
-    models = {model_name(path): load_model(path) for path in args.model or [None]}
+    paths = {short_name(path): path for path in args.model} if args.model else {SHIPPED: None}
+    models = {name: load_model(path) for name, path in paths.items()}
     scenes = ClutterScenes("test", count=args.count, size=args.size, difficulty=args.difficulty)
     held_out = InMemory(scenes, "drawing test scenes")
     rows = [{"method": name, **score(image_counts(model.predictor(), held_out))} for name, model in models.items()]
@@ -116,7 +97,8 @@ def main() -> None:
     for row in rows:
         name = re.sub(r"[^A-Za-z0-9_.]+", "_", row["method"])
         name += f"-test{args.count}-{args.size}x{args.size}-difficulty{args.difficulty:g}"
-        write_csv(make_folder(RESULTS) / f"clutter-{name}.csv", [row, baseline])
+        cells = [{"method": each.pop("method")} | score_cells(each) for each in (dict(row), dict(baseline))]
+        write_rows(make_folder(RESULTS) / f"clutter-{name}.csv", list(row), cells)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from fanet import __version__
 from fanet.cli import (
+    benchmark,
     compare,
     convert,
     data,
@@ -36,6 +37,7 @@ COMMANDS = (
     train,
     evaluate,
     compare,
+    benchmark,
     recipes,
     data,
     models,

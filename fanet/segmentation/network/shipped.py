@@ -65,11 +65,13 @@ def load_predictor(
     flip: bool = False,
     engine: str | None = None,
     precision: str | None = None,
+    classes: Sequence[str] | None = None,
 ) -> Predictor:
     """Load a trained segmentation model for prediction.
 
     Args:
-        name: As for `load_model`; or an ONNX file that `fanet export` wrote, which is run by ONNX Runtime.
+        name: As for `load_model`; or an ONNX file, which is run by ONNX Runtime. One that `fanet export` did not write
+            needs a file beside it that names its classes, see `engines.onnx.read_description`, or `classes`.
         device: Device on which to run it; the CPU for an ONNX file.
         window: As for `SegmentationModel.predictor`; a file for one size uses windows of it.
         overlap: As for `SegmentationModel.predictor`.
@@ -77,6 +79,7 @@ def load_predictor(
         flip: As for `SegmentationModel.predictor`.
         engine: As for `SegmentationModel.predictor`; an ONNX file is run by `onnx`, the default, `openvino` or `auto`.
         precision: As for `SegmentationModel.predictor`.
+        classes: Names of the classes of an ONNX file that comes without them.
 
     Raises:
         UserError: There is no usable model under that name, it does not take these windows, or the engine is not
@@ -87,14 +90,14 @@ def load_predictor(
     if torch.device(device).type != "cpu":
         raise UserError(f"an ONNX file runs on the CPU, not on {device}: give --device cpu")
     file = OnnxEngine(name)
-    classes, preprocessing = read_description(file, name)
+    scheme, preprocessing = read_description(file, name, classes)
     if file.size is not None and window not in (None, file.size):
         raise UserError(f"{name} takes images of {file.size[0]}x{file.size[1]} pixels: leave --window out")
     run = build_file_engine(engine, name, precision) if engine or precision else file
     return Predictor(
         run if file.size is None else FixedSize(run, file.size),
         preprocessing,
-        classes,
+        scheme,
         window=file.size or window,
         overlap=overlap,
         scales=tuple(scales),

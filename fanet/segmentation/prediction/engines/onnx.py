@@ -1,7 +1,7 @@
 """The engine that runs an ONNX file with ONNX Runtime (extra `onnx`)."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +12,19 @@ from fanet.classes import ClassScheme
 from fanet.errors import UserError, needs_extra, one_line
 from fanet.segmentation.preprocessing import Preprocessing
 
+# What a file says about itself.
+_KEYS = ("classes", "palette", "ignore_index", "preprocessing")
+
 
 class OnnxEngine:
-    """Runs a file that `fanet.export.export_onnx` wrote: normalised (B, C, H, W) -> logits (B, num_classes, h, w)
+    """Runs an ONNX file: normalised images (B, C, H, W) -> logits (B, num_classes, h, w)
 
     Attributes:
         size: (height, width) of the images that the file takes; None for any.
         num_classes: Number of channels of the first output; None if the file does not say it.
-        metadata: What the file says about itself: the values are JSON.
+        is_classifier: Whether the first output is known to be no map of scores.
+        takes: The type of the input, as ONNX Runtime spells it.
+        metadata: What the file says about itself; of files that `fanet export` wrote the values are JSON.
 
     Raises:
         UserError: onnxruntime is not installed, or the file is missing or not an ONNX model.
@@ -42,7 +47,10 @@ class OnnxEngine:
         self._input = self._session.get_inputs()[0]
         sides = self._input.shape[-2:]
         self.size = (sides[0], sides[1]) if all(isinstance(side, int) for side in sides) else None
-        count = dict(enumerate(self._session.get_outputs()[0].shape)).get(1)
+        self.takes: str = self._input.type
+        output = self._session.get_outputs()[0]
+        self.is_classifier = len(output.shape) not in (0, 4) or "float" not in output.type
+        count = dict(enumerate(output.shape)).get(1)
         self.num_classes = count if isinstance(count, int) else None
         self.metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
 
@@ -80,22 +88,67 @@ class FixedSize:
         return self.engine(F.pad(x, (0, missing[1], 0, missing[0])))[..., :height, :width]
 
 
-def read_description(engine: OnnxEngine, path: str | Path) -> tuple[ClassScheme, Preprocessing]:
+def read_description(
+    engine: OnnxEngine, path: str | Path, classes: Sequence[str] | None = None
+) -> tuple[ClassScheme, Preprocessing]:
     """Return the classes and the preprocessing of a segmentation model in an ONNX file.
 
+    They are in the file's metadata, where `fanet export` writes them, or else in a JSON file of the same name beside
+    it: `classes`, names in the order of the channels; and if need be `palette`, `ignore_index` (255) and
+    `preprocessing`, with the keys of `Preprocessing` (by default ImageNet's mean and standard deviation at the image's
+    own size).
+
+    Args:
+        engine: The file.
+        path: Its path.
+        classes: Names of the classes of a file that comes without them.
+
     Raises:
-        UserError: The file does not have them.
+        UserError: Nothing says what the classes are, what is said makes no sense, or the network takes no normalised
+            images or gives no scores by class.
+    """
+    beside = Path(path).with_suffix(".json")
+    said = _description(engine, path, beside)
+    if "classes" not in said and classes:
+        said["classes"] = list(classes)
+    if "classes" not in said:
+        raise UserError(
+            f"{path} does not say what its classes are: write {beside.name} beside it, such as "
+            '{"classes": ["background", "bottle"]}, or export a segmentation model by `fanet export`'
+        )
+    try:
+        palette = tuple((red, green, blue) for red, green, blue in said.get("palette", ()))
+        scheme = ClassScheme(tuple(map(str, said["classes"])), palette, said.get("ignore_index", 255))
+        preprocessing = Preprocessing.from_dict(said.get("preprocessing", {}))
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"the description of {path} makes no sense ({one_line(error, 160)}): correct it") from error
+    if engine.is_classifier or engine.takes != "tensor(float)":
+        raise UserError(
+            f"{path} is no segmentation network that can be run: it must take float32 images (B, C, H, W) and give "
+            "scores (B, classes, h, w) as its first output; export it without argmax"
+        )
+    if engine.num_classes not in (None, len(scheme)):
+        raise UserError(f"{path} has {engine.num_classes} outputs for {len(scheme)} classes: name as many classes")
+    return scheme, preprocessing
+
+
+def _description(engine: OnnxEngine, path: str | Path, beside: Path) -> dict[str, Any]:
+    """Return what the file says, and if it does not name its classes what the one beside it says.
+
+    Raises:
+        UserError: One of them is not readable, or has an unknown key.
     """
     try:
-        keys = ("classes", "palette", "ignore_index", "preprocessing")
-        said = {key: json.loads(engine.metadata[key]) for key in keys}
-        palette = tuple((red, green, blue) for red, green, blue in said["palette"])
-        classes = ClassScheme(tuple(said["classes"]), palette, said["ignore_index"])
-        preprocessing = Preprocessing.from_dict(said["preprocessing"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(
-            f"{path} does not say what its classes are: export a segmentation model by `fanet export`"
-        ) from error
-    if engine.num_classes not in (None, len(classes)):
-        raise UserError(f"{path} has {engine.num_classes} outputs for {len(classes)} classes: export the model again")
-    return classes, preprocessing
+        said = {key: json.loads(engine.metadata[key]) for key in _KEYS if key in engine.metadata}
+    except ValueError as error:
+        raise UserError(f"the metadata of {path} is not JSON: write {beside.name} beside it") from error
+    if "classes" in said or not beside.is_file():
+        return said
+    try:
+        more = json.loads(beside.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{beside} is not readable as JSON ({one_line(error, 160)}): correct it") from error
+    if not isinstance(more, dict) or (unknown := [key for key in more if key not in _KEYS]):
+        what = f"the unknown key {unknown[0]!r}" if isinstance(more, dict) else "no object"
+        raise UserError(f"{beside} has {what}: known are {', '.join(_KEYS)}")
+    return said | more

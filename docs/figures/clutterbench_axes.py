@@ -1,0 +1,46 @@
+"""Draws docs/figures/clutterbench_axes.png: one scene along every axis of ClutterBench, from generated scenes.
+
+python docs/figures/clutterbench_axes.py [OUT]
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from fanet.scenes import scene
+from fanet.segmentation.evaluation.clutterbench.axes import AXES, Axis
+
+SEED, INDEX = 2000003, 8  # of the scenes that the benchmark draws, one with objects of every class in the open
+SCENE, SIDE, GAP, HEAD = 256, 112, 4, 18  # pixels: of the drawing, in the figure, between scenes, of a caption
+SHOWN = 5  # values of an axis, of those that have more the lowest and the highest ones
+COLOURS = 128  # of the palette, which keeps the file small
+
+
+def strip(axis: Axis) -> Image.Image:
+    """Draw the scene at the values of an axis, side by side, with a caption."""
+    values = [axis.values[place] for place in np.linspace(0, len(axis.values) - 1, SHOWN).round().astype(int)]
+    row = Image.new("RGB", (SHOWN * (SIDE + GAP) - GAP, HEAD + SIDE), "white")
+    caption = f"{axis.title}: {', '.join(f'{axis.shown(value):g}' for value in values)} ({axis.unit})"
+    ImageDraw.Draw(row).text((0, 1), caption, fill="#222831", font=ImageFont.load_default(12))
+    for place, value in enumerate(values):
+        image, _ = scene(SEED, INDEX, SCENE, causes={axis.name: value})
+        small = Image.fromarray(image).resize((SIDE, SIDE), Image.Resampling.LANCZOS)
+        row.paste(small, (place * (SIDE + GAP), HEAD))
+    return row
+
+
+def main(argv: Sequence[str]) -> None:
+    """Draw the figure and write it."""
+    strips = [strip(axis) for axis in AXES.values()]
+    figure = Image.new("RGB", (strips[0].width, len(strips) * (strips[0].height + 2 * GAP)), "white")
+    for place, row in enumerate(strips):
+        figure.paste(row, (0, place * (row.height + 2 * GAP)))
+    target = argv[0] if argv else Path(__file__).with_name("clutterbench_axes.png")
+    figure.quantize(COLOURS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(target, optimize=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
