@@ -13,10 +13,10 @@ from PIL import Image, ImageDraw, ImageFont
 from fanet.scenes import scene
 from fanet.segmentation.evaluation.clutterbench.axes import AXES, Axis
 
-SEED, INDEX = 2000003, 8  # of the scenes that the benchmark draws, one with objects of every class in the open
-SCENE, SIDE, GAP, HEAD = 256, 112, 4, 18  # pixels: of the drawing, in the figure, between scenes, of a caption
+SEED, INDEX = 0, 3  # a scene with objects of every class on a plain belt
+SCENE, SIDE, GAP, HEAD = 256, 136, 4, 18  # pixels: of the drawing, in the figure, between scenes, of a caption
 SHOWN = 5  # values of an axis, of those that have more the lowest and the highest ones
-COLOURS = 128  # of the palette, which keeps the file small
+COLOURS = 256  # of the palette, which keeps the file small
 
 
 def strip(axis: Axis) -> Image.Image:
@@ -39,7 +39,7 @@ def main(argv: Sequence[str]) -> None:
     for place, row in enumerate(strips):
         figure.paste(row, (0, place * (row.height + 2 * GAP)))
     target = argv[0] if argv else Path(__file__).with_name("clutterbench_axes.png")
-    figure.quantize(COLOURS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(target, optimize=True)
+    figure.quantize(COLOURS, Image.Quantize.MAXCOVERAGE, kmeans=1, dither=Image.Dither.NONE).save(target, optimize=True)
 
 
 if __name__ == "__main__":

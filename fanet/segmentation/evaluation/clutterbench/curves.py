@@ -7,7 +7,7 @@ from fanet.segmentation.evaluation.clutterbench.table import Table
 from fanet.segmentation.evaluation.report.page import Html, joined, markup
 
 _WIDTH, _HEIGHT = 460, 260
-_LEFT, _RIGHT, _TOP, _BOTTOM = 34, 12, 14, 40  # room for the labels of the axes
+_LEFT, _RIGHT, _TOP, _BOTTOM = 34, 12, 24, 40  # room for the labels of the axes
 _GRID = 5  # most lines across
 
 
@@ -82,8 +82,8 @@ def _colour(index: int) -> str:
 def _frame(axis: Axis, low: float, high: float) -> Html:
     """Return the lines across, their numbers, those of the points, and the unit."""
     bottom, right = _HEIGHT - _BOTTOM, _WIDTH - _RIGHT
+    parts = ['<text x="0" y="11">mIoU, %</text>']
     step = next(step for step in (5, 10, 20, 50) if (high - low) / step <= _GRID)
-    parts = []
     for miou in range(int(low), int(high) + 1, step):
         y = bottom - (miou - low) / (high - low) * (bottom - _TOP)
         parts.append(f'<path class="axis" d="M{_LEFT} {y:.1f}H{right}"/>')

@@ -70,6 +70,7 @@ def _summary(scores: Table, axes: list[Axis]) -> Html:
 
 def _axis_section(axis: Axis, scores: Table, seed: int, size: tuple[int, int]) -> Html:
     low, high = limits(scores)
+    along = f"{axis.title.lower()} ({axis.unit})"
     examples = [
         figure(
             ClutterScenes("test", 1, seed, size, causes={axis.name: value}).load_image(0),
@@ -79,14 +80,14 @@ def _axis_section(axis: Axis, scores: Table, seed: int, size: tuple[int, int]) -
         for value in axis.values
     ]
     head = ["", *(f"{axis.shown(value):g}" for value in axis.values)]
-    by_class = table(f"IoU by class, %, by {axis.unit}", head, _class_rows(axis, scores))
+    by_class = table(f"IoU by class, %, by {along}", head, _class_rows(axis, scores))
     return section(
         axis.title,
         paragraph(axis.meaning),
         legend_of(scores.models),
         axis_curves(axis, scores, low, high),
         row(examples),
-        table(f"mIoU, %, with its interval, by {axis.unit}", ["model", *head[1:]], _score_rows(axis, scores)),
+        table(f"mIoU, %, with its 95 % interval, by {along}", ["model", *head[1:]], _score_rows(axis, scores)),
         Html(f"<details>\n<summary>IoU by class</summary>\n{by_class}\n</details>"),
     )
 
