@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from numbers import Real
 
 SMALLEST_OBJECT = 8  # pixels: materials draw nothing smaller
 
@@ -51,7 +52,7 @@ class Causes:
             value = getattr(self, name)
             if name == "translucency" and value is None:
                 continue
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
+            if isinstance(value, bool) or not isinstance(value, Real) or not low <= value <= high:
                 raise ValueError(f"{name} must be in {low}..{high}, got {value!r}")
         if self.object_count != int(self.object_count):
             raise ValueError(f"object_count must be a whole number, got {self.object_count}")

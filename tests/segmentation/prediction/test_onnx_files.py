@@ -133,8 +133,3 @@ def test_it_goes_through_clutterbench_beside_the_model_inside(dynamic, tmp_path,
     rows = (tmp_path / "scores.csv").read_text().splitlines()
     assert len(rows) == 1 + 2 * 5 and rows[1].startswith(f"{dynamic},object_count,2,")
     assert main([*command, "--classes", "road", "sky"]) == 2
-
-
-def test_mistakes_on_the_command_line_are_one_line(tmp_path, capsys):
-    assert main(["benchmark", "clutter", "--axes", "haze", "-o", str(tmp_path)]) == 2
-    assert capsys.readouterr().err.startswith("fanet: error: there is no axis 'haze': choose from object_size")

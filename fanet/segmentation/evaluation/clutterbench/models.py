@@ -12,6 +12,7 @@ from fanet.classes import ZEROWASTE, ClassScheme
 from fanet.errors import UserError
 from fanet.segmentation.network.saving import BEST, FINAL
 from fanet.segmentation.network.shipped import load_model, load_predictor
+from fanet.segmentation.prediction.engines import AUTO
 from fanet.segmentation.prediction.predictor import Predictor
 
 
@@ -49,7 +50,7 @@ class Contestant:
         settings = {
             "weights": _fingerprint(name),
             "engine": engine or ("onnx" if _is_file(name) else "eager"),
-            "precision": precision or "fp32",
+            "precision": precision or ("any" if engine == AUTO else "fp32"),
             "device": device.type,
         }
         return cls(name, predictor, indices_of(predictor.classes, name), settings)
