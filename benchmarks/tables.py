@@ -7,10 +7,10 @@ A page includes a table by a pair of marks, between which the text is replaced:
     <!-- table: zoo -->
     <!-- end table -->
 
-Tables are `zoo`, `published`, `ablation`, `complexity`, `clutter`, `clutter_seeds`, `miniature`, `precision`,
-`agreement`, `families FILE` and `families_refused FILE`; `grid FILE DOWN ACROSS` of grid_tables.py; and those of
-speed_tables.py: `throughput FILE`, `modes FILE`, `scaling FILE`, `scaling_points FILE`, `prediction FILE` and `profile
-FILE KIND`, where FILE is the name of a file in benchmarks/results/ without its suffix.
+Tables are `zoo`, `published`, `ablation`, `complexity`, `clutter`, `clutter_seeds`, `clutterbench`, `miniature`,
+`precision`, `agreement`, `families FILE` and `families_refused FILE`; `grid FILE DOWN ACROSS` of grid_tables.py; and
+those of speed_tables.py: `throughput FILE`, `modes FILE`, `scaling FILE`, `scaling_points FILE`, `prediction FILE` and
+`profile FILE KIND`, where FILE is the name of a file in benchmarks/results/ without its suffix.
 `--check` writes nothing and fails if a page is out of date.
 """
 
@@ -21,13 +21,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from grid_tables import grid
-from measuring import read_csv
+from measuring import RESULTS, read_csv
 from networks import build
 from speed_tables import NONE, Rows, modes, prediction, profile, scaling, scaling_points, throughput
 
 import fanet  # noqa: F401  registers the models
 from fanet.backbone.complexity import count_macs, count_parameters, variants
 from fanet.files import atomic_path
+from fanet.segmentation.evaluation.clutterbench.axes import AXES
+from fanet.segmentation.evaluation.clutterbench.table import Table
 
 ROOT = Path(__file__).parents[1]
 SIZES = ("224x224", "512x512", "928x512")  # width x height
@@ -188,6 +190,18 @@ def clutter() -> Rows:
     return rows
 
 
+def clutterbench() -> Rows:
+    """List the mIoU of the shipped model along each axis of ClutterBench, with the interval of the lowest."""
+    table = Table(RESULTS / "clutterbench-clutter-test100-256x256.csv")
+    rows: Rows = [["axis", "unit", "mIoU (%)", "lowest, with its 95 % interval"]]
+    for axis in AXES.values():
+        points = table.curve("clutter", axis.name)
+        curve = ", ".join(f"{axis.shown(float(row['value'])):g}: {float(row['miou_percent']):.1f}" for row in points)
+        lowest = min(points, key=lambda row: float(row["miou_percent"]))
+        rows.append([axis.title, axis.unit, curve, miou_interval(lowest)])
+    return rows
+
+
 def clutter_seeds() -> Rows:
     """Format the files of clutter.py for trainings that differ in the seed: mIoU by difficulty."""
     rows: Rows = [["seed", *(f"mIoU (%) at difficulty {x}" for x in CLUTTER_DIFFICULTIES)]]
@@ -198,7 +212,7 @@ def clutter_seeds() -> Rows:
 
 
 def miou_interval(row: dict[str, str]) -> str:
-    """Format the mIoU of a row of clutter.py with its bootstrap interval."""
+    """Format the mIoU of a row of clutter.py or of ClutterBench with its bootstrap interval."""
     low, high = float(row["miou_low_percent"]), float(row["miou_high_percent"])
     return f"{float(row['miou_percent']):.1f} ({low:.1f} to {high:.1f})"
 
@@ -281,6 +295,7 @@ TABLES: dict[str, Callable[..., Rows]] = {
         profile,
         clutter,
         clutter_seeds,
+        clutterbench,
         miniature,
         families,
         families_refused,

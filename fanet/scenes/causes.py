@@ -52,7 +52,7 @@ class Causes:
             value = getattr(self, name)
             if name == "translucency" and value is None:
                 continue
-            if isinstance(value, bool) or not isinstance(value, Real) or not low <= value <= high:
+            if isinstance(value, bool) or not isinstance(value, Real) or not low <= float(value) <= high:
                 raise ValueError(f"{name} must be in {low}..{high}, got {value!r}")
         if self.object_count != int(self.object_count):
             raise ValueError(f"object_count must be a whole number, got {self.object_count}")

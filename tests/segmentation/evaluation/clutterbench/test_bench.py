@@ -185,14 +185,18 @@ def test_killed_benchmarks_end_with_the_scores_of_one_that_was_not(tmp_path):
         assert process.stdout.readline()
         return process
 
-    assert start(tmp_path / "whole").wait() == 0
+    def end(process: subprocess.Popen) -> int:
+        process.communicate()  # closes the pipe, too
+        return process.returncode
+
+    assert end(start(tmp_path / "whole")) == 0
     moments = random.Random(0)
     for _ in range(5):
         process = start(tmp_path / "killed")
         time.sleep(moments.uniform(0.05, 1))
         process.send_signal(signal.SIGKILL)
-        process.wait()
+        assert end(process) == -signal.SIGKILL
     finished = len(rows_of(tmp_path / "killed"))
-    assert start(tmp_path / "killed").wait() == 0
+    assert end(start(tmp_path / "killed")) == 0
     assert 0 < finished < len(rows_of(tmp_path / "killed"))
     assert (tmp_path / "killed" / "scores.csv").read_bytes() == (tmp_path / "whole" / "scores.csv").read_bytes()

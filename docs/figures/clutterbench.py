@@ -1,6 +1,8 @@
-"""Draws docs/figures/clutterbench_axes.png: one scene along every axis of ClutterBench, from generated scenes.
+"""Draws the figures of docs/clutterbench.md: one scene along every axis, and the curves of the model in the package.
 
-python docs/figures/clutterbench_axes.py [OUT]
+python docs/figures/clutterbench.py [FOLDER]
+
+Scenes are drawn again; scores are those of the CSV file in benchmarks/results/.
 """
 
 import sys
@@ -12,6 +14,10 @@ from PIL import Image, ImageDraw, ImageFont
 
 from fanet.scenes import scene
 from fanet.segmentation.evaluation.clutterbench.axes import AXES, Axis
+from fanet.segmentation.evaluation.clutterbench.plot import PLOT_NAME, plot_curves
+from fanet.segmentation.evaluation.clutterbench.table import Table
+
+SCORES = Path(__file__).parents[2] / "benchmarks" / "results" / "clutterbench-clutter-test100-256x256.csv"
 
 SEED, INDEX = 0, 3  # a scene with objects of every class on a plain belt
 SCENE, SIDE, GAP, HEAD = 256, 136, 4, 18  # pixels: of the drawing, in the figure, between scenes, of a caption
@@ -32,14 +38,21 @@ def strip(axis: Axis) -> Image.Image:
     return row
 
 
-def main(argv: Sequence[str]) -> None:
-    """Draw the figure and write it."""
+def draw_axes(path: Path) -> None:
+    """Draw the scene along all axes."""
     strips = [strip(axis) for axis in AXES.values()]
     figure = Image.new("RGB", (strips[0].width, len(strips) * (strips[0].height + 2 * GAP)), "white")
     for place, row in enumerate(strips):
         figure.paste(row, (0, place * (row.height + 2 * GAP)))
-    target = argv[0] if argv else Path(__file__).with_name("clutterbench_axes.png")
-    figure.quantize(COLOURS, Image.Quantize.MAXCOVERAGE, kmeans=1, dither=Image.Dither.NONE).save(target, optimize=True)
+    small = figure.quantize(COLOURS, Image.Quantize.MAXCOVERAGE, kmeans=1, dither=Image.Dither.NONE)
+    small.save(path, optimize=True)
+
+
+def main(argv: Sequence[str]) -> None:
+    """Draw the figures and write them."""
+    folder = Path(argv[0]) if argv else Path(__file__).parent
+    draw_axes(folder / "clutterbench_axes.png")
+    plot_curves(Table(SCORES), folder / PLOT_NAME)
 
 
 if __name__ == "__main__":
