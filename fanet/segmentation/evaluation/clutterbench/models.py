@@ -106,10 +106,14 @@ def _is_file(name: str) -> bool:
 
 
 def _fingerprint(name: str) -> str:
-    """Return some digits that are the same for the same weights."""
+    """Return some digits that are the same for the same weights, and for an ONNX file the same description."""
     found = hashlib.sha256()
     if _is_file(name):
-        found.update(Path(name).read_bytes())
+        # exporters put the weights beside the file, under its name and an ending; a description is there, too
+        path = Path(name)
+        for part in sorted(path.parent.iterdir()):
+            if part.name.startswith(path.name) or part == path.with_suffix(".json"):
+                found.update(part.read_bytes())
     else:
         for key, tensor in load_model(name).state_dict().items():
             found.update(key.encode())
