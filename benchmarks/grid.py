@@ -16,6 +16,7 @@ A grid is a YAML file:
       seed: {0: [], 1: []}
     leave_out:                           # combinations without a run
       - {data: bags, seed: 1}
+    import: [../small_peers.py]          # Python files that register models, from the folder of the grid
 
 Each run is a folder of `fanet train` below `--runs` (by default `runs/<grid>`). An interrupted or killed run continues
 from its last checkpoint the next time; a finished one is not repeated. If the grid has changed what a run does, it is
@@ -52,6 +53,7 @@ from typing import Any
 import yaml
 from measuring import RESULTS, hardware, write_csv
 
+from fanet.cli.arguments import import_files
 from fanet.errors import UserError, one_line
 from fanet.files import atomic_path, make_folder
 from fanet.recipes import flatten, load_recipe
@@ -67,13 +69,23 @@ ROW, LOCK, SCORES = "row.json", "lock", "scores"
 
 @dataclass(frozen=True)
 class Cell:
-    """One run of a grid: its place on the axes, its settings as `KEY=VALUE`, and the split on which it is scored."""
+    """One run of a grid.
+
+    Attributes:
+        place: Where it is on the axes.
+        recipe: A name or a file.
+        settings: `KEY=VALUE`.
+        split: On which it is scored.
+        folder: Of the run.
+        imports: Python files to import first.
+    """
 
     place: Mapping[str, str]
     recipe: str
     settings: tuple[str, ...]
     split: str
     folder: Path
+    imports: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -101,6 +113,7 @@ def read_grid(path: Path, runs: Path) -> list[Cell]:
     if not isinstance(grid, dict) or not {"recipe", "axes"} <= grid.keys():
         raise UserError(f"{path} is not a grid: it needs the keys recipe and axes")
     axes, cells = grid["axes"], []
+    imports = tuple(str((path.parent / file).resolve()) for file in grid.get("import", ()))
     for choice in itertools.product(*(axis.items() for axis in axes.values())):
         place = {axis: str(value) for axis, (value, _) in zip(axes, choice, strict=True)}
         if any(all(place[axis] == str(value) for axis, value in out.items()) for out in grid.get("leave_out", ())):
@@ -109,7 +122,7 @@ def read_grid(path: Path, runs: Path) -> list[Cell]:
         settings = [*grid.get("settings", ()), *itertools.chain(*(part.get("settings", ()) for part in parts))]
         settings = [Template(setting).safe_substitute(place) for setting in settings]
         split = next((part["split"] for part in parts if "split" in part), grid.get("split", "test"))
-        cells.append(Cell(place, grid["recipe"], tuple(settings), split, runs / "-".join(place.values())))
+        cells.append(Cell(place, grid["recipe"], tuple(settings), split, runs / "-".join(place.values()), imports))
     return cells
 
 
@@ -137,7 +150,8 @@ def execute(cell: Cell, threads: int) -> str:
             return f"{cell.name}: another process trains it"
         if state(cell) == "finished":
             return f"{cell.name}: finished"
-        train = ["-m", "fanet", "train", cell.recipe, *cell.settings, "--resume", "-o", str(cell.folder)]
+        imports = [word for file in cell.imports for word in ("--import", file)]
+        train = ["-m", "fanet", "train", *imports, cell.recipe, *cell.settings, "--resume", "-o", str(cell.folder)]
         _python(cell, threads, *train)
         _python(cell, threads, __file__, json.dumps(asdict(cell), default=str), "--score")
         row = _row(cell, json.loads((cell.folder / SCORES / METRICS_NAME).read_text()))
@@ -164,6 +178,7 @@ def _python(cell: Cell, threads: int, *arguments: str) -> None:
 
 def score(cell: Cell) -> None:
     """Evaluate the last model of a run on the run's split, read as the recipe reads the one for validation."""
+    import_files(cell.imports)
     data = load_recipe(cell.recipe, cell.settings, OPTIONAL_KEYS)["data"]
     dataset = open_dataset(data["dataset"], data["root"], cell.split, **data["val_kwargs"])
     evaluate_split(load_predictor(cell.folder / FINAL), dataset, cell.folder / SCORES)
@@ -238,7 +253,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     if args.score:
         described = json.loads(args.grid)
-        score(Cell(**described | {"settings": tuple(described["settings"]), "folder": Path(described["folder"])}))
+        described["folder"] = Path(described["folder"])
+        score(Cell(**described))
         return 0
     try:
         path = Path(args.grid)

@@ -70,6 +70,16 @@ def test_every_combination_is_a_run_with_its_settings_and_split(file: Path) -> N
     assert [cell.split for cell in cells] == ["val", "val", "t"]
 
 
+def test_files_to_import_are_given_to_every_run_from_wherever_it_is_started(
+    file: Path, commands: list[tuple], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file.write_text(yaml.safe_dump(GRID | {"import": ["../peers.py"]}, sort_keys=False))
+    monkeypatch.chdir("/")
+    assert run(file, "--only", "start=clutter") == 0
+    train = next(call for call in commands if call[1] == "train")
+    assert train[train.index("--import") + 1] == str((file.parent.parent / "peers.py").resolve())
+
+
 def test_missing_runs_are_trained_and_finished_ones_are_not(file: Path, commands: list[tuple]) -> None:
     assert run(file, "--only", "seed=0", "--jobs", "2") == 0
     assert sorted({call[:2] for call in commands}) == [
