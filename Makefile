@@ -53,6 +53,7 @@ tables: $(VENV)/.installed
 figures: $(VENV)/.installed
 	$(BIN)/python docs/figures/architecture.py
 	$(BIN)/python docs/figures/layout.py
+	$(BIN)/python docs/figures/clutterbench.py
 	$(BIN)/python benchmarks/figures.py
 
 # builds the wheel and the source archive into dist/
