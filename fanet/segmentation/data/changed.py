@@ -64,6 +64,27 @@ class FirstClasses(Changed):
         return self._table[super().load_labels(index)]
 
 
+class Trimmed(Changed):
+    """Another data set without the outer rows and columns of images in which no pixel is labelled.
+
+    Exports that were rotated or made square have such padding; crops would fall into it.
+    """
+
+    def load(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        image, labels = self.dataset.load(index)
+        rows, columns = np.nonzero(labels != self.classes.ignore_index)
+        if not len(rows) or labels.shape != image.shape[:2]:
+            return image, labels
+        inner = slice(rows.min(), rows.max() + 1), slice(columns.min(), columns.max() + 1)
+        return image[inner], labels[inner]
+
+    def load_image(self, index: int) -> np.ndarray:
+        return self.load(index)[0]
+
+    def load_labels(self, index: int) -> np.ndarray:
+        return self.load(index)[1]
+
+
 class Shrunken(Changed):
     """Another data set with large images reduced: for photographs with many more pixels than a network is shown.
 

@@ -20,7 +20,7 @@ from torch import nn
 from fanet.classes import ClassScheme
 from fanet.errors import UserError, one_line
 from fanet.segmentation.data import SegmentationDataset, open_dataset, open_unlabelled
-from fanet.segmentation.data.changed import FirstClasses, Shrunken
+from fanet.segmentation.data.changed import FirstClasses, Shrunken, Trimmed
 from fanet.segmentation.data.dataset import by_split
 from fanet.segmentation.data.labelled import require_labels
 from fanet.segmentation.network.backbones import naming_refused_sizes
@@ -49,6 +49,8 @@ def open_data(settings: Settings, classes: ClassScheme | None = None) -> list[Se
     if data.unlabelled_split is not None and OBJECTIVES[settings.objective.name].needs_unlabelled:
         with _naming("data.train_kwargs", data.dataset):
             opened.append(open_unlabelled(data.unlabelled_split, opened[0], data.dataset, data.root, data.train_kwargs))
+    if data.trim:
+        opened[0] = Trimmed(opened[0])
     if data.longest_side is not None:
         opened = [Shrunken(dataset, data.longest_side) for dataset in opened]
     if classes is not None and classes.names != opened[0].classes.names:

@@ -58,6 +58,7 @@ class DataSettings:
     unlabelled_split: str | None = None
     longest_side: Annotated[int | None, AtLeast(32)] = None
     repeat_rare: Annotated[float, Between(0, 1)] = 0.0
+    trim: bool = False
 
 
 @dataclass(frozen=True)

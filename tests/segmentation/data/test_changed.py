@@ -4,7 +4,7 @@ import pytest
 from fanet.classes import ClassScheme
 from fanet.errors import UserError
 from fanet.segmentation.data import SegmentationDataset
-from fanet.segmentation.data.changed import FirstClasses, Shrunken
+from fanet.segmentation.data.changed import FirstClasses, Shrunken, Trimmed
 
 
 class Wide(SegmentationDataset):
@@ -40,3 +40,34 @@ def test_reduced_images_are_smoothed_and_labels_stay_in_place():
     sample = Shrunken(Wide(), 20)[0]
     assert sample.labels[0].tolist() == [0] * 5 + [1] * 5 + [2] * 5 + [9] * 5
     assert sample.image[0, 5:9, 0].tolist() == [42, 50, 58, 66]
+
+
+class Padded(Wide):
+    def load_labels(self, index):
+        labels = np.full((20, 40), 9, np.uint8)
+        labels[3:17, 5] = 0
+        labels[8, 5:30] = 2
+        return labels
+
+
+def test_edges_without_labels_are_cut_off_and_what_is_inside_stays():
+    sample = Trimmed(Padded())[0]
+    np.testing.assert_array_equal(sample.labels, Padded().load_labels(0)[3:17, 5:30])
+    np.testing.assert_array_equal(sample.image, Padded().load_image(0)[3:17, 5:30])
+
+
+def test_images_without_any_label_stay_whole():
+    dataset = Padded()
+    dataset.load_labels = lambda index: np.full((20, 40), 9, np.uint8)
+    assert Trimmed(dataset)[0].image.shape == (20, 40, 3)
+
+
+def test_trimmed_images_may_be_reduced():
+    assert Shrunken(Trimmed(Padded()), 10)[0].labels.shape == (6, 10)
+
+
+def test_masks_of_another_size_are_still_refused():
+    dataset = Padded()
+    dataset.load_labels = lambda index: np.zeros((10, 40), np.uint8)
+    with pytest.raises(UserError, match="has 40x20 pixels, but its mask has 40x10"):
+        Trimmed(dataset)[0]

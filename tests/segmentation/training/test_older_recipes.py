@@ -36,6 +36,7 @@ def test_keys_that_came_later_are_these():
         "model.init_from": None,
         "data.longest_side": None,
         "data.repeat_rare": 0.0,
+        "data.trim": False,
         "data.unlabelled_split": None,
         "train.grad_checkpointing": False,
         "train.patience": None,
