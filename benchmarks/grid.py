@@ -6,7 +6,7 @@
 
 A grid is a YAML file:
 
-    recipe: own                          # a name or a file
+    recipe: own                          # a name or a file; a place on an axis may have another, as `split`
     settings: [train.iterations=300, train.seed=$seed]     # for all runs; $AXIS is the value on that axis
     split: test                          # on which the last model of each run is scored
     axes:                                # every combination is a run
@@ -121,8 +121,11 @@ def read_grid(path: Path, runs: Path) -> list[Cell]:
         parts = [{"settings": part} if isinstance(part, list) else part for _, part in choice]
         settings = [*grid.get("settings", ()), *itertools.chain(*(part.get("settings", ()) for part in parts))]
         settings = [Template(setting).safe_substitute(place) for setting in settings]
-        split = next((part["split"] for part in parts if "split" in part), grid.get("split", "test"))
-        cells.append(Cell(place, grid["recipe"], tuple(settings), split, runs / "-".join(place.values()), imports))
+        recipe, split = (
+            next((part[key] for part in parts if key in part), default)
+            for key, default in (("recipe", grid["recipe"]), ("split", grid.get("split", "test")))
+        )
+        cells.append(Cell(place, recipe, tuple(settings), split, runs / "-".join(place.values()), imports))
     return cells
 
 

@@ -20,11 +20,12 @@ def grid(stem: str, down: str, across: str) -> list[list[str]]:
     table = [[*axes, *(f"{column} (%)" for column in columns)]]
     for place in _distinct(tuple(row[axis] for axis in axes) for row in rows):
         here = [row for row in rows if tuple(row[axis] for axis in axes) == place]
-        table.append([*place, *(_spread([row for row in here if row[across] == column]) for column in columns)])
+        table.append([*place, *(spread([row for row in here if row[across] == column]) for column in columns)])
     return table
 
 
-def _spread(rows: list[dict[str, str]]) -> str:
+def spread(rows: list[dict[str, str]]) -> str:
+    """Return the mean mIoU of some rows, and the lowest and the highest; a dash without any."""
     scores = [float(row["miou"]) for row in rows]
     if not scores:
         return NONE

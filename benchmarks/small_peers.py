@@ -28,7 +28,10 @@ default_cfgs = generate_default_cfgs(
 
 @register_model
 def focalnet_pico(pretrained: bool = False, **kwargs: Any) -> FocalNet:
-    """A FocalNet (Yang et al., NeurIPS 2022) with three focal levels, as FocalNet-T (LRF), and fanet_pico's widths: 1.32 M parameters."""
+    """A FocalNet (Yang et al., NeurIPS 2022) with fanet_pico's widths: 1.32 M parameters.
+
+    It has three focal levels, as the FocalNets of the paper.
+    """
     model_args = dict(depths=(1, 1, 6, 1), embed_dim=24, focal_levels=(3, 3, 3, 3), drop_path_rate=0.0)
     feature_cfg = dict(flatten_sequential=True, out_indices=(0, 1, 2, 3))
     return build_model_with_cfg(

@@ -7,10 +7,11 @@ A page includes a table by a pair of marks, between which the text is replaced:
     <!-- table: zoo -->
     <!-- end table -->
 
-Tables are `zoo`, `published`, `ablation`, `complexity`, `clutter`, `clutter_seeds`, `clutterbench`, `miniature`,
-`precision`, `agreement`, `families FILE` and `families_refused FILE`; `grid FILE DOWN ACROSS` of grid_tables.py; and
-those of speed_tables.py: `throughput FILE`, `modes FILE`, `scaling FILE`, `scaling_points FILE`, `prediction FILE` and
-`profile FILE KIND`, where FILE is the name of a file in benchmarks/results/ without its suffix.
+Tables are `zoo`, `inside`, `clutter`, `clutter_seeds`, `clutterbench`, `miniature`, `precision`, `agreement`,
+`families FILE` and `families_refused FILE`; `zerowaste`, `published`, `ablation` and `complexity` of paper_tables.py;
+`grid FILE DOWN ACROSS` of grid_tables.py; and those of speed_tables.py: `throughput FILE`, `modes FILE`,
+`scaling FILE`, `scaling_points FILE`, `prediction FILE` and `profile FILE KIND`. FILE is the name of a file in
+benchmarks/results/ without its suffix.
 `--check` writes nothing and fails if a page is out of date.
 """
 
@@ -22,17 +23,17 @@ from pathlib import Path
 
 from grid_tables import grid
 from measuring import RESULTS, read_csv
-from networks import build
+from paper_tables import Complexity, ablation, complexity, published, zerowaste
 from speed_tables import NONE, Rows, modes, prediction, profile, scaling, scaling_points, throughput
 
 import fanet  # noqa: F401  registers the models
-from fanet.backbone.complexity import count_macs, count_parameters, variants
+from fanet.backbone.complexity import variants
+from fanet.cli.models import trained
 from fanet.files import atomic_path
 from fanet.segmentation.evaluation.clutterbench.axes import AXES
 from fanet.segmentation.evaluation.clutterbench.table import Table
 
 ROOT = Path(__file__).parents[1]
-SIZES = ("224x224", "512x512", "928x512")  # width x height
 MARKS = re.compile(r"(<!-- table: ([^>]+?) -->\n).*?(<!-- end table -->)", re.DOTALL)
 
 CLUTTER_DIFFICULTIES = ("0.2", "0.5", "1")
@@ -49,51 +50,6 @@ FAMILY_STEPS = {
     "no_weight_decay": "parameters without weight decay",
 }
 NOT_TRIED = "-"
-
-# Tables 3 and 4 of the paper: its name, the model in timm, millions of parameters, GMACs (None if not printed)
-PUBLISHED = (
-    ("FocalNet-T", "focalnet_tiny_lrf", "28.6", "4.5"),
-    ("FocalNet-B", "focalnet_base_lrf", "88.7", None),
-    ("FANet", "fanet_base", "36.7", "5.8"),
-)
-
-# Table 2 of the paper: its row, our arguments, mIoU in % on ZeroWaste-f's test split
-ABLATION = (
-    ("CE + ConvMLP", "scm=False frm=none", "38.15"),
-    ("+ SCM", "scm=True frm=none", "47.66"),
-    ("+ FRM, high frequencies", "scm=False frm=high", "49.03"),
-    ("+ FRM, low frequencies", "scm=False frm=low", "43.99"),
-    ("+ FRM, both", "scm=False frm=both", "50.45"),
-    ("all: FANet", "", "54.89"),
-)
-
-
-class Complexity:
-    """The rows of complexity.py, by network and model."""
-
-    def __init__(self) -> None:
-        self.rows = {
-            (size, row["network"], row["model"], row["arguments"]): row
-            for size in SIZES
-            for row in read_csv(f"complexity-{size}-batch1")
-        }
-
-    def get(
-        self, column: str, model: str, network: str = "classifier", size: str = SIZES[0], arguments: str = ""
-    ) -> str:
-        """Return a value to two decimal places; a variant that complexity.py has not counted yet is counted here."""
-        row = self.rows.get((size, network, model, arguments))
-        if row is not None:
-            return f"{float(row[column]):.2f}"
-        width, height = map(int, size.split("x"))
-        counted = build(model if network == "classifier" else f"{network}:{model}", (height, width), device="meta")
-        count = count_parameters(counted) / 1e6 if column == "params_m" else count_macs(counted, (height, width)) / 1e9
-        return f"{count:.2f}"
-
-    def models(self) -> list[str]:
-        """Return the names without arguments, in the order of the file."""
-        return [model for size, network, model, arguments in self.rows
-                if (size, network, arguments) == (SIZES[0], "classifier", "")]  # fmt: skip
 
 
 def zoo() -> Rows:
@@ -119,61 +75,10 @@ def zoo() -> Rows:
     return rows
 
 
-def published() -> Rows:
-    """Compare parameters and GMACs of the paper's Tables 3 and 4 with those counted here."""
-    counts = Complexity()
-    rows = [["paper", "timm", "params (M), paper", "params (M)", "GMACs 224×224, paper", "GMACs 224×224",
-             "backbone and UperNet: params (M)"]]  # fmt: skip
-    for title, name, params, gmacs in PUBLISHED:
-        rows.append(
-            [
-                title,
-                f"`{name}`",
-                params,
-                counts.get("params_m", name),
-                gmacs or NONE,
-                counts.get("gmacs", name),
-                counts.get("params_m", name, "upernet"),
-            ]
-        )
-    return rows
-
-
-def ablation() -> Rows:
-    """List the cost of the rows of the paper's Table 2."""
-    counts = Complexity()
-    rows = [["paper's Table 2", "arguments of `fanet_base`", "params (M)", "GMACs 224×224", "UperNet: params (M)",
-             "UperNet: GMACs 512×512", "mIoU (%), paper"]]  # fmt: skip
-    for title, arguments, miou in ABLATION:
-        written = ", ".join(f"`{word}`" for word in arguments.replace("=none", '="none"').split())
-        written = re.sub(r"frm=(high|low|both)", r'frm="\1"', written)
-        rows.append(
-            [
-                title,
-                written or NONE,
-                counts.get("params_m", "fanet_base", arguments=arguments),
-                counts.get("gmacs", "fanet_base", arguments=arguments),
-                counts.get("params_m", "fanet_base", "upernet", arguments=arguments),
-                counts.get("gmacs", "fanet_base", "upernet", "512x512", arguments),
-                miou,
-            ]
-        )
-    return rows
-
-
-def complexity() -> Rows:
-    """Compare FANet and its peers, as classifiers and under UperNet, at every size."""
-    counts = Complexity()
-    sizes = [size.replace("x", "×") for size in SIZES]
-    rows = [["model", "params (M)", *(f"GMACs {size}" for size in sizes),
-             "UperNet: params (M)", *(f"GMACs {size}" for size in sizes)]]  # fmt: skip
-    for name in counts.models():
-        row = [f"`{name}`"]
-        for network in ("classifier", "upernet"):
-            row.append(counts.get("params_m", name, network))
-            row += [counts.get("gmacs", name, network, size) for size in SIZES]
-        rows.append(row)
-    return rows
+def inside() -> Rows:
+    """List the trained models inside the package."""
+    return [["model", "backbone", "MB", "trained on", "classes", "score", "license"],
+            *([f"`{name}`", f"`{backbone}`", *rest] for name, backbone, *rest in trained())]  # fmt: skip
 
 
 def clutter() -> Rows:
@@ -284,6 +189,8 @@ TABLES: dict[str, Callable[..., Rows]] = {
     function.__name__: function
     for function in (
         zoo,
+        inside,
+        zerowaste,
         published,
         ablation,
         complexity,
