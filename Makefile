@@ -55,6 +55,7 @@ figures: $(VENV)/.installed
 	$(BIN)/python docs/figures/layout.py
 	$(BIN)/python docs/figures/clutterbench.py
 	$(BIN)/python benchmarks/figures.py
+	$(BIN)/python benchmarks/grid_figures.py
 
 # builds the wheel and the source archive into dist/
 wheel: $(VENV)/.installed

@@ -16,9 +16,9 @@ def grid(stem: str, down: str, across: str) -> list[list[str]]:
     """
     rows = read_csv(stem)
     axes = down.split(",")
-    columns = _distinct(row[across] for row in rows)
+    columns = distinct(row[across] for row in rows)
     table = [[*axes, *(f"{column} (%)" for column in columns)]]
-    for place in _distinct(tuple(row[axis] for axis in axes) for row in rows):
+    for place in distinct(tuple(row[axis] for axis in axes) for row in rows):
         here = [row for row in rows if tuple(row[axis] for axis in axes) == place]
         table.append([*place, *(spread([row for row in here if row[across] == column]) for column in columns)])
     return table
@@ -33,5 +33,6 @@ def spread(rows: list[dict[str, str]]) -> str:
     return mean if len(scores) == 1 else f"{mean} ({min(scores):.1f} to {max(scores):.1f})"
 
 
-def _distinct(items: Iterable) -> list:
+def distinct(items: Iterable) -> list:
+    """Return the items in their order, each once."""
     return list(dict.fromkeys(items))

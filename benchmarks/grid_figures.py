@@ -1,0 +1,118 @@
+"""Draw what the trainings of grid.py found: a dot for each run, so that the spread of the seeds is seen.
+
+    python benchmarks/grid_figures.py             # all that have been run, into docs/figures/
+    python benchmarks/grid_figures.py starts
+
+starts      mIoU by what training starts from, with ten and with all labelled images
+ablation    mIoU by row of the paper's Table 2
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from grid_tables import distinct
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from measuring import RESULTS, read_csv
+
+from fanet.files import atomic_path
+from fanet.segmentation.evaluation.clutterbench.plot import COLOURS
+
+FIGURES = Path(__file__).parents[1] / "docs" / "figures"
+MARKERS = ("o", "s", "^", "D", "v")
+
+Rows = list[dict[str, str]]
+
+
+def draw_dots(rows: Rows, path: Path, panel: str | None, down: str, colour: str | None) -> None:
+    """Draw the mIoU of every run as a dot, and a bar at the mean of the runs that differ in other axes.
+
+    Args:
+        rows: Of a file of grid.py.
+        path: The PNG to write.
+        panel: The axis whose places are side by side; None for one panel.
+        down: The axis whose places are below each other.
+        colour: The axis whose places have a colour and a mark of their own; None for one.
+    """
+    panels = distinct(row[panel] for row in rows) if panel else [""]
+    places = distinct(row[down] for row in rows)
+    groups = distinct(row[colour] for row in rows) if colour else [""]
+    figure = _figure(3.4 * len(panels) + 1, 0.34 * len(places) * max(1, len(groups) ** 0.5) + 1.2)
+    for axes, name in zip(figure.subplots(1, len(panels), sharey=True, squeeze=False)[0], panels, strict=True):
+        for index, group in enumerate(groups):
+            offset = 0.3 * (index - (len(groups) - 1) / 2)
+            for line, place in enumerate(places):
+                here = [row for row in rows if row[down] == place]
+                here = [
+                    row for row in here if (not panel or row[panel] == name) and (not colour or row[colour] == group)
+                ]
+                scores = [float(row["miou"]) for row in here]
+                at = [line + offset] * len(scores)
+                axes.plot(scores, at, MARKERS[index], color=COLOURS[index], markersize=4.5, alpha=0.75, linewidth=0)
+                if scores:
+                    axes.plot(sum(scores) / len(scores), line + offset, "|", color=COLOURS[index], markersize=13)
+        axes.set_title(name, fontsize=11)
+        axes.set_xlabel("mIoU, %", fontsize=9)
+        axes.set_yticks(range(len(places)), [place.replace("_", " ") for place in places])
+        _plain(axes)
+    figure.axes[0].invert_yaxis()
+    if colour:
+        handles = [
+            figure.axes[0].plot([], [], MARKERS[index], color=COLOURS[index], label=f"{colour}: {group}")[0]
+            for index, group in enumerate(groups)
+        ]
+        figure.legend(handles=handles, loc="outside lower center", ncols=len(groups), frameon=False)
+    _save(figure, path)
+
+
+def draw_starts(path: Path) -> None:
+    """Draw grids/starts.yaml."""
+    draw_dots(read_csv("grid-starts"), path, "data", "start", "images")
+
+
+def draw_ablation(path: Path) -> None:
+    """Draw the rows of grids/ablation.yaml, without the trials of learning rates."""
+    draw_dots([row for row in read_csv("grid-ablation") if row["part"] == "rows"], path, None, "row", None)
+
+
+def _figure(width: float, height: float) -> Figure:
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _plain(axes: Axes) -> None:
+    axes.tick_params(labelsize=8)
+    axes.grid(color="#d8dade", linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _save(figure: Figure, path: Path) -> None:
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=150, metadata={"Software": None})
+
+
+DRAWN: dict[str, Callable[[Path], None]] = {"starts": draw_starts, "ablation": draw_ablation}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Draw figures and print where they are."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", metavar="NAME", nargs="*", help=f"{', '.join(DRAWN)} (default: all that were run)")
+    parser.add_argument("-o", "--output", type=Path, default=FIGURES, metavar="DIR", help="folder of the figures")
+    args = parser.parse_args(argv)
+    unknown = [name for name in args.names if name not in DRAWN]
+    if unknown:
+        parser.error(f"there is no figure {unknown[0]!r}, only {', '.join(DRAWN)}")
+    for name in args.names or [name for name in DRAWN if (RESULTS / f"grid-{name}.csv").exists()]:
+        DRAWN[name](args.output / f"{name}.png")
+        print(args.output / f"{name}.png", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,23 @@
+import grid_figures
+import pytest
+from PIL import Image
+
+
+def test_every_run_is_drawn_and_places_without_runs_stay_empty(tmp_path):
+    rows = [
+        {"data": data, "images": images, "start": start, "miou": score}
+        for data, images, start, score in (("a", "ten", "x", "50"), ("a", "all", "x", "60.5"), ("b", "all", "y", "70"))
+    ]
+    grid_figures.draw_dots(rows, tmp_path / "dots.png", "data", "start", "images")
+    grid_figures.draw_dots(rows, tmp_path / "plain.png", None, "start", None)
+    for name in ("dots.png", "plain.png"):
+        assert Image.open(tmp_path / name).width > 500
+
+
+def test_only_what_was_run_is_drawn(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(grid_figures, "RESULTS", tmp_path)
+    assert grid_figures.main(["-o", str(tmp_path)]) == 0
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(SystemExit):
+        grid_figures.main(["losses"])
+    assert "there is no figure 'losses', only starts, ablation" in capsys.readouterr().err
