@@ -11,7 +11,8 @@ def test_every_run_is_drawn_and_places_without_runs_stay_empty(tmp_path):
     grid_figures.draw_dots(rows, tmp_path / "dots.png", "data", "start", "images")
     grid_figures.draw_dots(rows, tmp_path / "plain.png", None, "start", None)
     for name in ("dots.png", "plain.png"):
-        assert Image.open(tmp_path / name).width > 500
+        with Image.open(tmp_path / name) as image:
+            assert image.width > 500
 
 
 def test_only_what_was_run_is_drawn(tmp_path, monkeypatch, capsys):
