@@ -87,7 +87,8 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         (1, "evaluate --dataset clutter --data SCENES --split test -o DISK/out", "out/confusion_matrix.png"),
         (2, "evaluate --dataset clutter --data SCENES --split test -o DISK/out", "out/metrics.json"),
-        (3, "evaluate --dataset clutter --data SCENES --split test -o DISK/out", "out/report.html"),
+        (3, "evaluate --dataset clutter --data SCENES --split test -o DISK/out", "out/per_image.npz"),
+        (4, "evaluate --dataset clutter --data SCENES --split test -o DISK/out", "out/report.html"),
         (1, "predict --overwrite SCENES/frame.png -o DISK/out", "out/frame_labels.png"),
         (2, "predict --overwrite SCENES/frame.png -o DISK/out", "out/frame_overlay.png"),
         (1, "demo -o DISK/out", "out/demo.png"),

@@ -110,7 +110,7 @@ def run(args: argparse.Namespace) -> int:
     from fanet.segmentation.data import open_dataset
     from fanet.segmentation.evaluation.breakdown.text import breakdown_lines
     from fanet.segmentation.evaluation.evaluate import evaluate_split
-    from fanet.segmentation.network.shipped import load_predictor
+    from fanet.segmentation.network.shipped import DEFAULT, load_predictor
     from fanet.segmentation.processes import find_device, is_main_process, process_count
 
     # before data and model, so that a mistyped argument fails at once
@@ -129,7 +129,7 @@ def run(args: argparse.Namespace) -> int:
         resamples=args.bootstrap,
         workers=args.workers,
         description={
-            "model": args.model or "the model inside the package",
+            "model": args.model or DEFAULT,
             "dataset": args.dataset,
             "data": args.data,
             "split": args.split,

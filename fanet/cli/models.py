@@ -36,7 +36,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the table."""
     if args.trained:
-        columns, headings, rows = TRAINED_COLUMNS, TRAINED_HEADINGS, _trained()
+        columns, headings, rows = TRAINED_COLUMNS, TRAINED_HEADINGS, trained()
     else:
         columns, headings, rows = COLUMNS, HEADINGS, _rows(none="" if args.csv else "—")
     if args.csv:
@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _trained() -> list[list[str]]:
+def trained() -> list[list[str]]:
     """Return a row of text for every trained model and every pretrained backbone inside the package."""
     import timm
 

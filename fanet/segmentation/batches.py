@@ -35,7 +35,7 @@ class BatchPredictor:
     ) -> None:
         """
         Args:
-            model: Folder, checkpoint file, ONNX file or Hub id; None for the trained model inside the package.
+            model: Folder, checkpoint file, ONNX file or Hub id; None for `clutter`.
             window: Height and width of a sliding window, as in `UperNet.predict`.
             overlap: Minimum overlap of neighbouring windows, 0..0.9 of their side.
             image_column: Key of the images.

@@ -37,8 +37,8 @@ def load_model(name: str | Path | None = None) -> SegmentationModel:
     """Load a trained segmentation model, in evaluation mode.
 
     Args:
-        name: The name of a model inside the package, `clutter`; or a folder, a checkpoint file or a Hub id. A bare name
-            means the model inside the package, `./clutter` a folder. By default `clutter`.
+        name: The name of a model inside the package, `bags` or `clutter`; or a folder, a checkpoint file or a Hub id. A
+            bare name means the model inside the package, `./bags` a folder. By default `clutter`.
 
     Raises:
         UserError: There is no usable model under that name, or it is a training run and not one of its models.

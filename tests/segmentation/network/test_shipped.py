@@ -30,6 +30,20 @@ def test_the_default_is_one_of_the_models_inside_the_package():
 def test_every_model_inside_the_package_says_what_it_was_trained_on():
     assert all(trained_on(name) for name in shipped_models())
     assert trained_on("clutter") == "generated scenes of cluttered waste"
+    assert trained_on("bags") == "photographs of rubbish bags (WoosongVision)"
+
+
+def test_models_trained_on_the_images_of_others_come_with_a_card_that_names_them():
+    card = (FOLDER / "bags" / "README.md").read_text(encoding="utf-8")
+    assert "license: apache-2.0" in card and "WoosongVision" in card and "CC BY 4.0" in card
+    assert "## Where it fails" in card
+
+
+def test_the_model_of_photographs_predicts_at_the_size_of_the_image():
+    model = load_model("bags")
+    assert model.classes.names == ("background", "general_trashbag", "other_trashbag")
+    assert model.predict(np.zeros((97, 131, 3), dtype=np.uint8)).shape == (97, 131)
+    assert (FOLDER / "bags" / "model.safetensors").stat().st_size < 5e6
 
 
 def test_a_bare_name_is_the_model_inside_the_package(folder):
@@ -51,7 +65,7 @@ def test_a_bare_name_that_is_no_model_inside_is_a_folder(folder):
 
 def test_an_unknown_bare_name_is_an_error_of_one_line_that_names_the_models_inside():
     with pytest.raises(
-        UserError, match="^cluter: no such folder or file, and no model of that name .*clutter$"
+        UserError, match="^cluter: no such folder or file, and no model of that name .*bags, clutter$"
     ) as caught:
         load_model("cluter")
     assert "\n" not in str(caught.value)
