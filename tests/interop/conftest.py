@@ -14,6 +14,8 @@ LIBRARIES = (
     "torch-pruning",
     "torchao",
     "lightning",
+    "supervision",
+    "pycocotools",
     "thop",
     "torchinfo",
 )

@@ -107,6 +107,21 @@ class Predictor:
         """
         return self._summed(self._read(image)).div_(self._count)[0].cpu().numpy()
 
+    @torch.inference_mode()
+    def labels_and_probabilities(
+        self, image: PIL.Image.Image | np.ndarray | str | Path
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return what `labels` and what `probabilities` does, from one run of the network. Args and errors as there."""
+        pixels = self._read(image)
+        if self._count == 1:  # the labels are of the logits: the softmax rounds close ones to the same number
+            network, view = next(self._views(pixels))
+            logits = logit_map(network, view, _size(pixels), self.window, self.overlap)
+            labels, probabilities = logits.argmax(1), logits.softmax(1)
+        else:
+            total = self._summed(pixels)
+            labels, probabilities = total.argmax(1), total.div_(self._count)
+        return labels[0].to(torch.uint8).cpu().numpy(), probabilities[0].cpu().numpy()
+
     def _read(self, image: PIL.Image.Image | np.ndarray | str | Path) -> np.ndarray:
         # without windows, the network's memory ends long before Pillow's limit
         return read_channels(image, self.channels, large=self.window is not None)

@@ -95,6 +95,9 @@ def test_probabilities_sum_to_1_agree_with_a_plain_computation_and_with_labels(n
     clear = first - second > 1e-6
     assert labels.dtype == np.uint8 and clear.mean() > 0.99 and len(np.unique(labels)) > 1
     np.testing.assert_array_equal(labels[clear], probabilities.argmax(0)[clear])
+    together = net.predictor(**window, **views).labels_and_probabilities(image)
+    np.testing.assert_array_equal(together[0], labels)
+    np.testing.assert_array_equal(together[1], probabilities)
 
 
 @pytest.mark.parametrize("window", WINDOWS)
