@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -37,6 +37,18 @@ class Frame:
     pts: int
 
 
+class Timing(Protocol):
+    """When the frames of a video are shown."""
+
+    @property
+    def rate(self) -> Fraction:
+        """Frames per second."""
+
+    @property
+    def time_base(self) -> Fraction:
+        """Seconds per unit of `Frame.pts`."""
+
+
 class VideoFile:
     """A video that is being read.
 
@@ -66,11 +78,11 @@ class VideoFile:
         step = max(1, round(1 / (self.rate * self.time_base)))
         first, pts, count, fault = None, -step, 0, ""
         shape: tuple[int, ...] = ()
-        for decoded in self._decoded():
+        for decoded in self.decoded():
             if isinstance(decoded, str):
                 fault = fault or decoded
                 continue
-            pixels = _upright(self._colours(decoded), decoded.rotation)
+            pixels = self.pixels(decoded)
             if shape and pixels.shape != shape:
                 fault = f"from there on frames are {pixels.shape[1]}x{pixels.shape[0]}: split the video there"
                 break
@@ -86,13 +98,15 @@ class VideoFile:
         if fault:
             raise DamagedVideoError(f"{self.path}: only {self._share(count)} could be read ({fault})")
 
-    def _colours(self, decoded: Any) -> np.ndarray:
-        """Return the colours of PyAV's frame, composited on white as those of images."""
+    def pixels(self, decoded: Any) -> np.ndarray:
+        """Return the colours of PyAV's frame, upright, composited on white as those of images: (H, W, 3) uint8 RGB."""
         if any(component.is_alpha for component in decoded.format.components):
-            return array_to_rgb(decoded.to_ndarray(format="rgba"), str(self.path), [])
-        return decoded.to_ndarray(format="rgb24")
+            colours = array_to_rgb(decoded.to_ndarray(format="rgba"), str(self.path), [])
+        else:
+            colours = decoded.to_ndarray(format="rgb24")
+        return _upright(colours, decoded.rotation)
 
-    def _decoded(self) -> Iterator[Any]:
+    def decoded(self) -> Iterator[Any]:
         """Yield PyAV's frames, and for every fault a text."""
         failure = import_av().error.FFmpegError
         packets = self._container.demux(self._stream)
@@ -188,14 +202,14 @@ class VideoWriter:
 
 
 @contextmanager
-def write_labels_video(path: str | Path, like: VideoFile, size: tuple[int, int]) -> Iterator[VideoWriter]:
+def write_labels_video(path: str | Path, timing: Timing, size: tuple[int, int]) -> Iterator[VideoWriter]:
     """Write a lossless video of label maps (FFV1, 8 bits grey), whole or not at all; `size` is (height, width)."""
-    with _writing(path, like, size, "ffv1", "gray", {"level": "3"}) as writer:
+    with _writing(path, timing, size, "ffv1", "gray", {"level": "3"}) as writer:
         yield writer
 
 
 @contextmanager
-def write_overlay_video(path: str | Path, like: VideoFile, size: tuple[int, int]) -> Iterator[VideoWriter]:
+def write_overlay_video(path: str | Path, timing: Timing, size: tuple[int, int]) -> Iterator[VideoWriter]:
     """Write a video for viewing (H.264), whole or not at all; `size` is (height, width).
 
     The codec needs even sides: the last row or column of an odd one is repeated.
@@ -203,7 +217,7 @@ def write_overlay_video(path: str | Path, like: VideoFile, size: tuple[int, int]
     available = import_av().codecs_available
     codec, options = next(choice for choice in _OVERLAY_CODECS if choice[0] in available)
     height, width = size
-    with _writing(path, like, (height + height % 2, width + width % 2), codec, "yuv420p", options) as writer:
+    with _writing(path, timing, (height + height % 2, width + width % 2), codec, "yuv420p", options) as writer:
         yield writer
 
 
@@ -220,14 +234,14 @@ def import_av() -> Any:
 
 @contextmanager
 def _writing(
-    path: str | Path, like: VideoFile, size: tuple[int, int], codec: str, pix_fmt: str, options: dict[str, str]
+    path: str | Path, timing: Timing, size: tuple[int, int], codec: str, pix_fmt: str, options: dict[str, str]
 ) -> Iterator[VideoWriter]:
     with atomic_path(path) as temporary, import_av().open(str(temporary), "w") as container:
-        stream = container.add_stream(codec, rate=like.rate, options=options)
+        stream = container.add_stream(codec, rate=timing.rate, options=options)
         stream.height, stream.width = size
         stream.pix_fmt = pix_fmt
         context = stream.codec_context
-        context.time_base = like.time_base
+        context.time_base = timing.time_base
         if pix_fmt != "gray":
             context.colorspace = context.color_primaries = context.color_trc = _BT709
             context.color_range = _LIMITED

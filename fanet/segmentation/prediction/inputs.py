@@ -12,7 +12,7 @@ from fanet.errors import UserError, counted, printable_line
 from fanet.media.formats import IMAGE_SUFFIXES, VIDEO_SUFFIXES, is_image_file, is_raw, is_video
 
 #: What the names of results end with, before the suffix.
-LABELS, OVERLAY, PARTIAL = "_labels", "_overlay", ".partial"
+LABELS, OVERLAY, SHARES, PARTIAL = "_labels", "_overlay", "_shares", ".partial"
 
 _EXAMPLES = 3
 _FOLDERS_SEARCHED = 1000  # in a subfolder, for the first image
@@ -133,7 +133,7 @@ class _Search:
     def _is_result(self, path: Path) -> bool:
         """Return whether a file is named as a result, and the other result or the image is beside it."""
         stem = path.stem.removesuffix(PARTIAL)
-        for ending, other in ((LABELS, OVERLAY), (OVERLAY, LABELS)):
+        for ending, other in ((LABELS, OVERLAY), (OVERLAY, LABELS), (SHARES, LABELS)):
             if stem.endswith(ending):
                 name = stem.removesuffix(ending)
                 names = self._names_in(path.parent)

@@ -1,0 +1,51 @@
+"""Prediction over one video file."""
+
+import os
+
+from tqdm import tqdm
+
+from fanet.errors import UserError
+from fanet.media.video import DamagedVideoError, Frame, open_video
+from fanet.segmentation.prediction.extras import predict_outcome
+from fanet.segmentation.prediction.plan import Prediction
+from fanet.segmentation.prediction.predictor import Predictor
+from fanet.segmentation.prediction.recording import write_recording
+from fanet.threads import Background, read_ahead
+
+
+def predict_video(predictor: Predictor, files: Prediction, legend: bool = True) -> None:
+    """Predict one video, frame by frame.
+
+    Args:
+        predictor: Gives the labels of a frame.
+        files: The video and its results.
+        legend: Whether the overlay has a legend.
+
+    Raises:
+        UserError: The video cannot be read to its end. The results of the frames that can be read are kept, under names
+            that say so.
+    """
+    with open_video(files.source) as clip, read_ahead(clip.frames()) as frames:
+        first = next(frames, None)
+        if first is None:
+            raise UserError(f"{files.source} has no frames: leave it out, or record it again")
+        size = (first.pixels.shape[0], first.pixels.shape[1])
+        damage: DamagedVideoError | None = None
+        with (
+            write_recording(files, predictor.classes, clip, size, legend, files.partial) as recording,
+            Background() as writer,
+            tqdm(desc=files.source.name, unit="frame", total=clip.count, disable=None) as bar,
+        ):
+            frame: Frame | None = first
+            while frame is not None:
+                writer.submit(recording.write, frame, predict_outcome(predictor, frame.pixels, files.extras))
+                bar.update()
+                try:
+                    frame = next(frames, None)
+                except DamagedVideoError as error:
+                    damage, frame = error, None
+    if damage is not None:
+        kept = [str(files.partial(files.labels)), *(files.partial(path).name for path in files.results[1:])]
+        raise UserError(f"{damage}; their results are in {', '.join(kept[:-1])} and {kept[-1]}") from damage
+    for path in files.results:
+        os.replace(files.partial(path), path)
