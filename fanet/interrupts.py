@@ -1,8 +1,12 @@
-"""Ctrl-C while the command line is still importing."""
+"""Ctrl-C: while the command line is still importing, and where it is the way to end a command."""
 
 import os
 import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 INTERRUPTED = 130  # the exit status of a command that Ctrl-C ended
 
@@ -17,6 +21,32 @@ def raise_again() -> None:
     """From now on let Ctrl-C raise `KeyboardInterrupt`, as Python does."""
     if signal.getsignal(signal.SIGINT) is _leave:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@contextmanager
+def stopping() -> Iterator[threading.Event]:
+    """Within the block let the first Ctrl-C, or request to terminate, set an event; further ones act as ever.
+
+    Only the main thread may use it.
+    """
+    stop = threading.Event()
+    former: dict[int, Any] = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def restore() -> None:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+
+    def set_once(*_: object) -> None:
+        stop.set()
+        restore()
+
+    for number, handler in former.items():
+        if handler is not signal.SIG_IGN:  # as for commands in the background
+            signal.signal(number, set_once)
+    try:
+        yield stop
+    finally:
+        restore()
 
 
 def _is_command() -> bool:
