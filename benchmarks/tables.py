@@ -8,10 +8,10 @@ A page includes a table by a pair of marks, between which the text is replaced:
     <!-- end table -->
 
 Tables are `zoo`, `inside`, `clutter`, `clutter_seeds`, `clutterbench`, `miniature`, `precision`, `agreement`,
-`families FILE` and `families_refused FILE`; `zerowaste`, `published`, `ablation` and `complexity` of paper_tables.py;
-`grid FILE DOWN ACROSS` of grid_tables.py; and those of speed_tables.py: `throughput FILE`, `modes FILE`,
-`scaling FILE`, `scaling_points FILE`, `prediction FILE` and `profile FILE KIND`. FILE is the name of a file in
-benchmarks/results/ without its suffix.
+`scene_objects`, `families FILE` and `families_refused FILE`; `zerowaste`, `published`, `ablation` and `complexity` of
+paper_tables.py; `grid FILE DOWN ACROSS` of grid_tables.py; and those of speed_tables.py: `throughput FILE`,
+`modes FILE`, `scaling FILE`, `scaling_points FILE`, `prediction FILE` and `profile FILE KIND`. FILE is the name of a
+file in benchmarks/results/ without its suffix.
 `--check` writes nothing and fails if a page is out of date.
 """
 
@@ -185,6 +185,17 @@ def agreement() -> Rows:
     return rows
 
 
+def scene_objects() -> Rows:
+    """Format the files of scene_objects.py: numbers of objects and errors of their area, by difficulty and class."""
+    rows: Rows = [["difficulty", "class", "true objects", "found", "matched", "error of the total area (%)",
+                   "mean error of a matched object's area (%)"]]  # fmt: skip
+    keys = ("true_objects", "found_objects", "matched_objects", "area_error_percent", "matched_area_error_percent")
+    for difficulty in CLUTTER_DIFFICULTIES[:2]:
+        for row in read_csv(f"scene_objects-100x256px-difficulty{difficulty}-min64px"):
+            rows.append([difficulty, row["class"], *(row[key] for key in keys)])
+    return rows
+
+
 TABLES: dict[str, Callable[..., Rows]] = {
     function.__name__: function
     for function in (
@@ -208,6 +219,7 @@ TABLES: dict[str, Callable[..., Rows]] = {
         families_refused,
         precision,
         agreement,
+        scene_objects,
         grid,
     )
 }
