@@ -11,11 +11,13 @@ from fanet.errors import UserError
 from fanet.segmentation.network.model import SegmentationModel
 from fanet.segmentation.prediction.engines import build_file_engine
 from fanet.segmentation.prediction.engines.onnx import FixedSize, OnnxEngine, read_description
+from fanet.segmentation.prediction.engines.packaged import PackagedEngine
 from fanet.segmentation.prediction.predictor import Predictor
 from fanet.segmentation.prediction.windows import OVERLAP
 
 FOLDER = Path(str(files("fanet"))) / "models"
 DEFAULT = "clutter"
+FILE_SUFFIXES = (".onnx", ".pt2")  # of what `fanet export` writes
 
 
 def shipped_models() -> list[str]:
@@ -46,8 +48,9 @@ def load_model(name: str | Path | None = None) -> SegmentationModel:
     name = DEFAULT if name is None else name
     if name in shipped_models():
         return SegmentationModel.from_pretrained(FOLDER / name)
-    if Path(name).suffix.lower() == ".onnx":
-        raise UserError(f"{name} is an ONNX file, which only predicts and evaluates: name the model it was made from")
+    if Path(name).suffix.lower() in FILE_SUFFIXES:
+        kind = "an ONNX file" if Path(name).suffix.lower() == ".onnx" else "a compiled package"
+        raise UserError(f"{name} is {kind}, which only predicts and evaluates: name the model it was made from")
     if isinstance(name, str) and name.isidentifier() and not Path(name).exists():
         raise UserError(
             f"{name}: no such folder or file, and no model of that name inside the package, "
@@ -70,9 +73,10 @@ def load_predictor(
     """Load a trained segmentation model for prediction.
 
     Args:
-        name: As for `load_model`; or an ONNX file, which is run by ONNX Runtime. One that `fanet export` did not write
-            needs a file beside it that names its classes, see `engines.onnx.read_description`, or `classes`.
-        device: Device on which to run it; the CPU for an ONNX file.
+        name: As for `load_model`; or an ONNX file, which is run by ONNX Runtime, or a `.pt2` file. An ONNX file that
+            `fanet export` did not write needs a file beside it that names its classes, see
+            `engines.onnx.read_description`, or `classes`.
+        device: Device on which to run it; the CPU for a file.
         window: As for `SegmentationModel.predictor`; a file for one size uses windows of it.
         overlap: As for `SegmentationModel.predictor`.
         scales: As for `SegmentationModel.predictor`.
@@ -85,15 +89,18 @@ def load_predictor(
         UserError: There is no usable model under that name, it does not take these windows, or the engine is not
             available.
     """
-    if name is None or Path(name).suffix.lower() != ".onnx":
+    suffix = "" if name is None else Path(name).suffix.lower()
+    if name is None or suffix not in FILE_SUFFIXES:
         return load_model(name).to(device).predictor(window, overlap, scales, flip, engine or "eager", precision)
     if torch.device(device).type != "cpu":
-        raise UserError(f"an ONNX file runs on the CPU, not on {device}: give --device cpu")
-    file = OnnxEngine(name)
+        raise UserError(f"an exported file runs on the CPU, not on {device}: give --device cpu")
+    if suffix == ".pt2" and (engine or precision not in (None, "fp32")):
+        raise UserError(f"{name} is an engine itself, in fp32: leave --engine and --precision out")
+    file = PackagedEngine(name) if suffix == ".pt2" else OnnxEngine(name)
     scheme, preprocessing = read_description(file, name, classes)
     if file.size is not None and window not in (None, file.size):
         raise UserError(f"{name} takes images of {file.size[0]}x{file.size[1]} pixels: leave --window out")
-    run = build_file_engine(engine, name, precision) if engine or precision else file
+    run = build_file_engine(engine, name, precision) if suffix == ".onnx" and (engine or precision) else file
     return Predictor(
         run if file.size is None else FixedSize(run, file.size),
         preprocessing,

@@ -4,7 +4,8 @@ import copy
 import logging
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -65,27 +66,47 @@ def compiled_path(network: nn.Module, shape: tuple[int, ...], precision: str = "
 
 @torch.inference_mode(False)  # exporters refuse tensors that were made in it
 @torch.no_grad()
-def compile_network(network: nn.Module, path: Path, shape: tuple[int, ...], precision: str = "fp32") -> None:
+def compile_network(
+    network: nn.Module,
+    path: Path,
+    shape: tuple[int, ...],
+    precision: str = "fp32",
+    metadata: Mapping[str, str] | None = None,
+) -> None:
     """Compile a network for inputs of one shape with this processor and number of threads, and write it as `.pt2`.
+
+    Args:
+        network: The network, on the CPU.
+        path: The file.
+        shape: (B, C, H, W) of the input.
+        precision: `fp32` or `bf16`.
+        metadata: Keys and values to store in the file.
 
     Raises:
         UserError: It cannot be exported or compiled.
     """
     dtype = dtype_of(precision)
     network = copy.deepcopy(network).to(dtype).to(memory_format=torch.channels_last)
-    log = logging.getLogger("torch.utils.cpp_extension")  # says that there is no CUDA
-    level = log.level
-    with atomic_path(path) as temporary, in_evaluation_mode(network), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        log.setLevel(logging.ERROR)
+    with atomic_path(path) as temporary, in_evaluation_mode(network), without_notices():
         try:
             program = torch.export.export(network, (torch.zeros(shape, dtype=dtype),))
-            torch._inductor.aoti_compile_and_package(
-                program, package_path=str(temporary), inductor_configs={"freezing": True}
-            )
+            configs = {"freezing": True, "aot_inductor.metadata": dict(metadata or {})}
+            torch._inductor.aoti_compile_and_package(program, package_path=str(temporary), inductor_configs=configs)
         except Exception as error:  # of any type: exporter, compiler and linker have their own
             raise UserError(
                 f"the network cannot be compiled ({one_line(error, 200)}): choose another engine"
             ) from error
+
+
+@contextmanager
+def without_notices() -> Iterator[None]:
+    """Silence PyTorch's warnings, among them that there is no CUDA, while it compiles or loads a package."""
+    log = logging.getLogger("torch.utils.cpp_extension")
+    level = log.level
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        log.setLevel(logging.ERROR)
+        try:
+            yield
         finally:
             log.setLevel(level)

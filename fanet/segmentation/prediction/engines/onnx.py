@@ -10,6 +10,7 @@ import torch.nn.functional as F
 
 from fanet.classes import ClassScheme
 from fanet.errors import UserError, needs_extra, one_line
+from fanet.segmentation.prediction.engines.packaged import PackagedEngine
 from fanet.segmentation.preprocessing import Preprocessing
 
 # What a file says about itself.
@@ -20,6 +21,7 @@ class OnnxEngine:
     """Runs an ONNX file: normalised images (B, C, H, W) -> logits (B, num_classes, h, w)
 
     Attributes:
+        takes_pixels: Whether the preprocessing is in the file, which then takes (B, H, W, C) uint8: see `outputs`.
         size: (height, width) of the images that the file takes; None for any.
         num_classes: Number of channels of the first output; None if the file does not say it.
         is_classifier: Whether the first output is known to be no map of scores.
@@ -45,9 +47,10 @@ class OnnxEngine:
         except Exception as error:  # onnxruntime raises errors of its own, which share no base class
             raise UserError(f"{path} is not an ONNX model that can be run ({one_line(error, 160)})") from error
         self._input = self._session.get_inputs()[0]
-        sides = self._input.shape[-2:]
-        self.size = (sides[0], sides[1]) if all(isinstance(side, int) for side in sides) else None
         self.takes: str = self._input.type
+        self.takes_pixels = self.takes == "tensor(uint8)"
+        sides = self._input.shape[1:3] if self.takes_pixels else self._input.shape[-2:]
+        self.size = (sides[0], sides[1]) if all(isinstance(side, int) for side in sides) else None
         output = self._session.get_outputs()[0]
         self.is_classifier = len(output.shape) not in (0, 4) or "float" not in output.type
         count = dict(enumerate(output.shape)).get(1)
@@ -89,9 +92,9 @@ class FixedSize:
 
 
 def read_description(
-    engine: OnnxEngine, path: str | Path, classes: Sequence[str] | None = None
+    engine: OnnxEngine | PackagedEngine, path: str | Path, classes: Sequence[str] | None = None
 ) -> tuple[ClassScheme, Preprocessing]:
-    """Return the classes and the preprocessing of a segmentation model in an ONNX file.
+    """Return the classes and the preprocessing of a segmentation model in an ONNX file or a package.
 
     They are in the file's metadata, where `fanet export` writes them, or else in a JSON file of the same name beside
     it: `classes`, names in the order of the channels; and if need be `palette`, `ignore_index` (255) and
@@ -122,6 +125,10 @@ def read_description(
         preprocessing = Preprocessing.from_dict(said.get("preprocessing", {}))
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"the description of {path} makes no sense ({one_line(error, 160)}): correct it") from error
+    if isinstance(engine, OnnxEngine) and engine.takes_pixels and "proof" in engine.metadata:
+        raise UserError(
+            f"{path} gives labels by itself: run it with docs/examples/run_onnx.py, or export it without --end-to-end"
+        )
     if engine.is_classifier or engine.takes != "tensor(float)":
         raise UserError(
             f"{path} is no segmentation network that can be run: it must take float32 images (B, C, H, W) and give "
@@ -132,7 +139,7 @@ def read_description(
     return scheme, preprocessing
 
 
-def _description(engine: OnnxEngine, path: str | Path, beside: Path) -> dict[str, Any]:
+def _description(engine: OnnxEngine | PackagedEngine, path: str | Path, beside: Path) -> dict[str, Any]:
     """Return what the file says, and if it does not name its classes what the one beside it says.
 
     Raises:
