@@ -8,9 +8,12 @@ from pathlib import Path
 
 import cv2
 import pytest
+import torch
 from PIL import Image
 
+from fanet.export import export_onnx
 from fanet.scenes import scene
+from fanet.segmentation import Preprocessing, UperNet
 
 # The tests do not depend on the settings of a terminal, a proxy or a cluster.
 for _name in [*os.environ]:
@@ -40,6 +43,22 @@ def belt(tmp_path_factory: pytest.TempPathFactory) -> Path:
         listed = [{"id": index, "file_name": name, "width": 1920, "height": 1080} for index, name in enumerate(names)]
         (folder / "labels.json").write_text(json.dumps({"images": listed, "annotations": [], "categories": []}))
     return root
+
+
+@pytest.fixture(scope="session")
+def small_model() -> UperNet:
+    """A segmentation model for tests of what is exported, with random weights."""
+    torch.manual_seed(0)
+    preprocessing = Preprocessing(multiple=32)
+    return UperNet("test_fanet", 5, head_channels=8, aux_channels=0, preprocessing=preprocessing).eval()
+
+
+@pytest.fixture(scope="session")
+def small_onnx(small_model: UperNet, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`small_model` as an ONNX file for images of any size."""
+    path = tmp_path_factory.mktemp("onnx") / "net.onnx"
+    assert export_onnx(small_model, path) < 1e-4
+    return path
 
 
 @pytest.fixture

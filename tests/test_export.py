@@ -31,17 +31,14 @@ ROOT = Path(__file__).parents[1]
 OTHER_SIZES = ((96, 96), (130, 70), (45, 333), (512, 160), (37, 51), (200, 200), (301, 64), (64, 64))
 
 
-@pytest.fixture(scope="module")
-def net() -> UperNet:
-    torch.manual_seed(0)
-    return UperNet("test_fanet", 5, head_channels=8, aux_channels=0, preprocessing=Preprocessing(multiple=32)).eval()
+@pytest.fixture
+def net(small_model: UperNet) -> UperNet:
+    return small_model
 
 
-@pytest.fixture(scope="module")
-def file(net: UperNet, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("onnx") / "net.onnx"
-    assert export_onnx(net, path) < 1e-4
-    return path
+@pytest.fixture
+def file(small_onnx: Path) -> Path:
+    return small_onnx
 
 
 def tiny() -> nn.Module:
