@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 TIMM = "timm:"  # before the name of a classifier
 MOST_SCORED = 100
+COMPILED_SIZE = (512, 512)
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -49,9 +50,13 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     )
     size = parser.add_mutually_exclusive_group()
     size.add_argument(
-        "--size", metavar=("H", "W"), type=positive, nargs=2, help="take images of this size only; needed for OUT.pt2"
+        "--size",
+        metavar=("H", "W"),
+        type=positive,
+        nargs=2,
+        help="take images of this size only (default for OUT.pt2: {} {})".format(*COMPILED_SIZE),
     )
-    size.add_argument("--dynamic", action="store_true", help="take images of any size (default)")
+    size.add_argument("--dynamic", action="store_true", help="take images of any size (default for OUT.onnx)")
     parser.add_argument(
         "--precision",
         metavar="P",
@@ -89,10 +94,12 @@ def run(args: argparse.Namespace) -> int:
         raise UserError("name the file to write: fanet export MODEL OUT.onnx")
     size = None if args.size is None else (args.size[0], args.size[1])
     compiles = args.out.lower().endswith(".pt2")
-    if compiles and (size is None or args.precision != "fp32" or args.end_to_end):
+    if compiles and (args.dynamic or args.precision != "fp32" or args.end_to_end):
         raise UserError(
-            "a .pt2 file takes images of one size, in fp32: give --size H W, without --precision, --end-to-end"
+            "a .pt2 file takes images of one size, in fp32: leave --dynamic, --precision and --end-to-end out"
         )
+    if compiles and size is None:
+        size = COMPILED_SIZE
     model: Any
     if not args.model.startswith(TIMM):
         model = load_model(args.model)

@@ -30,7 +30,7 @@ from fanet.segmentation.prediction.windows import logit_map
 #: (H, W, C) uint8 -> labels (H, W) and logits (num_classes, H, W); of a classifier, both for a single pixel.
 Run = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
-#: Expected logits are kept of every n-th row and column, so that there are at most so many.
+#: Expected logits are kept of every n-th row and column, so that there are about so many at most.
 MOST_LOGITS = 1 << 14
 #: The least height and width of the images; neither is a multiple of 32, so that sizes are rounded and padded.
 _SMALL = ((61, 90), (75, 50))

@@ -31,9 +31,9 @@ def test_digest_is_the_comment_of_an_archive_that_stays_one(tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["out.pt2"], "give --size H W"),
+        (["out.pt2", "--dynamic"], "takes images of one size"),
         (["out.pt2", "--size", "64", "64", "--precision", "fp16"], "in fp32"),
-        (["out.pt2", "--size", "64", "64", "--end-to-end"], "without --precision, --end-to-end"),
+        (["out.pt2", "--size", "64", "64", "--end-to-end"], "leave --dynamic, --precision and --end-to-end out"),
         (["out.pt2", "--size", "16", "64"], "the sides must be 32 to 32768 pixels"),
     ],
 )
