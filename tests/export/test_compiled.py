@@ -34,7 +34,6 @@ def test_digest_is_the_comment_of_an_archive_that_stays_one(tmp_path):
         (["out.pt2", "--dynamic"], "takes images of one size"),
         (["out.pt2", "--size", "64", "64", "--precision", "fp16"], "in fp32"),
         (["out.pt2", "--size", "64", "64", "--end-to-end"], "leave --dynamic, --precision and --end-to-end out"),
-        (["out.pt2", "--size", "16", "64"], "the sides must be 32 to 32768 pixels"),
     ],
 )
 def test_bad_argument_is_refused_in_one_line(words, message, tmp_path, monkeypatch, capsys):
@@ -42,6 +41,15 @@ def test_bad_argument_is_refused_in_one_line(words, message, tmp_path, monkeypat
     assert main(["export", "clutter", *words]) == 2
     said = capsys.readouterr().err
     assert message in said and said.count("\n") == 1
+
+
+def test_size_suffix_and_network_are_checked_before_the_compiler_starts(small_model, tmp_path):
+    with pytest.raises(UserError, match="the sides must be 32 to 32768 pixels"):
+        export_pt2(small_model, tmp_path / "net.pt2", (16, 64))
+    with pytest.raises(UserError, match=r"must end with \.pt2"):
+        export_pt2(small_model, tmp_path / "net.onnx", (64, 64))
+    with pytest.raises(UserError, match="without logits has nothing to prove"):
+        export_pt2(torch.nn.Conv2d(3, 4, 3), tmp_path / "net.pt2", (64, 64))
 
 
 def test_file_that_is_no_package_is_refused(tmp_path):
