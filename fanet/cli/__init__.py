@@ -5,7 +5,6 @@ import errno
 import sys
 from collections.abc import Sequence
 
-from fanet import __version__
 from fanet.cli import (
     benchmark,
     compare,
@@ -26,6 +25,7 @@ from fanet.cli import (
 from fanet.cli.allocator import keep_freed_memory
 from fanet.cli.arguments import Parser, import_files
 from fanet.cli.printing import grouped_warnings
+from fanet.cli.version import version_lines
 from fanet.errors import UserError
 from fanet.interrupts import INTERRUPTED, raise_again
 from fanet.segmentation.processes import leave_processes
@@ -55,8 +55,12 @@ _REFUSALS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
 def build_parser() -> argparse.ArgumentParser:
     """Build the parser of the whole command line. Subcommands import what they need only when they run."""
     parser = Parser(prog="fanet", description="FANet and UperNet: semantic segmentation in clutter.")
-    parser.add_argument("--version", action="version", version=f"fanet {__version__}")
-    subparsers = parser.add_subparsers(metavar="COMMAND", required=True, dest="command")
+    parser.add_argument("--version", action="store_true", help="print the version")
+    parser.add_argument(
+        "--verbose", action="store_true", help="with --version: also those of other packages, and the machine"
+    )
+    # not `required`, as --version needs none; `_parse` asks for it
+    subparsers = parser.add_subparsers(metavar="COMMAND", dest="command")
     for command in COMMANDS:
         command.add_parser(subparsers)
     return parser
@@ -102,6 +106,11 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         args.overrides = [*args.overrides, *rest]
     elif rest:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if args.version:
+        print("\n".join(version_lines(args.verbose)))
+        parser.exit()
+    if args.command is None:
+        parser.error("the following arguments are required: COMMAND")
     return args
 
 

@@ -1,3 +1,4 @@
+import importlib.metadata
 import subprocess
 import sys
 from pathlib import Path
@@ -86,10 +87,21 @@ def test_module_runs_like_the_command() -> None:
     assert done.stdout == f"fanet {fanet.__version__}\n"
 
 
+@pytest.mark.parametrize("argv", [["--version", "--verbose"], ["--verbose", "--version"]])
+def test_version_can_say_all_that_a_report_of_a_bug_needs(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(argv)
+    lines = capsys.readouterr().out.splitlines()
+    assert ended.value.code == 0 and lines[0] == f"fanet {fanet.__version__}"
+    assert f"torch {importlib.metadata.version('torch')}" in lines and any(line.startswith("opencv-python-headless") for line in lines)
+    assert any(line.startswith("GPU: ") for line in lines) and not any("pytest" in line for line in lines)
+
+
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        ([], "COMMAND"),
+        ([], "required: COMMAND"),
+        (["--verbose"], "required: COMMAND"),
         (["bogus"], "invalid choice: 'bogus'"),
         (["predict"], "required: IMAGE, -o/--output"),
         (["predict", "x.png", "-o", "out", "--modle", "m"], "unrecognized arguments: --modle"),
