@@ -93,7 +93,8 @@ def test_version_can_say_all_that_a_report_of_a_bug_needs(argv: list[str], capsy
         main(argv)
     lines = capsys.readouterr().out.splitlines()
     assert ended.value.code == 0 and lines[0] == f"fanet {fanet.__version__}"
-    assert f"torch {importlib.metadata.version('torch')}" in lines and any(line.startswith("opencv-python-headless") for line in lines)
+    assert f"torch {importlib.metadata.version('torch')}" in lines
+    assert any(line.startswith("opencv-python-headless") for line in lines)
     assert any(line.startswith("GPU: ") for line in lines) and not any("pytest" in line for line in lines)
 
 
