@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Another environment, because libraries that others bring along may change what `make test` runs with.
 INTEROP := .venv-interop
+# Small, and without PyTorch.
+DOCS := .venv-docs
 # The pair that the tests last passed with; any versions that pyproject.toml allows may be set here.
 TORCH ?= torch==2.14.1 torchvision==0.29.1
 
@@ -14,7 +16,7 @@ test test-interop test-all: export MALLOC_MMAP_THRESHOLD_ = 4294967296
 test test-interop test-all: export MALLOC_TRIM_THRESHOLD_ = 8589934592
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-interop test-all lint tables figures wheel clean
+.PHONY: help demo test test-interop test-all lint tables figures docs wheel clean
 
 # lists the targets
 help:
@@ -57,6 +59,10 @@ figures: $(VENV)/.installed
 	$(BIN)/python benchmarks/figures.py
 	$(BIN)/python benchmarks/grid_figures.py
 
+# builds the documentation site into site/; read it with: python3 -m http.server -d site
+docs: $(DOCS)/.installed
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict
+
 # builds the wheel and the source archive into dist/
 wheel: $(VENV)/.installed
 	rm -rf build dist
@@ -64,7 +70,7 @@ wheel: $(VENV)/.installed
 
 # removes what the other targets made, including the virtual environment
 clean:
-	rm -rf $(VENV) $(INTEROP) build dist fanet_demo .mypy_cache .pytest_cache .ruff_cache *.egg-info
+	rm -rf $(VENV) $(INTEROP) $(DOCS) build dist site fanet_demo .mypy_cache .pytest_cache .ruff_cache *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # (the virtual environment; updated when the dependencies change)
@@ -80,4 +86,10 @@ $(INTEROP)/.installed: pyproject.toml
 	$(INTEROP)/bin/python -m pip install --quiet --upgrade pip
 	$(INTEROP)/bin/python -m pip install --quiet $(TORCH)
 	$(INTEROP)/bin/python -m pip install --quiet --editable ".[interop]"
+	touch $@
+
+$(DOCS)/.installed: docs/requirements.txt
+	$(PYTHON) -m venv $(DOCS)
+	$(DOCS)/bin/python -m pip install --quiet --upgrade pip
+	$(DOCS)/bin/python -m pip install --quiet --requirement docs/requirements.txt
 	touch $@
