@@ -25,28 +25,25 @@ def raise_again() -> None:
 
 @contextmanager
 def stopping() -> Iterator[threading.Event]:
-    """Within the block let the first Ctrl-C, or request to terminate, set an event; further ones act as ever.
+    """Within the block let the first Ctrl-C, or request to terminate, set an event; further ones end it at once.
 
     Only the main thread may use it.
     """
     stop = threading.Event()
     former: dict[int, Any] = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
-    def restore() -> None:
-        for number, handler in former.items():
-            signal.signal(number, handler)
-
     def set_once(*_: object) -> None:
         stop.set()
-        restore()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
-    for number, handler in former.items():
-        if handler is not signal.SIG_IGN:  # as for commands in the background
-            signal.signal(number, set_once)
+    for number in former:  # also where they were ignored, as in the background: there is no other way to end
+        signal.signal(number, set_once)
     try:
         yield stop
     finally:
-        restore()
+        for number, handler in former.items():
+            signal.signal(number, handler)
 
 
 def _is_command() -> bool:

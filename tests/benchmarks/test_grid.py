@@ -72,7 +72,9 @@ def test_every_combination_is_a_run_with_its_settings_and_split(file: Path) -> N
 
 def test_a_place_on_an_axis_may_have_a_recipe_of_its_own(file: Path) -> None:
     methods = {"ours": [], "peer": {"recipe": "zerowaste_focalnet_tiny", "settings": ["train.iterations=2000"]}}
-    file.write_text(yaml.safe_dump(GRID | {"axes": {"method": methods}}, sort_keys=False))
+    file.write_text(
+        yaml.safe_dump(GRID | {"axes": {"method": methods, "seed": {0: []}}, "leave_out": []}, sort_keys=False)
+    )
     ours, peer = grid.read_grid(file, Path("runs"))
     assert (ours.recipe, peer.recipe) == ("clutter", "zerowaste_focalnet_tiny")
     assert ours.digest() != peer.digest()

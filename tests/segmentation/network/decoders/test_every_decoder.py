@@ -163,7 +163,7 @@ def test_batches_are_predicted_like_single_images(net, image, tmp_path):
 
 def test_evaluation_counts_every_pixel(net, image, tmp_path):
     class Images(list):
-        classes = SCHEME
+        classes, names = SCHEME, ["a"]
 
     labels = np.random.default_rng(1).integers(2, size=(45, 37), dtype=np.uint8)
     result = evaluate_split(net.predictor(), Images([Sample("a", image, labels)]), tmp_path / "out", resamples=0)
