@@ -62,7 +62,7 @@ class VideoFile:
         self.path = path
         self._container = container
         self._stream = stream
-        self._stream.thread_type = "AUTO"
+        self._stream.thread_type = "SLICE"  # threads for whole frames often lose the mark of a damaged one
         self.count: int | None = self._stream.frames or None
         self.rate: Fraction = self._stream.average_rate or self._stream.guessed_rate or Fraction(25)
         self.time_base: Fraction = self._stream.time_base or 1 / self.rate
