@@ -47,7 +47,7 @@ def belt(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def small_model() -> UperNet:
-    """A segmentation model for tests of what is exported, with random weights."""
+    """A segmentation model with random weights, for tests that do not change it."""
     torch.manual_seed(0)
     preprocessing = Preprocessing(multiple=32)
     return UperNet("test_fanet", 5, head_channels=8, aux_channels=0, preprocessing=preprocessing).eval()

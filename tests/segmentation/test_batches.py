@@ -11,7 +11,7 @@ from PIL import Image
 
 from fanet.errors import UserError
 from fanet.media.images import write_png
-from fanet.segmentation import BatchPredictor, Preprocessing, UperNet
+from fanet.segmentation import BatchPredictor, UperNet
 from fanet.segmentation.processes import find_device
 
 DOCUMENT = Path(__file__).parents[2] / "README.md"
@@ -33,16 +33,9 @@ np.savez("labels.npz", **dict(zip(names, labels)))
 
 
 @pytest.fixture(scope="module")
-def net() -> UperNet:
-    torch.manual_seed(0)
-    preprocessing = Preprocessing(multiple=32)
-    return UperNet("test_fanet", 5, head_channels=8, aux_channels=0, preprocessing=preprocessing).eval()
-
-
-@pytest.fixture(scope="module")
-def model(net: UperNet, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def model(small_model: UperNet, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("work") / "my_model"
-    net.save_pretrained(folder)
+    small_model.save_pretrained(folder)
     return folder
 
 
@@ -50,29 +43,29 @@ def _frames(count: int, size: tuple[int, int] = (40, 56)) -> np.ndarray:
     return np.random.default_rng(count).integers(256, size=(count, *size, 3), dtype=np.uint8)
 
 
-def test_batch_gets_the_labels_of_single_images(net, model):
+def test_batch_gets_the_labels_of_single_images(small_model, model):
     frames = _frames(3)
     frames.flags.writeable = False  # as Ray hands them out
     names = np.array(["a", "b", "c"])
     batch = BatchPredictor(model)({"image": frames, "name": names})
     assert list(batch) == ["image", "name", "labels"] and batch["name"] is names
     assert batch["labels"].dtype == np.uint8
-    np.testing.assert_array_equal(batch["labels"], np.stack([net.predict(frame) for frame in frames]))
+    np.testing.assert_array_equal(batch["labels"], np.stack([small_model.predict(frame) for frame in frames]))
 
 
-def test_images_of_different_sizes_are_labelled(net, model):
+def test_images_of_different_sizes_are_labelled(small_model, model):
     frames = np.empty(2, dtype=object)
     frames[:] = [_frames(1)[0], _frames(1, (64, 33))[0]]
     labels = BatchPredictor(model, image_column="frame", labels_column="map")({"frame": frames})["map"]
     assert labels.dtype == object
     for frame, map_ in zip(frames, labels, strict=True):
-        np.testing.assert_array_equal(map_, net.predict(frame))
+        np.testing.assert_array_equal(map_, small_model.predict(frame))
 
 
-def test_window_reaches_the_predictor(net, model):
+def test_window_reaches_the_predictor(small_model, model):
     frame = _frames(1, (64, 96))[0]
     labels = BatchPredictor(model, window=(32, 48), overlap=0.5)({"image": frame[None]})["labels"][0]
-    np.testing.assert_array_equal(labels, net.predict(frame, (32, 48), 0.5))
+    np.testing.assert_array_equal(labels, small_model.predict(frame, (32, 48), 0.5))
 
 
 def test_missing_column_or_invalid_window_is_refused(model):
@@ -94,17 +87,17 @@ def test_gpu_is_used_by_default(monkeypatch):
     assert find_device() == torch.device("cuda") and find_device("cpu") == torch.device("cpu")
 
 
-def test_labels_as_png_hold_the_class_indices_in_the_colours_of_the_model(net, model):
+def test_labels_as_png_hold_the_class_indices_in_the_colours_of_the_model(small_model, model):
     frames = np.empty(2, dtype=object)
     frames[:] = [_frames(1)[0], _frames(1, (64, 33))[0]]
     files = BatchPredictor(model, png=True)({"image": frames})["labels"]
     for frame, file in zip(frames, files, strict=True):
         image = Image.open(io.BytesIO(file))
-        np.testing.assert_array_equal(np.array(image), net.predict(frame))
-        assert image.getpalette()[:15] == [value for colour in net.classes.palette for value in colour]
+        np.testing.assert_array_equal(np.array(image), small_model.predict(frame))
+        assert image.getpalette()[:15] == [value for colour in small_model.classes.palette for value in colour]
 
 
-def test_documented_example_on_two_processors_gives_one_table_of_images_of_two_sizes(net, model):
+def test_documented_example_on_two_processors_gives_one_table_of_images_of_two_sizes(small_model, model):
     work = model.parent
     (work / "frames").mkdir()
     frames = [*_frames(4), *_frames(4, (64, 33))]
@@ -118,4 +111,4 @@ def test_documented_example_on_two_processors_gives_one_table_of_images_of_two_s
     with np.load(work / "labels.npz") as labels:
         assert sorted(labels) == [str(index) for index in range(8)]
         for index, frame in enumerate(frames):
-            np.testing.assert_array_equal(labels[str(index)], net.predict(frame))
+            np.testing.assert_array_equal(labels[str(index)], small_model.predict(frame))
