@@ -129,6 +129,24 @@ def read_grid(path: Path, runs: Path) -> list[Cell]:
     return cells
 
 
+def choose(cells: Sequence[Cell], only: Sequence[str]) -> list[Cell]:
+    """Return the runs at the places `AXIS=VALUE`: at any of the values given for an axis, and so on all axes given.
+
+    Raises:
+        UserError: There is no run at a place.
+    """
+    wanted: dict[str, set[str]] = {}
+    for choice in only:
+        axis, _, value = choice.partition("=")
+        wanted.setdefault(axis, set()).add(value)
+        if not any(cell.place.get(axis) == value for cell in cells):
+            raise UserError(f"--only {choice}: no run of the grid is there; --plan lists them")
+    chosen = [cell for cell in cells if all(cell.place[axis] in values for axis, values in wanted.items())]
+    if not chosen:
+        raise UserError(f"--only {' '.join(only)}: no run of the grid is at all of these places; --plan lists them")
+    return chosen
+
+
 def state(cell: Cell) -> str:
     """Return how far a run is.
 
@@ -249,7 +267,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--ray", metavar="ADDRESS", help="run on a Ray cluster, `auto`, or on one of this machine, `local`"
     )
-    parser.add_argument("--only", nargs="+", default=[], metavar="AXIS=VALUE", help="only runs at these places")
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        default=[],
+        metavar="AXIS=VALUE",
+        help="only these runs; several values of an axis: any of them",
+    )
     parser.add_argument("--plan", action="store_true", help="list the runs and how far each is")
     parser.add_argument("--output", type=Path, default=RESULTS, metavar="DIR", help="folder of the table")
     parser.add_argument("--score", action="store_true", help=argparse.SUPPRESS)
@@ -262,8 +286,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         path = Path(args.grid)
         every = read_grid(path, (args.runs or Path("runs") / path.stem).resolve())
-        wanted = [choice.split("=", 1) for choice in args.only]
-        cells = [cell for cell in every if all(cell.place.get(axis) == value for axis, value in wanted)]
+        cells = choose(every, args.only)
         states = {cell.name: state(cell) for cell in cells}
     except UserError as error:
         parser.error(str(error))

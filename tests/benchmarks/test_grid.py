@@ -108,6 +108,31 @@ def test_missing_runs_are_trained_and_finished_ones_are_not(file: Path, commands
     assert (table[0]["miou"], table[0]["iou"], table[0]["seconds"]) == ("50", "a 1.0; b -", "2.5")
 
 
+@pytest.mark.parametrize(
+    ("only", "names"),
+    [
+        (["start=scratch"], ["scratch-0", "scratch-1"]),
+        (["start=scratch", "start=clutter", "seed=0"], ["scratch-0", "clutter-0"]),
+        (["seed=0", "seed=1"], ["scratch-0", "scratch-1", "clutter-0"]),
+    ],
+)
+def test_runs_are_chosen_by_any_of_an_axis_values_and_all_axes(
+    file: Path, commands: list[tuple], capsys: pytest.CaptureFixture[str], only: list[str], names: list[str]
+) -> None:
+    assert run(file, "--plan", "--only", *only) == 0
+    assert [line.split()[1] for line in capsys.readouterr().out.splitlines()] == names
+
+
+@pytest.mark.parametrize("only", [["start=scrach"], ["start"], ["stat=clutter"], ["start=clutter", "seed=1"]])
+def test_place_without_a_run_is_refused(
+    file: Path, commands: list[tuple], capsys: pytest.CaptureFixture[str], only: list[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        run(file, "--only", *only)
+    assert "--only" in capsys.readouterr().err.splitlines()[-1]
+    assert commands == []
+
+
 def test_plan_says_how_far_each_run_is(file: Path, commands: list[tuple], capsys: pytest.CaptureFixture[str]) -> None:
     run(file, "--only", "start=clutter")
     (file.parent / "runs" / "scratch-1").mkdir()
