@@ -21,6 +21,7 @@ from fanet.cli import (
     recipes,
     run,
     train,
+    verify_published,
 )
 from fanet.cli.allocator import keep_freed_memory
 from fanet.cli.arguments import Parser, import_files
@@ -45,6 +46,7 @@ COMMANDS = (
     export,
     engines,
     features,
+    verify_published,
     run,
 )
 

@@ -125,7 +125,7 @@ class Repository:
         except Exception as error:  # as above
             raise self._failure(self._unreachable or error) from error
         digest = digest or _blob_digest(path)
-        if digest and _digest(path, len(digest)) != digest:
+        if digest and file_digest(path, len(digest)) != digest:
             self.discard(path)
             raise self.failure(f"{name} is not the file on the Hub, its checksum differs; it was removed: try again")
         self._write_record()
@@ -295,7 +295,7 @@ def _blob_digest(path: Path) -> str:
     return name if len(name) in (40, SHA256_LENGTH) and all(digit in "0123456789abcdef" for digit in name) else ""
 
 
-def _digest(path: Path, length: int) -> str:
+def file_digest(path: Path, length: int) -> str:
     """SHA-256 of a file, or git's SHA-1 of it where `length` is 40 digits."""
     if length == SHA256_LENGTH:
         digest = hashlib.sha256()
