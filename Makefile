@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Another environment, because libraries that others bring along may change what `make test` runs with.
 INTEROP := .venv-interop
+# The label tools of its tests, whose bounds on numpy and OpenCV would hold back the libraries there; without PyTorch.
+LABEL_TOOLS := .venv-label-tools
 # Small, and without PyTorch.
 DOCS := .venv-docs
 # The pair that the tests last passed with; any versions that pyproject.toml allows may be set here.
@@ -30,8 +32,8 @@ demo: $(VENV)/.installed
 test: lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
-# runs the tests with other libraries, which it installs into an environment of their own
-test-interop: $(INTEROP)/.installed
+# runs the tests with other libraries, which it installs into two environments of their own
+test-interop: $(INTEROP)/.installed $(LABEL_TOOLS)/.installed
 	OMP_NUM_THREADS=1 $(INTEROP)/bin/python -m pytest -n 2 tests/interop
 
 # runs all tests, slow ones too, and prints how the first step of training starts for every variant
@@ -70,7 +72,7 @@ wheel: $(VENV)/.installed
 
 # removes what the other targets made, including the virtual environment
 clean:
-	rm -rf $(VENV) $(INTEROP) $(DOCS) build dist site fanet_demo .mypy_cache .pytest_cache .ruff_cache *.egg-info
+	rm -rf $(VENV) $(INTEROP) $(LABEL_TOOLS) $(DOCS) build dist site fanet_demo .mypy_cache .pytest_cache .ruff_cache *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # (the virtual environment; updated when the dependencies change)
@@ -86,6 +88,12 @@ $(INTEROP)/.installed: pyproject.toml
 	$(INTEROP)/bin/python -m pip install --quiet --upgrade pip
 	$(INTEROP)/bin/python -m pip install --quiet $(TORCH)
 	$(INTEROP)/bin/python -m pip install --quiet --editable ".[interop]"
+	touch $@
+
+$(LABEL_TOOLS)/.installed: tests/interop/label_tools.txt
+	$(PYTHON) -m venv $(LABEL_TOOLS)
+	$(LABEL_TOOLS)/bin/python -m pip install --quiet --upgrade pip
+	$(LABEL_TOOLS)/bin/python -m pip install --quiet --requirement tests/interop/label_tools.txt
 	touch $@
 
 $(DOCS)/.installed: docs/requirements.txt
