@@ -1,4 +1,4 @@
-"""Label tools read what `fanet predict --annotations` writes, by their own readers, as the regions that were predicted."""
+"""Label tools read, by their own readers, the regions that `fanet predict --annotations` writes."""
 
 import os
 import subprocess
