@@ -1,4 +1,4 @@
-"""The notebooks in docs/notebooks run from top to bottom, with nothing but the package, and are kept without outputs."""
+"""The notebooks in docs/notebooks run from top to bottom with nothing but the package, and are kept without outputs."""
 
 import json
 import os
@@ -12,7 +12,11 @@ import pytest
 NOTEBOOKS = sorted((Path(__file__).parent.parent / "docs" / "notebooks").glob("*.ipynb"))
 #: By notebook: what replaces its parameters.
 SHORT = {
-    "own_model": "MINUTES = 1\nSETTINGS = ['train.iterations=2', 'augmentation.crop=[64, 64]', 'train.batch_size=2']",
+    # more minutes than it takes, as `fanet init` refuses too few on a busy machine
+    "own_model": """
+SCENES, MINUTES = 6, 60
+SETTINGS = ["train.iterations=2", "train.batch_size=2", "evaluation.every=2", "scheduler.warmup_iterations=1"]
+""",
 }
 
 
