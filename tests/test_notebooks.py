@@ -14,7 +14,7 @@ NOTEBOOKS = sorted((Path(__file__).parent.parent / "docs" / "notebooks").glob("*
 SHORT = {
     # more minutes than it takes, as `fanet init` refuses too few on a busy machine
     "own_model": """
-SCENES, MINUTES = 6, 60
+SCENES, SIZE, MINUTES = 6, (64, 80), 60
 SETTINGS = ["train.iterations=2", "train.batch_size=2", "evaluation.every=2", "scheduler.warmup_iterations=1"]
 """,
 }
