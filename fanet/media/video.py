@@ -162,7 +162,9 @@ def open_video(path: str | Path) -> Iterator[VideoFile]:
     if path.stat().st_size == 0:
         raise UserError(f"{path} is empty")
     with _decoding(path):
-        container = av.open(str(path), metadata_errors="replace")
+        # from 19 on PyAV itself takes tags in any encoding
+        tags = {} if int(av.__version__.split(".")[0]) >= 19 else {"metadata_errors": "replace"}
+        container = av.open(str(path), **tags)
     with container:
         cover = av.stream.Disposition.attached_pic  # of an album
         streams = [stream for stream in container.streams.video if not stream.disposition & cover]
