@@ -60,7 +60,7 @@ def refinement_maps(
     number, module = _find(model, stage, block)
     maps: dict[str, np.ndarray] = {}
     with _recorded(module, maps):
-        prediction = model.predictor().labels(image)
+        prediction = model.predictor(thresholds=False).labels(image)
     order = [name for name in _TITLES if name in maps]
     return RefinementMaps(prediction, number, {name: maps[name] for name in order})
 

@@ -13,12 +13,14 @@ from fanet.errors import needs_extra
 from fanet.segmentation import Preprocessing, SegmentationModel
 from fanet.segmentation.network.backbones import for_channels
 from fanet.segmentation.prediction.engines.exported import in_channels
+from fanet.segmentation.prediction.thresholds import THRESHOLDS
 
 
 def describe(net: nn.Module) -> dict[str, Any]:
     """Return how to use a network: classes and preprocessing of a segmentation model, timm's settings of others."""
     found: dict[str, Any] = {"fanet": __version__}
     if isinstance(net, SegmentationModel):
+        found |= {} if net.thresholds is None else {THRESHOLDS: net.thresholds.to_dict()}
         return found | {
             "classes": list(net.classes.names),
             "palette": [list(colour) for colour in net.classes.palette],

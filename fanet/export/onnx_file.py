@@ -31,6 +31,7 @@ from fanet.segmentation.prediction.engines.exported import (
 from fanet.segmentation.prediction.engines.onnx import OnnxEngine
 from fanet.segmentation.prediction.engines.precision import EXPORT_PRECISIONS
 from fanet.segmentation.prediction.engines.reduced import TOLERANCE_FP16, TOLERANCE_INT8, quantize, to_float16
+from fanet.segmentation.prediction.thresholds import THRESHOLDS
 from fanet.segmentation.prediction.windows import SMALLEST_WINDOW
 
 _TOLERANCES = {"fp32": TOLERANCE, "fp16": TOLERANCE_FP16, "int8": TOLERANCE_INT8}
@@ -51,7 +52,7 @@ def export_onnx(
     in_chans) uint8, of any size, and gives `labels` (B, H, W) uint8 and `scores`, its logits at the size of the image.
 
     Metadata of the file, JSON under the keys `classes`, `palette`, `ignore_index` and `preprocessing` for a
-    segmentation model, `pretrained_cfg` for timm's, say how to use it. Files with logits also carry a `proof`: images
+    segmentation model, `thresholds` if `fanet calibrate` found them, `pretrained_cfg` for timm's, say how to use it. Files with logits also carry a `proof`: images
     with the labels and logits that they must give. A `digest` of all that ends the file. `check_file` checks both.
 
     Args:
@@ -84,7 +85,10 @@ def export_onnx(
     names = ["logits"] if has_logits(net) else None
     with atomic_path(path) as temporary:
         exported = spell_out(net) if precision == "int8" else net  # 8-bit kernels are OpenVINO's strength
-        write_onnx(exported, temporary, sizes[0], size is None, names, encoded(describe(net)))
+        description = describe(net)
+        if precision == "int8":
+            description.pop(THRESHOLDS, None)  # they are of the network before its convolutions were quantised
+        write_onnx(exported, temporary, sizes[0], size is None, names, encoded(description))
         if precision == "fp16":
             to_float16(temporary)
         deviation = compare_onnx(net, temporary, sizes, TOLERANCE_FP16 if precision == "fp16" else TOLERANCE)

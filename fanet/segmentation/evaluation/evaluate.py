@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 PLOT_NAME = "confusion_matrix.png"
+_WITHOUT_THRESHOLDS = (
+    "the model's thresholds are left out, so every pixel has a class: `fanet calibrate --check` says how pure the "
+    "classes are with them"
+)
 
 
 def evaluate_split(
@@ -46,8 +51,8 @@ def evaluate_split(
     Under torchrun every process takes its share of the images; the counts are summed, and the first process writes.
 
     Args:
-        predictor: What is evaluated. Its classes must be the data set's, by name and in order, unless they are only
-            numbered.
+        predictor: What is evaluated, without its thresholds. Its classes must be the data set's, by name and in order,
+            unless they are only numbered.
         dataset: The split.
         output: The folder for the results, created once there are results.
         resamples: Number of bootstrap resamples, see `bootstrap_miou`; 0 leaves the interval out.
@@ -71,6 +76,8 @@ def evaluate_split(
     from fanet.segmentation.evaluation.plots import plot_confusion_matrix
 
     check_classes(predictor.classes, dataset.classes)
+    left_out = [] if predictor.thresholds is None else [_WITHOUT_THRESHOLDS]
+    predictor = replace(predictor, thresholds=None)
     breakdowns = build_breakdowns(by, dataset.classes, object_sizes, border_bands)
     folder = _writable(output)
     accelerator = join_processes()
@@ -85,6 +92,7 @@ def evaluate_split(
         "bootstrap": {"unit": "images", "resamples": resamples, "seed": 0, "confidence": 95},
         "images": len(dataset),
         "notes": [
+            *left_out,
             *_remarks(dataset, counts),
             *_without_meaning(confusion, dataset.classes),
         ],

@@ -38,6 +38,8 @@ class SegmentationModel(PretrainedModel):
         config: The arguments that build the network again, ready for JSON.
         classes: What the labels mean.
         preprocessing: Turns an image into the network's input.
+        thresholds: Probabilities below which a pixel gets the ignored label, as `fanet calibrate` finds them; None
+            without any.
         multiple: The sides of an image are padded to a multiple of it.
     """
 
@@ -102,6 +104,7 @@ class SegmentationModel(PretrainedModel):
             backbone_kwargs=backbone_kwargs,
         )
         self.classes = classes
+        self.thresholds = None
         self.in_chans = backbones.in_chans(backbone_kwargs)
         self.preprocessing = preprocessing or Preprocessing(
             mean=backbones.for_channels(cfg["mean"], self.in_chans),
@@ -216,6 +219,7 @@ class SegmentationModel(PretrainedModel):
         flip: bool = False,
         engine: str = "eager",
         precision: str | None = None,
+        thresholds: bool = True,
     ) -> Predictor:
         """Return a predictor that runs this model, on the model's device and in evaluation mode.
 
@@ -227,6 +231,7 @@ class SegmentationModel(PretrainedModel):
             engine: What runs the network: a name of `fanet.segmentation.prediction.engines.ENGINES`; or `auto`, the
                 fastest on the first image that gives the labels of `eager`.
             precision: `fp32`, the default, or `bf16` where the processor has it; `auto` by default tries both.
+            thresholds: Whether the model's thresholds are applied, if it has any.
 
         Raises:
             UserError: The window or a scale is invalid, or the engine is not available.
@@ -244,6 +249,7 @@ class SegmentationModel(PretrainedModel):
             scales=tuple(scales),
             flip=flip,
             channels=self.in_chans,
+            thresholds=self.thresholds if thresholds else None,
         )
 
     def predict(
@@ -253,6 +259,7 @@ class SegmentationModel(PretrainedModel):
         overlap: float = OVERLAP,
         scales: Sequence[float] = (1.0,),
         flip: bool = False,
+        thresholds: bool = True,
     ) -> np.ndarray:
         """Return the class index of every pixel of an image, at the image's size: (H, W) uint8.
 
@@ -265,12 +272,13 @@ class SegmentationModel(PretrainedModel):
             overlap: As for `predictor`.
             scales: As for `predictor`.
             flip: As for `predictor`.
+            thresholds: As for `predictor`; pixels below them get `classes.ignore_index`.
 
         Raises:
             UserError: The image cannot be read, the window or a scale is invalid, or the backbone takes no images of
                 this size.
         """
-        return self.predictor(window, overlap, scales, flip).labels(image)
+        return self.predictor(window, overlap, scales, flip, thresholds=thresholds).labels(image)
 
     def predict_probabilities(
         self,
@@ -284,7 +292,7 @@ class SegmentationModel(PretrainedModel):
 
         Args and errors as for `predict`.
         """
-        return self.predictor(window, overlap, scales, flip).probabilities(image)
+        return self.predictor(window, overlap, scales, flip, thresholds=False).probabilities(image)
 
 
 class CoarseLogits(nn.Module):

@@ -18,6 +18,7 @@ from fanet.segmentation.network.backbones import kwargs_of_file
 from fanet.segmentation.network.card import segmentation_card
 from fanet.segmentation.network.checkpoints import describe_checkpoint, is_run_checkpoint, segmentation_state_dict
 from fanet.segmentation.network.decoders import decoder_class
+from fanet.segmentation.prediction.thresholds import THRESHOLDS, PurityThresholds
 from fanet.segmentation.preprocessing import Preprocessing
 from fanet.weights.failures import WeightsError
 from fanet.weights.hub import CARD_NAME, Repository, upload_folder
@@ -46,14 +47,15 @@ ModelT = TypeVar("ModelT", bound="PretrainedModel")
 class PretrainedModel(nn.Module):
     """Saving, loading and sharing of a segmentation model."""
 
-    __jit_ignored_attributes__ = ("config", "classes", "preprocessing")  # TorchScript knows only plain types
+    __jit_ignored_attributes__ = ("config", "classes", "preprocessing", "thresholds")  # TorchScript knows only plain types
 
     config: dict[str, Any]
     classes: ClassScheme
     preprocessing: Preprocessing
+    thresholds: PurityThresholds | None
 
     def save_pretrained(self, folder: str | Path, dtype: torch.dtype | None = None) -> None:
-        """Write `config.json` (network, classes, palette, preprocessing) and `model.safetensors` into a folder.
+        """Write `config.json` (network, classes, palette, preprocessing, thresholds) and `model.safetensors` into a folder.
 
         Args:
             folder: Created if missing.
@@ -75,6 +77,8 @@ class PretrainedModel(nn.Module):
             "ignore_index": self.classes.ignore_index,
             "preprocessing": self.preprocessing.to_dict(),
         }
+        if self.thresholds is not None:
+            config[THRESHOLDS] = self.thresholds.to_dict()
         with atomic_path(folder / CONFIG_NAME) as path:
             path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
@@ -127,11 +131,14 @@ class PretrainedModel(nn.Module):
         palette = tuple((red, green, blue) for red, green, blue in config["palette"])
         arguments = cls.arguments(config)
         backbone_kwargs = kwargs_of_file(arguments["backbone"], arguments["backbone_kwargs"] or {})
-        return cls(
+        net = cls(
             **arguments | {"backbone_kwargs": backbone_kwargs},
             classes=ClassScheme(tuple(config["classes"]), palette, config["ignore_index"]),
             preprocessing=Preprocessing.from_dict(config["preprocessing"]),
         )
+        if config.get(THRESHOLDS) is not None:
+            net.thresholds = PurityThresholds.from_dict(config[THRESHOLDS], len(net.classes))
+        return net
 
     @classmethod
     def arguments(cls, config: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import torch
 from fanet.errors import UserError
 from fanet.segmentation.network.model import SegmentationModel
 from fanet.segmentation.prediction.engines import build_file_engine
-from fanet.segmentation.prediction.engines.onnx import FixedSize, OnnxEngine, read_description
+from fanet.segmentation.prediction.engines.onnx import FixedSize, OnnxEngine, read_description, read_thresholds
 from fanet.segmentation.prediction.engines.packaged import PackagedEngine
 from fanet.segmentation.prediction.predictor import Predictor
 from fanet.segmentation.prediction.windows import OVERLAP
@@ -69,6 +69,7 @@ def load_predictor(
     engine: str | None = None,
     precision: str | None = None,
     classes: Sequence[str] | None = None,
+    thresholds: bool = True,
 ) -> Predictor:
     """Load a trained segmentation model for prediction.
 
@@ -84,6 +85,7 @@ def load_predictor(
         engine: As for `SegmentationModel.predictor`; an ONNX file is run by `onnx`, the default, `openvino` or `auto`.
         precision: As for `SegmentationModel.predictor`.
         classes: Names of the classes of an ONNX file that comes without them.
+        thresholds: Whether the thresholds of the model are applied, if it has any.
 
     Raises:
         UserError: There is no usable model under that name, it does not take these windows, or the engine is not
@@ -91,7 +93,8 @@ def load_predictor(
     """
     suffix = "" if name is None else Path(name).suffix.lower()
     if name is None or suffix not in FILE_SUFFIXES:
-        return load_model(name).to(device).predictor(window, overlap, scales, flip, engine or "eager", precision)
+        model = load_model(name).to(device)
+        return model.predictor(window, overlap, scales, flip, engine or "eager", precision, thresholds)
     if torch.device(device).type != "cpu":
         raise UserError(f"an exported file runs on the CPU, not on {device}: give --device cpu")
     if suffix == ".pt2" and (engine or precision not in (None, "fp32")):
@@ -110,4 +113,5 @@ def load_predictor(
         scales=tuple(scales),
         flip=flip,
         channels=len(preprocessing.mean),
+        thresholds=read_thresholds(file, name, scheme) if thresholds else None,
     )

@@ -72,15 +72,22 @@ class Outcome:
     probabilities: np.ndarray | None = None
 
 
-def predict_outcome(predictor: Predictor, image: np.ndarray, extras: Extras) -> Outcome:
+def predict_outcome(predictor: Predictor, image: np.ndarray, extras: Extras, name: str) -> Outcome:
     """Predict what the results need, in one run of the network.
+
+    Args:
+        predictor: Gives the labels of an image.
+        image: (H, W, C) uint8.
+        extras: What the results need.
+        name: What warnings call the image.
 
     Raises:
         UserError: The network takes no images of this size.
     """
     if extras.probabilities:
-        labels, probabilities = predictor.labels_and_probabilities(image)
-        return Outcome(labels, np.take_along_axis(probabilities, labels[None].astype(np.intp), 0)[0], probabilities)
+        labels, probabilities = predictor.labels_and_probabilities(image, name)
+        known = np.minimum(labels, len(probabilities) - 1)  # below thresholds labels are no class
+        return Outcome(labels, np.take_along_axis(probabilities, known[None].astype(np.intp), 0)[0], probabilities)
     if extras.needs_objects:
-        return Outcome(*predictor.labels_and_confidence(image))
-    return Outcome(predictor.labels(image))
+        return Outcome(*predictor.labels_and_confidence(image, name))
+    return Outcome(predictor.labels(image, name))

@@ -93,7 +93,7 @@ def _predict_images(
     hidden = True if len(planned) <= 1 else None  # None: only on a terminal
     with (
         read_ahead(_read(planned, predictor)) as images,
-        write_image_results(planned, predictor.classes, legend) as results,
+        write_image_results(planned, predictor.classes, legend, predictor.thresholds is not None) as results,
         Background() as writer,
         tqdm(desc="predict", unit="image", total=len(planned), disable=hidden) as bar,
     ):
@@ -101,7 +101,7 @@ def _predict_images(
             try:
                 if isinstance(image, UserError):
                     raise image
-                outcome = predict_outcome(predictor, image, files.extras)
+                outcome = predict_outcome(predictor, image, files.extras, _called(files))
             except UserError as error:
                 failures.append(printable_line(str(error)))
             else:
@@ -109,6 +109,11 @@ def _predict_images(
                 done.append(files)
             bar.update()
     return done
+
+
+def _called(files: Prediction) -> str:
+    """Return what warnings call an image."""
+    return printable_line(files.source) + (f", page {files.page}" if files.page else "")
 
 
 def _read(planned: Sequence[Prediction], predictor: Predictor) -> Iterator[tuple[Prediction, np.ndarray | UserError]]:

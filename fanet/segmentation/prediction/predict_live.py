@@ -92,7 +92,9 @@ def predict_live(
                 return LiveReport(0, newest.received, None)
             raise newest.fault or UserError(f"{source} has no frames")
         size = (first.pixels.shape[0], first.pixels.shape[1])
-        with write_recording(files, predictor.classes, LiveTiming(), size, legend) as recording:
+        with write_recording(
+            files, predictor.classes, LiveTiming(), size, legend, has_undecided=predictor.thresholds is not None
+        ) as recording:
             frames, latencies, end = _predict(predictor, newest, first, recording, files.extras, stop)
     finally:
         newest.close()
@@ -123,7 +125,7 @@ def _predict(
             if arrived.pixels.shape != first.pixels.shape:
                 end = f"from there on frames are {arrived.pixels.shape[1]}x{arrived.pixels.shape[0]}"
                 break
-            outcome = predict_outcome(predictor, arrived.pixels, extras)
+            outcome = predict_outcome(predictor, arrived.pixels, extras, NAME)
             pts = max(pts + 1, round(1e3 * (arrived.time - first.time)))
             writer.submit(write, Frame(arrived.pixels, pts), outcome, arrived)
             count += 1

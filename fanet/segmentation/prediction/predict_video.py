@@ -4,7 +4,7 @@ import os
 
 from tqdm import tqdm
 
-from fanet.errors import UserError
+from fanet.errors import UserError, printable_line
 from fanet.media.video import DamagedVideoError, Frame, open_video
 from fanet.segmentation.prediction.extras import predict_outcome
 from fanet.segmentation.prediction.plan import Prediction
@@ -30,15 +30,16 @@ def predict_video(predictor: Predictor, files: Prediction, legend: bool = True) 
         if first is None:
             raise UserError(f"{files.source} has no frames: leave it out, or record it again")
         size = (first.pixels.shape[0], first.pixels.shape[1])
+        name = printable_line(files.source)
         damage: DamagedVideoError | None = None
         with (
-            write_recording(files, predictor.classes, clip, size, legend, files.partial) as recording,
+            write_recording(files, predictor.classes, clip, size, legend, files.partial, predictor.thresholds is not None) as recording,
             Background() as writer,
             tqdm(desc=files.source.name, unit="frame", total=clip.count, disable=None) as bar,
         ):
             frame: Frame | None = first
             while frame is not None:
-                writer.submit(recording.write, frame, predict_outcome(predictor, frame.pixels, files.extras))
+                writer.submit(recording.write, frame, predict_outcome(predictor, frame.pixels, files.extras, name))
                 bar.update()
                 try:
                     frame = next(frames, None)

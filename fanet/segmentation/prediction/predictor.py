@@ -10,9 +10,10 @@ import PIL.Image
 import torch
 
 from fanet.classes import ClassScheme
-from fanet.errors import UserError
+from fanet.errors import InputWarning, UserError
 from fanet.media.channels import read_channels
 from fanet.segmentation.bilinear import resize
+from fanet.segmentation.prediction.thresholds import PurityThresholds
 from fanet.segmentation.prediction.windows import (
     OVERLAP,
     check_window,
@@ -42,6 +43,9 @@ class Predictor:
         overlap: Minimum overlap of neighbouring windows, 0..0.9 of their side.
         scales: Factors, 1/8..8, on the size at which the network sees the image; probabilities are averaged.
         flip: Whether to average over the mirrored image, too.
+        channels: Number of channels of an image.
+        thresholds: Pixels whose class is less probable than its threshold get the ignored label, and images that differ
+            from those that the thresholds were found on give an `InputWarning`; None for labels without thresholds.
 
     Raises:
         UserError: The window or a scale is invalid.
@@ -57,6 +61,7 @@ class Predictor:
     scales: tuple[float, ...] = (1.0,)
     flip: bool = False
     channels: int = 3
+    thresholds: PurityThresholds | None = None
 
     def __post_init__(self) -> None:
         if self.window is not None:
@@ -65,17 +70,29 @@ class Predictor:
             raise UserError(
                 f"scales must be one or more numbers in {1 / LARGEST_SCALE}..{LARGEST_SCALE}, got {self.scales}"
             )
+        if self.thresholds is not None and (self.scales != (1.0,) or self.flip or self.window != self.thresholds.window):
+            warnings.warn(
+                InputWarning(
+                    "the model's thresholds were found with another window or without scales and flip: what they "
+                    "promise may not hold (find them again by `fanet calibrate`, or leave them out)",
+                    "thresholds of another way",
+                ),
+                stacklevel=4,
+            )
 
     @torch.inference_mode()
-    def labels(self, image: PIL.Image.Image | np.ndarray | str | Path) -> np.ndarray:
+    def labels(self, image: PIL.Image.Image | np.ndarray | str | Path, name: str | None = None) -> np.ndarray:
         """Return the class index of every pixel, (H, W) uint8; if scores are equal, the first class.
 
         Args:
             image: A PIL image, an (H, W, 3) uint8 RGB array or a path.
+            name: What warnings call an image that is no path.
 
         Raises:
             UserError: The image cannot be read, or the network takes no images of its size.
         """
+        if self.thresholds is not None:
+            return self.labels_and_confidence(image, name)[0]
         pixels = self._read(image)
         if self._count == 1:  # nothing to average, so it can go class by class, in little memory
             network, view = next(self._views(pixels))
@@ -85,8 +102,10 @@ class Predictor:
         return labels.cpu().numpy()
 
     @torch.inference_mode()
-    def labels_and_confidence(self, image: PIL.Image.Image | np.ndarray | str | Path) -> tuple[np.ndarray, np.ndarray]:
-        """Return what `labels` does, and the probability of that class at every pixel, (H, W) float32 in 0..1.
+    def labels_and_confidence(
+        self, image: PIL.Image.Image | np.ndarray | str | Path, name: str | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return what `labels` does, and the largest probability at every pixel, (H, W) float32 in 0..1.
 
         It takes much less memory than `probabilities`, with many classes above all. Args and errors as for `labels`.
         """
@@ -97,7 +116,8 @@ class Predictor:
         else:
             best = self._summed(pixels).max(1)
             labels, confidence = best.indices[0].to(torch.uint8), best.values[0] / self._count
-        return labels.cpu().numpy(), confidence.cpu().numpy()
+        probability = confidence.cpu().numpy()
+        return self._called(pixels, labels.cpu().numpy(), probability, _name(image, name)), probability
 
     @torch.inference_mode()
     def probabilities(self, image: PIL.Image.Image | np.ndarray | str | Path) -> np.ndarray:
@@ -109,7 +129,7 @@ class Predictor:
 
     @torch.inference_mode()
     def labels_and_probabilities(
-        self, image: PIL.Image.Image | np.ndarray | str | Path
+        self, image: PIL.Image.Image | np.ndarray | str | Path, name: str | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return what `labels` and what `probabilities` does, from one run of the network. Args and errors as there."""
         pixels = self._read(image)
@@ -120,7 +140,26 @@ class Predictor:
         else:
             total = self._summed(pixels)
             labels, probabilities = total.argmax(1), total.div_(self._count)
-        return labels[0].to(torch.uint8).cpu().numpy(), probabilities[0].cpu().numpy()
+        found = probabilities[0].cpu().numpy()
+        strongest = labels[0].to(torch.uint8).cpu().numpy()
+        if self.thresholds is not None:
+            strongest = self._called(pixels, strongest, found.max(axis=0), _name(image, name))
+        return strongest, found
+
+    def _called(self, pixels: np.ndarray, labels: np.ndarray, probability: np.ndarray, name: str) -> np.ndarray:
+        """Return labels with the ignored one below the thresholds, and warn if they may not hold for the image."""
+        if self.thresholds is None:
+            return labels
+        if found := self.thresholds.differences(pixels, labels, probability, self.classes):
+            warnings.warn(
+                InputWarning(
+                    f"{name} is unlike the images that the model's thresholds were found on ({', '.join(found)}): its "
+                    f"labels may be less pure than {self.thresholds.purity:g}",
+                    "thresholds",
+                ),
+                stacklevel=3,
+            )
+        return self.thresholds.apply(labels, probability, self.classes.ignore_index)
 
     def _read(self, image: PIL.Image.Image | np.ndarray | str | Path) -> np.ndarray:
         # without windows, the network's memory ends long before Pillow's limit
@@ -166,3 +205,8 @@ class Predictor:
 def _size(pixels: np.ndarray) -> tuple[int, int]:
     """Return height and width."""
     return pixels.shape[0], pixels.shape[1]
+
+
+def _name(image: PIL.Image.Image | np.ndarray | str | Path, name: str | None) -> str:
+    """Return what a warning calls an image."""
+    return name or (str(image) if isinstance(image, str | Path) else "an image")

@@ -25,6 +25,7 @@ from fanet.segmentation.prediction.tables import (
     share_row,
     write_table,
 )
+from fanet.segmentation.prediction.undecided import as_drawn, with_undecided
 
 _LEGEND_SHARE = 1 / 3  # of a video's height, at most: its legend has all classes
 
@@ -41,8 +42,10 @@ class Recording:
         videos: tuple[VideoWriter, VideoWriter],
         objects: Table | None,
         shares: Table | None,
+        has_undecided: bool = False,
     ) -> None:
         self._files, self._classes, self._timing, self._strip = files, classes, timing, strip
+        self._drawn = with_undecided(classes) if has_undecided else classes
         self._labels, self._overlay = videos
         self._objects, self._shares = objects, shares
         self._count = 0
@@ -52,12 +55,13 @@ class Recording:
         """Append a frame to all results."""
         labels, extras = outcome.labels, self._files.extras
         self._labels.write(labels, frame.pts)
-        self._overlay.write(overlay(frame.pixels, labels, self._classes, below=self._strip), frame.pts)
+        drawn = as_drawn(labels, self._classes, self._drawn)
+        self._overlay.write(overlay(frame.pixels, drawn, self._drawn, below=self._strip), frame.pts)
         self._count += 1
         self._start = frame.pts if self._start is None else self._start
         seconds = float((frame.pts - self._start) * self._timing.time_base)
         if self._shares is not None:
-            self._shares.add(share_row(self._count, seconds, labels, self._classes))
+            self._shares.add(share_row(self._count, seconds, drawn, self._drawn))
         if self._objects is not None:
             origin = [printable_line(self._files.source), self._count, f"{seconds:.3f}"]
             objects = find_objects(labels, self._classes, outcome.confidence, extras.min_area)
@@ -73,6 +77,7 @@ def write_recording(
     size: tuple[int, int],
     legend: bool,
     place: Callable[[Path], Path] = lambda path: path,
+    has_undecided: bool = False,
 ) -> Iterator[Recording]:
     """Write the results of a video, whole or not at all.
 
@@ -83,9 +88,11 @@ def write_recording(
         size: Their height and width.
         legend: Whether the overlay has a legend.
         place: Gives the path at which a result is written.
+        has_undecided: Whether pixels with the ignored label are drawn and counted as undecided.
     """
     make_folder(files.labels.parent)
-    strip = _legend(classes, size) if legend else None
+    shown = with_undecided(classes) if has_undecided else classes
+    strip = _legend(shown, size) if legend else None
     drawn = (size[0] + (0 if strip is None else len(strip)), size[1])
     with ExitStack() as stack:
         videos = (
@@ -96,10 +103,10 @@ def write_recording(
         if files.extras.objects:
             objects = stack.enter_context(write_table(place(files.objects), (*OF_FRAME, *COLUMNS)))
         if files.extras.shares:
-            shares = stack.enter_context(write_table(place(files.shares), share_columns(classes)))
-        yield Recording(files, classes, timing, strip, videos, objects, shares)
+            shares = stack.enter_context(write_table(place(files.shares), share_columns(shown)))
+        yield Recording(files, classes, timing, strip, videos, objects, shares, has_undecided)
     if files.extras.shares:
-        plot_shares(place(files.shares), place(files.plot), classes)
+        plot_shares(place(files.shares), place(files.plot), shown)
 
 
 def _legend(classes: ClassScheme, size: tuple[int, int]) -> np.ndarray:

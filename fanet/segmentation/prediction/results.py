@@ -18,6 +18,7 @@ from fanet.segmentation.prediction.extras import Extras, Outcome
 from fanet.segmentation.prediction.objects import SegmentedObject, find_objects
 from fanet.segmentation.prediction.plan import ALL_OBJECTS, Prediction
 from fanet.segmentation.prediction.tables import COLUMNS, OF_IMAGE, Table, object_row, write_table
+from fanet.segmentation.prediction.undecided import as_drawn, label_palette, with_undecided
 
 
 class ImageResults:
@@ -30,9 +31,11 @@ class ImageResults:
         extras: Extras,
         table: Table | None,
         annotations: Sequence[Annotations],
+        has_undecided: bool = False,
     ) -> None:
         self._classes, self._legend, self._extras = classes, legend, extras
         self._table, self._annotations = table, annotations
+        self._drawn = with_undecided(classes) if has_undecided else classes
 
     def write(self, files: Prediction, image: np.ndarray, outcome: Outcome) -> None:
         """Write all results of one image."""
@@ -50,8 +53,9 @@ class ImageResults:
             annotations.add(files.source, files.name, size, objects)
 
     def _draw(self, files: Prediction, image: np.ndarray, labels: np.ndarray) -> None:
-        classes = self._classes
-        write_png(files.labels, labels, classes.palette)
+        classes = self._drawn
+        write_png(files.labels, labels, label_palette(self._classes, classes))
+        labels = as_drawn(labels, self._classes, classes)
         seen = visible(image)
         strip = legend_strip(classes, tinted_classes(labels, classes) if self._legend else (), seen.shape[1])
         rows = chain(overlay_rows(seen, labels, classes), [strip] if len(strip) else [])
@@ -67,13 +71,14 @@ class ImageResults:
 
 
 @contextmanager
-def write_image_results(planned: Sequence[Prediction], classes: ClassScheme, legend: bool) -> Iterator[ImageResults]:
+def write_image_results(planned: Sequence[Prediction], classes: ClassScheme, legend: bool, has_undecided: bool = False) -> Iterator[ImageResults]:
     """Write the results of images. What is of all of them appears when the block succeeds.
 
     Args:
         planned: The images, at least one.
         classes: The model's classes.
         legend: Whether overlays have a legend.
+        has_undecided: Whether pixels with the ignored label are drawn as undecided.
     """
     extras, output = planned[0].extras, planned[0].output
     with ExitStack() as stack:
@@ -84,7 +89,7 @@ def write_image_results(planned: Sequence[Prediction], classes: ClassScheme, leg
             stack.enter_context(write_annotations(form, output, classes, extras.tolerance))
             for form in extras.annotations
         ]
-        yield ImageResults(classes, legend, extras, table, annotations)
+        yield ImageResults(classes, legend, extras, table, annotations, has_undecided)
 
 
 def _write_arrays(files: Prediction, probabilities: np.ndarray, classes: ClassScheme) -> None:

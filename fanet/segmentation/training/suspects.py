@@ -225,7 +225,7 @@ def _of_fold(folder: Path, fold: int, recipe: dict[str, Any], rest: Part, own: P
 
 
 def _predictor(folder: Path) -> Predictor:
-    return load_model(folder / FINAL).predictor()
+    return load_model(folder / FINAL).predictor(thresholds=False)
 
 
 def _write_table(path: Path, suspects: Sequence[Suspect]) -> None:

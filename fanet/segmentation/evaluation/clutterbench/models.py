@@ -46,7 +46,7 @@ class Contestant:
         Raises:
             UserError: There is no such model, it cannot be run so, or its classes are not those of the scenes.
         """
-        predictor = load_predictor(name, device, engine=engine, precision=precision, classes=classes)
+        predictor = load_predictor(name, device, engine=engine, precision=precision, classes=classes, thresholds=False)
         settings = {
             "weights": _fingerprint(name),
             "engine": engine or ("onnx" if _is_file(name) else "eager"),

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from fanet.classes import ClassScheme
 from fanet.errors import UserError, needs_extra, one_line
 from fanet.segmentation.prediction.engines.packaged import PackagedEngine
+from fanet.segmentation.prediction.thresholds import THRESHOLDS, PurityThresholds
 from fanet.segmentation.preprocessing import Preprocessing
 
 # What a file says about itself.
@@ -137,6 +138,21 @@ def read_description(
     if engine.num_classes not in (None, len(scheme)):
         raise UserError(f"{path} has {engine.num_classes} outputs for {len(scheme)} classes: name as many classes")
     return scheme, preprocessing
+
+
+def read_thresholds(
+    engine: OnnxEngine | PackagedEngine, path: str | Path, classes: ClassScheme
+) -> PurityThresholds | None:
+    """Return the thresholds in the metadata of a file, those of the model that `fanet export` wrote; None without any.
+
+    Raises:
+        UserError: They make no sense.
+    """
+    try:
+        said = json.loads(engine.metadata.get(THRESHOLDS, "null"))
+        return None if said is None else PurityThresholds.from_dict(said, len(classes))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(f"the thresholds of {path} make no sense ({one_line(error, 160)}): export it again") from error
 
 
 def _description(engine: OnnxEngine | PackagedEngine, path: str | Path, beside: Path) -> dict[str, Any]:

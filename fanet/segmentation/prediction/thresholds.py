@@ -1,0 +1,96 @@
+"""Thresholds on probability that `fanet calibrate` stores with a model, and what they are good for."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from fanet.classes import ClassScheme
+from fanet.segmentation.prediction.likeness import TOO_MUCH, Range, differences
+
+#: The key under which they are stored, in `config.json` and in exported files.
+THRESHOLDS = "thresholds"
+
+
+@dataclass(frozen=True)
+class PurityThresholds:
+    """The least probability with which a pixel is called a class, for each class.
+
+    With `confidence` over the draw of the images that they were found on, at least the share `purity` of what is called
+    a class is it, for all classes together: on images like those, in which a class covers no more than `largest` of it.
+
+    Attributes:
+        purity: The share that was asked for, above 0 and below 1.
+        confidence: How often the promise holds, above 0 and below 1.
+        least: The threshold of each class, in 0..1; None for a class that cannot be promised, which is never called.
+        largest: The largest share of an image that each class covers in the images that it was tested on, in 0..1,
+            without thresholds.
+        ranges: Lowest and highest value of each statistic of `likeness.statistics` in those images.
+        window: Height and width of the sliding window with which they were found; None for the whole image.
+        origin: The data set, its split, the number of images and of units that were drawn, and what the units are.
+    """
+
+    purity: float
+    confidence: float
+    least: tuple[float | None, ...]
+    largest: tuple[float, ...]
+    ranges: Mapping[str, Range]
+    window: tuple[int, int] | None = None
+    origin: Mapping[str, Any] = field(default_factory=dict)
+
+    def apply(self, labels: np.ndarray, probability: np.ndarray, ignore_index: int) -> np.ndarray:
+        """Return labels, (H, W) uint8, with the ignored label wherever the class is not probable enough.
+
+        Args:
+            labels: The most probable class of every pixel, (H, W) uint8.
+            probability: Its probability, (H, W) float32.
+            ignore_index: The ignored label.
+        """
+        least = np.array([np.inf if value is None else value for value in self.least], dtype=np.float32)
+        return np.where(probability >= least[labels], labels, np.uint8(ignore_index))
+
+    def differences(
+        self, image: np.ndarray, labels: np.ndarray, probability: np.ndarray, classes: ClassScheme
+    ) -> list[str]:
+        """Return in what an image differs from those that the thresholds were found on; empty if in nothing.
+
+        Args:
+            image: (H, W, C) uint8.
+            labels: As for `apply`.
+            probability: As for `apply`.
+            classes: The model's classes.
+        """
+        shares = np.bincount(labels.ravel(), minlength=len(classes)) / labels.size
+        too_much = [
+            TOO_MUCH.format(name)
+            for name, share, largest, least in zip(classes.names, shares, self.largest, self.least, strict=True)
+            if share > largest and least is not None
+        ]
+        return differences(image, probability, self.ranges) + too_much
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return them ready for JSON."""
+        return asdict(self) | {"ranges": {key: list(ends) for key, ends in self.ranges.items()}}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], num_classes: int) -> "PurityThresholds":
+        """Build them from what `to_dict` returned.
+
+        Raises:
+            KeyError, TypeError, ValueError: An entry is missing or makes no sense.
+        """
+        least = tuple(None if value is None else float(value) for value in values["least"])
+        largest = tuple(map(float, values["largest"]))
+        if not len(least) == len(largest) == num_classes:
+            raise ValueError(f"there are {len(least)} thresholds for {num_classes} classes")
+        window = values.get("window")
+        return cls(
+            purity=float(values["purity"]),
+            confidence=float(values["confidence"]),
+            least=least,
+            largest=largest,
+            ranges={key: (float(low), float(high)) for key, (low, high) in values["ranges"].items()},
+            window=None if window is None else (int(window[0]), int(window[1])),
+            origin=dict(values.get("origin", {})),
+        )
