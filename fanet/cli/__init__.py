@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from fanet.cli import (
     benchmark,
+    calibrate,
     compare,
     convert,
     data,
@@ -37,6 +38,7 @@ COMMANDS = (
     predict,
     train,
     evaluate,
+    calibrate,
     compare,
     benchmark,
     recipes,

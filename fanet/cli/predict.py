@@ -75,6 +75,12 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         help="instead of files, segment the newest frame of a live source until Ctrl-C: the index of a camera, the "
         "address of a stream (rtsp://…, http://…), the path of a pipe, or - for standard input",
     )
+    parser.add_argument(
+        "--no-thresholds",
+        action="store_false",
+        dest="thresholds",
+        help="give every pixel a class, whatever thresholds `fanet calibrate` stored with the model",
+    )
     _add_extras(parser)
     add_window_arguments(parser)
     parser.add_argument(
@@ -201,7 +207,15 @@ def _predictor(args: argparse.Namespace) -> Predictor:
 
     window, overlap = window_of(args)
     device = find_device(args.device)
-    return load_predictor(args.model, device, window, overlap, engine=args.engine, precision=args.precision)
+    return load_predictor(
+        args.model,
+        device,
+        window,
+        overlap,
+        engine=args.engine,
+        precision=args.precision,
+        thresholds=args.thresholds,
+    )
 
 
 def _print_model(args: argparse.Namespace) -> None:

@@ -51,9 +51,10 @@ def export_onnx(
     was built with `features_only` one output a map. With `end_to_end` a segmentation model takes `pixels` (B, H, W,
     in_chans) uint8, of any size, and gives `labels` (B, H, W) uint8 and `scores`, its logits at the size of the image.
 
-    Metadata of the file, JSON under the keys `classes`, `palette`, `ignore_index` and `preprocessing` for a
-    segmentation model, `thresholds` if `fanet calibrate` found them, `pretrained_cfg` for timm's, say how to use it. Files with logits also carry a `proof`: images
-    with the labels and logits that they must give. A `digest` of all that ends the file. `check_file` checks both.
+    Metadata of the file, JSON under the keys `classes`, `palette`, `ignore_index`, `preprocessing`, and `thresholds` if
+    `fanet calibrate` found some, for a segmentation model, `pretrained_cfg` for timm's, say how to use it. Files with
+    logits also carry a `proof`: images with the labels and logits that they must give, without thresholds. A `digest`
+    of all that ends the file. `check_file` checks both.
 
     Args:
         net: The network; it is exported in evaluation mode.

@@ -47,7 +47,12 @@ ModelT = TypeVar("ModelT", bound="PretrainedModel")
 class PretrainedModel(nn.Module):
     """Saving, loading and sharing of a segmentation model."""
 
-    __jit_ignored_attributes__ = ("config", "classes", "preprocessing", "thresholds")  # TorchScript knows only plain types
+    __jit_ignored_attributes__ = (
+        "config",
+        "classes",
+        "preprocessing",
+        "thresholds",
+    )  # TorchScript knows only plain types
 
     config: dict[str, Any]
     classes: ClassScheme
@@ -55,7 +60,7 @@ class PretrainedModel(nn.Module):
     thresholds: PurityThresholds | None
 
     def save_pretrained(self, folder: str | Path, dtype: torch.dtype | None = None) -> None:
-        """Write `config.json` (network, classes, palette, preprocessing, thresholds) and `model.safetensors` into a folder.
+        """Write `config.json` (network, classes, palette, preprocessing, thresholds), `model.safetensors` into a folder.
 
         Args:
             folder: Created if missing.

@@ -33,7 +33,9 @@ def predict_video(predictor: Predictor, files: Prediction, legend: bool = True) 
         name = printable_line(files.source)
         damage: DamagedVideoError | None = None
         with (
-            write_recording(files, predictor.classes, clip, size, legend, files.partial, predictor.thresholds is not None) as recording,
+            write_recording(
+                files, predictor.classes, clip, size, legend, files.partial, predictor.thresholds is not None
+            ) as recording,
             Background() as writer,
             tqdm(desc=files.source.name, unit="frame", total=clip.count, disable=None) as bar,
         ):

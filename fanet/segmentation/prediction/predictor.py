@@ -70,7 +70,9 @@ class Predictor:
             raise UserError(
                 f"scales must be one or more numbers in {1 / LARGEST_SCALE}..{LARGEST_SCALE}, got {self.scales}"
             )
-        if self.thresholds is not None and (self.scales != (1.0,) or self.flip or self.window != self.thresholds.window):
+        if self.thresholds is not None and (
+            self.scales != (1.0,) or self.flip or self.window != self.thresholds.window
+        ):
             warnings.warn(
                 InputWarning(
                     "the model's thresholds were found with another window or without scales and flip: what they "

@@ -71,7 +71,9 @@ class ImageResults:
 
 
 @contextmanager
-def write_image_results(planned: Sequence[Prediction], classes: ClassScheme, legend: bool, has_undecided: bool = False) -> Iterator[ImageResults]:
+def write_image_results(
+    planned: Sequence[Prediction], classes: ClassScheme, legend: bool, has_undecided: bool = False
+) -> Iterator[ImageResults]:
     """Write the results of images. What is of all of them appears when the block succeeds.
 
     Args:

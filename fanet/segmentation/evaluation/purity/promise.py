@@ -8,8 +8,8 @@ are means over its images. The purity at t is E[right(t)] / E[called(t)], so it 
 
 is not positive. That is tested as in *Learn then Test* (Angelopoulos, Bates, Candès, Jordan and Lei, 2021), with
 bets instead of Hoeffding's inequality (Waudby-Smith and Ramdas, *Estimating means of bounded random variables by
-betting*, 2020): the product of 1 − stake · loss_i over independent units has mean 1 or less if the mean loss is positive
-or zero, so that it exceeds 1/alpha with a probability of at most alpha (Markov).
+betting*, 2020): where the mean loss is not negative, the product of 1 − stake · loss_i over independent units has a
+mean of at most 1, so it exceeds 1/alpha with a probability of at most alpha (Markov).
 
 Three things make that possible with hundreds of units instead of thousands:
 
