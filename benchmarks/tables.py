@@ -8,7 +8,7 @@ A page includes a table by a pair of marks, between which the text is replaced:
     <!-- end table -->
 
 Tables are `zoo`, `inside`, `clutter`, `clutter_seeds`, `clutterbench`, `miniature`, `precision`, `agreement`,
-`scene_objects`, `families FILE` and `families_refused FILE`; `zerowaste`, `published`, `ablation` and `complexity` of
+`scene_objects`, `purity FILE`, `families FILE` and `families_refused FILE`; `zerowaste`, `published`, `ablation` and `complexity` of
 paper_tables.py; `grid FILE DOWN ACROSS` of grid_tables.py; and those of speed_tables.py: `throughput FILE`,
 `modes FILE`, `scaling FILE`, `scaling_points FILE`, `prediction FILE` and `profile FILE KIND`. FILE is the name of a
 file in benchmarks/results/ without its suffix.
@@ -196,6 +196,18 @@ def scene_objects() -> Rows:
     return rows
 
 
+def purity(stem: str) -> Rows:
+    """Format a file of purity.py: how often the promise is kept, and what is still called, by purity and way."""
+    rows: Rows = [["purity (%)", "method", "calibration images", "kept (%)", "coverage (%)", "coverage by class (%)"]]
+    for row in read_csv(stem):
+        way = {"drawn": "drawn with replacement", "halves": "a half"}[row["way"]]
+        method = "`fanet calibrate`" if row["method"] == "betting" else "normal approximation"
+        asked, images = f"{100 * float(row['purity']):g}", f"{row['images']}, {way}"
+        classes = row["coverage_by_class_percent"].replace("; ", ", ")
+        rows.append([asked, method, images, row["kept_percent"], row["coverage_percent"], classes])
+    return rows
+
+
 TABLES: dict[str, Callable[..., Rows]] = {
     function.__name__: function
     for function in (
@@ -220,6 +232,7 @@ TABLES: dict[str, Callable[..., Rows]] = {
         precision,
         agreement,
         scene_objects,
+        purity,
         grid,
     )
 }

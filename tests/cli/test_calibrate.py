@@ -51,9 +51,8 @@ def calibrated(net: SegmentationModel, photos: Path, tmp_path_factory: pytest.Te
 
 
 def _argv(model: Path | str, photos: Path, *more: str, purity: str = "0.75") -> list[str]:
-    return [
-        "calibrate", str(model), "--dataset", "folder", "--data", str(photos), "--split", "val", "--purity", purity, *more
-    ]  # fmt: skip
+    data = ["--dataset", "folder", "--data", str(photos), "--split", "val"]
+    return ["calibrate", str(model), *data, "--purity", purity, *more]
 
 
 def test_what_is_called_a_class_is_it(calibrated: Path, photos: Path) -> None:

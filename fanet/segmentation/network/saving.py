@@ -60,10 +60,10 @@ class PretrainedModel(nn.Module):
     thresholds: PurityThresholds | None
 
     def save_pretrained(self, folder: str | Path, dtype: torch.dtype | None = None) -> None:
-        """Write `config.json` (network, classes, palette, preprocessing, thresholds), `model.safetensors` into a folder.
+        """Write `config.json` (network, classes, palette, preprocessing, thresholds) and `model.safetensors`.
 
         Args:
-            folder: Created if missing.
+            folder: Where to write them; created if missing.
             dtype: Store parameters in this floating-point type, `torch.float16` for half the size, and the statistics
                 of batch norm, which may exceed its range, in float32. By default all as they are.
 
