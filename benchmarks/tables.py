@@ -8,9 +8,10 @@ A page includes a table by a pair of marks, between which the text is replaced:
     <!-- end table -->
 
 Tables are `zoo`, `inside`, `clutter`, `clutter_seeds`, `clutterbench`, `miniature`, `precision`, `agreement`,
-`scene_objects`, `purity FILE`, `families FILE` and `families_refused FILE`; `zerowaste`, `published`, `ablation` and `complexity` of
-paper_tables.py; `grid FILE DOWN ACROSS` of grid_tables.py; and those of speed_tables.py: `throughput FILE`,
-`modes FILE`, `scaling FILE`, `scaling_points FILE`, `prediction FILE` and `profile FILE KIND`. FILE is the name of a
+`scene_objects`, `purity FILE`, `likeness FILE`, `families FILE` and `families_refused FILE`; `zerowaste`, `published`,
+`ablation` and `complexity` of paper_tables.py; `grid FILE DOWN ACROSS` of grid_tables.py; and those of
+speed_tables.py: `throughput FILE`, `modes FILE`, `scaling FILE`, `scaling_points FILE`, `prediction FILE` and
+`profile FILE KIND`. FILE is the name of a
 file in benchmarks/results/ without its suffix.
 `--check` writes nothing and fails if a page is out of date.
 """
@@ -208,6 +209,14 @@ def purity(stem: str) -> Rows:
     return rows
 
 
+def likeness(stem: str) -> Rows:
+    """Format the file of likeness.py: images taken for unlike the calibration's, by number of calibration images."""
+    shares = {(row["images"], row["calibration_images"]): row["unlike_percent"] for row in read_csv(stem)}
+    counts = list(dict.fromkeys(count for _, count in shares))
+    rows: Rows = [["new images", *(f"warned of with {count} calibration images (%)" for count in counts)]]
+    return rows + [[kind, *(shares[kind, count] for count in counts)] for kind in dict.fromkeys(k for k, _ in shares)]
+
+
 TABLES: dict[str, Callable[..., Rows]] = {
     function.__name__: function
     for function in (
@@ -233,6 +242,7 @@ TABLES: dict[str, Callable[..., Rows]] = {
         agreement,
         scene_objects,
         purity,
+        likeness,
         grid,
     )
 }

@@ -51,17 +51,18 @@ def ranges_of(found: Iterable[Mapping[str, float]]) -> dict[str, Range]:
     return {key: (min(each[key] for each in images), max(each[key] for each in images)) for key in images[0]}
 
 
-def differences(image: np.ndarray, probability: np.ndarray, ranges: Mapping[str, Range]) -> list[str]:
-    """Return in words in what an image is far outside the ranges; empty if in nothing. Arguments as for `statistics`.
+def are_outside(found: Mapping[str, float], ranges: Mapping[str, Range]) -> list[str]:
+    """Return in words which statistics are far outside their ranges: by more than a quarter of the range.
 
-    Far outside is by more than a quarter of the range.
+    Args:
+        found: What `statistics` returned.
+        ranges: What `ranges_of` returned, of images of the same kind.
     """
     words = []
-    for key, value in statistics(image, probability).items():
-        if key not in ranges:
-            continue
-        low, high = ranges[key]
-        margin = _MARGIN * (high - low)
-        if not low - margin <= value <= high + margin:
-            words.append(_WORDS[key][value > high])
+    for key, value in found.items():
+        if key in ranges:
+            low, high = ranges[key]
+            margin = _MARGIN * (high - low)
+            if not low - margin <= value <= high + margin:
+                words.append(_WORDS[key][value > high])
     return words

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from fanet.classes import ClassScheme
-from fanet.segmentation.prediction.likeness import TOO_MUCH, Range, differences
+from fanet.segmentation.prediction.likeness import TOO_MUCH, Range, are_outside, statistics
 
 #: The key under which they are stored, in `config.json` and in exported files.
 THRESHOLDS = "thresholds"
@@ -67,7 +67,7 @@ class PurityThresholds:
             for name, share, largest, least in zip(classes.names, shares, self.largest, self.least, strict=True)
             if share > largest and least is not None
         ]
-        return differences(image, probability, self.ranges) + too_much
+        return are_outside(statistics(image, probability), self.ranges) + too_much
 
     def to_dict(self) -> dict[str, Any]:
         """Return them ready for JSON."""
