@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from fanet.cli import main
@@ -17,10 +18,11 @@ YAML = "classes: [class_0, class_1]\nmask_kind: index\nsplits: {val: {images: im
 
 @pytest.fixture(scope="module")
 def net() -> SegmentationModel:
-    import torch
-
     torch.manual_seed(1)
-    return SegmentationModel("test_fanet", 2, decoder="linear", head_channels=8).eval()
+    net = SegmentationModel("test_fanet", 2, decoder="linear", head_channels=8).eval()
+    with torch.no_grad():
+        net.decode_head.conv_seg.weight.mul_(150)  # random networks are sure of nothing: half of the pixels below 0.52
+    return net
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +37,7 @@ def photos(net: SegmentationModel, tmp_path_factory: pytest.TempPathFactory) -> 
             Image.fromarray(rng.integers(60, 180, (5, 5, 3), dtype=np.uint8)).resize((40, 32), Image.Resampling.BICUBIC)
         )
         labels, probability = net.predictor().labels_and_confidence(image)
-        truth = np.where(probability >= 0.52, labels, 1 - labels)
+        truth = np.where(probability >= 0.75, labels, 1 - labels)
         Image.fromarray(image).save(root / "images" / f"{index:02d}.png")
         Image.fromarray(truth).save(root / "masks" / f"{index:02d}.png")
     (root / "dataset.yaml").write_text(YAML)
@@ -50,14 +52,14 @@ def calibrated(net: SegmentationModel, photos: Path, tmp_path_factory: pytest.Te
     return folder
 
 
-def _argv(model: Path | str, photos: Path, *more: str, purity: str = "0.75") -> list[str]:
+def _argv(model: Path | str, photos: Path, *more: str, purity: str = "0.6") -> list[str]:
     data = ["--dataset", "folder", "--data", str(photos), "--split", "val"]
     return ["calibrate", str(model), *data, "--purity", purity, *more]
 
 
 def test_what_is_called_a_class_is_it(calibrated: Path, photos: Path) -> None:
     stored = json.loads((calibrated / "config.json").read_text())["thresholds"]
-    assert (stored["purity"], stored["confidence"]) == (0.75, 0.95)
+    assert (stored["purity"], stored["confidence"]) == (0.6, 0.95)
     assert stored["origin"] == {"dataset": "folder", "split": "val", "images": COUNT, "units": COUNT, "unit": "image"}
     net = load_model(calibrated)
     right = called = 0
@@ -65,7 +67,7 @@ def test_what_is_called_a_class_is_it(calibrated: Path, photos: Path) -> None:
         labels, truth = net.predict(read_image(path)), read_labels(photos / "masks" / path.name)
         called += np.count_nonzero(labels != 255)
         right += np.count_nonzero(labels == truth)
-    assert called and right >= 0.75 * called
+    assert called and right >= 0.6 * called
 
 
 def test_what_falls_below_a_threshold_is_ignored_and_nothing_else(calibrated: Path, photos: Path) -> None:
