@@ -152,6 +152,7 @@ class Predictor:
         """Return labels with the ignored one below the thresholds, and warn if they may not hold for the image."""
         if self.thresholds is None:
             return labels
+        labels = self.thresholds.apply(labels, probability, self.classes.ignore_index)
         if found := self.thresholds.differences(pixels, labels, probability, self.classes):
             warnings.warn(
                 InputWarning(
@@ -161,7 +162,7 @@ class Predictor:
                 ),
                 stacklevel=3,
             )
-        return self.thresholds.apply(labels, probability, self.classes.ignore_index)
+        return labels
 
     def _read(self, image: PIL.Image.Image | np.ndarray | str | Path) -> np.ndarray:
         # without windows, the network's memory ends long before Pillow's limit

@@ -18,14 +18,14 @@ class PurityThresholds:
     """The least probability with which a pixel is called a class, for each class.
 
     With `confidence` over the draw of the images that they were found on, at least the share `purity` of what is called
-    a class is it, for all classes together: on images like those, in which a class covers no more than `largest` of it.
+    a class is it, for all classes together: on images like those, of which no class covers more than `largest`.
 
     Attributes:
         purity: The share that was asked for, above 0 and below 1.
         confidence: How often the promise holds, above 0 and below 1.
         least: The threshold of each class, in 0..1; None for a class that cannot be promised, which is never called.
-        largest: The largest share of an image that each class covers in the images that it was tested on, in 0..1,
-            without thresholds.
+        largest: The largest share of an image, 0..1, that each class may cover above its threshold for the promise to
+            be about that image.
         ranges: Lowest and highest value of each statistic of `likeness.statistics` in those images.
         window: Height and width of the sliding window with which they were found; None for the whole image.
         origin: The data set, its split, the number of images and of units that were drawn, and what the units are.
@@ -57,15 +57,15 @@ class PurityThresholds:
 
         Args:
             image: (H, W, C) uint8.
-            labels: As for `apply`.
-            probability: As for `apply`.
+            labels: What `apply` returned, (H, W) uint8.
+            probability: The largest probability of every pixel, (H, W) float32.
             classes: The model's classes.
         """
         shares = np.bincount(labels.ravel(), minlength=len(classes)) / labels.size
         too_much = [
             TOO_MUCH.format(name)
-            for name, share, largest, least in zip(classes.names, shares, self.largest, self.least, strict=True)
-            if share > largest and least is not None
+            for name, share, largest in zip(classes.names, shares, self.largest, strict=False)
+            if share > largest
         ]
         return are_outside(statistics(image, probability), self.ranges) + too_much
 

@@ -21,7 +21,7 @@ class Counts:
     Attributes:
         called: Share that is called a class at each of `LEVELS`, where the truth is not ignored: (N, K, levels).
         right: The part of it that is the class, (N, K, levels).
-        shares: The most that a class covers of an image, ignored pixels included, without a threshold: (N, K).
+        shares: The most that a class covers of an image at each of `LEVELS`, ignored pixels included: (N, K, levels).
         statistics: What `likeness.statistics` returns, of every image.
     """
 
@@ -58,15 +58,14 @@ def count_images(predictor: Predictor, dataset: SegmentationDataset, workers: in
         UserError: A sample cannot be read, has no labels, or has a size that the model's backbone does not take.
     """
     shape = (len(dataset), len(dataset.classes), len(LEVELS))
-    called, right = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
-    shares = np.zeros(shape[:2])
+    called, right, shares = (np.zeros(shape, np.float32) for _ in range(3))
     found = []
     samples = map_ahead(dataset.__getitem__, range(len(dataset)), workers)
     for index, sample in enumerate(tqdm(samples, desc="calibrate", total=len(dataset), unit="image", disable=None)):
         if sample.labels is None:
             raise UserError(f"{sample.name} has no labels to compare a prediction with")
         labels, probability = predictor.labels_and_confidence(sample.image)
-        shares[index] = np.bincount(labels.ravel(), minlength=shape[1]) / labels.size
+        shares[index] = _above(labels.ravel(), probability.ravel(), shape[1]) / labels.size
         is_known = sample.labels != dataset.classes.ignore_index
         called[index] = _above(labels[is_known], probability[is_known], shape[1]) / labels.size
         is_right = is_known & (sample.labels == labels)

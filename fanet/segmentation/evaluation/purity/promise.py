@@ -13,10 +13,10 @@ mean of at most 1, so it exceeds 1/alpha with a probability of at most alpha (Ma
 
 Three things make that possible with hundreds of units instead of thousands:
 
-- A loss is at most p times the largest share that the class covers in a unit. The unit with the largest share says what
-  that is, and is left out: given it, the others are independent draws of those with a smaller share. So the promise is
-  one for units in which the class covers no more than that.
-- A random quarter of the units says at which threshold the tests begin, and how much is staked; the others test.
+- A random quarter of the units, the pilot, says how much of an image the class may cover, where the tests begin, and
+  how much is staked; the others test. All of that is fixed when they do.
+- A loss is at most p times the share that the class covers. So the promise is one for units in which the class covers,
+  above the threshold, no more than a quarter more than in any unit of the pilot; others do not count.
 - From there thresholds are tested one after another, down to none, until one fails (fixed-sequence testing). The first
   wrong rejection has a probability of at most alpha, however many tests there are.
 """
@@ -30,7 +30,8 @@ STEPS = 80
 #: Thresholds, ascending: 0, then denser and denser towards 1, twenty to each factor of ten in 1 − t.
 LEVELS = (1 - 10.0 ** (-np.arange(STEPS + 1) / 20)).astype(np.float32)
 
-_PILOT = 4  # one unit of so many chooses, the others test
+_PILOT = 4  # one unit of so many is in the pilot
+_WIDER = 1.25  # than the largest share of the pilot's: few new images are beyond that
 _SEED = 0  # of that choice
 _STAKES = np.linspace(0.05, 0.95, 19)  # as shares of the largest stake with which nothing can be lost but the capital
 _LOWER = (0.99, 0.98, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.6, 0.5)
@@ -42,7 +43,7 @@ class Found:
 
     Attributes:
         level: Index of its threshold in `LEVELS`; None if there is none.
-        largest: The largest share of a unit that the class covers in those that tested it.
+        largest: The promise is about images of which the class covers no more than this share at its threshold.
         growth: Logarithm of the factor by which a unit grew the capital, on average, where it grew most.
     """
 
@@ -62,27 +63,27 @@ def find_threshold(
     Args:
         called: Share of unit i that is called the class at `LEVELS[j]`, where it is known what is right: (U, levels).
         right: The part of it that is the class, (U, levels).
-        share: The most that the class covers of an image of unit i, without a threshold, (U,): no less than `called`.
+        share: The most that the class covers of an image of unit i, (U, levels): no less than `called`.
         purity: Above 0 and below 1.
         alpha: Above 0 and below 1.
-        seed: Seed of the choice of the units that do not test.
+        seed: Seed of the choice of the pilot.
     """
     order = np.random.default_rng(seed).permutation(len(called))
     pilot, rest = np.split(order, [len(order) // _PILOT])
-    if not len(pilot) or len(rest) < 2 or not share[rest].any():
-        return Found(None, float(share[rest].max(initial=0.0)), 0.0)
-    last = rest[share[rest].argmax()]
-    largest, rest = float(share[last]), rest[rest != last]
-    loss = (called - right) - (1 - purity) * called
-    stakes = _STAKES / (purity * max(largest, share[pilot].max()))
-    growth = np.stack([np.log1p(-stake * loss[pilot]).mean(axis=0) for stake in stakes])  # (stakes, levels)
+    if not len(pilot) or not share[pilot].any():
+        return Found(None, 0.0, 0.0)
+    largest = np.minimum(_WIDER * share[pilot].max(axis=0), 1.0)  # (levels,)
+    loss = np.where(share <= largest, (called - right) - (1 - purity) * called, 0.0)
+    unit = 1 / (purity * np.where(largest > 0, largest, 1.0))
+    growth = np.stack([np.log1p(-stake * unit * loss[pilot]).mean(axis=0) for stake in _STAKES])  # (stakes, levels)
     level = start = int(growth.max(axis=0).argmax())
-    stake = _STAKES[growth.argmax(axis=0)] / (purity * largest)
+    stake = _STAKES[growth.argmax(axis=0)] * unit
     capital = np.log1p(-stake * loss[rest]).sum(axis=0)
     enough = capital >= -math.log(alpha)
     while level >= 0 and enough[level]:
         level -= 1
-    return Found(None if level == start else level + 1, largest, float(capital.max()) / len(rest))
+    passed = None if level == start else level + 1
+    return Found(passed, float(largest[passed or 0]), float(capital.max()) / len(rest))
 
 
 def find_thresholds(
@@ -93,7 +94,7 @@ def find_thresholds(
     Args:
         called: (U, K, levels), as for `find_threshold`.
         right: (U, K, levels).
-        shares: (U, K).
+        shares: (U, K, levels).
         purity: Above 0 and below 1.
         confidence: Above 0 and below 1.
     """

@@ -26,12 +26,12 @@ def _draw(rng: np.random.Generator, count: int, bad: float) -> tuple[np.ndarray,
     above = LEVELS >= np.float32(0.9)
     called = share[:, None] * np.where(above, 0.5, 1.0)
     right = share[:, None] * np.where(above, 0.5 * sure[:, None], 0.5 * (sure + unsure)[:, None])
-    return called, right, share
+    return called, right, called
 
 
-def _purity(called: np.ndarray, right: np.ndarray, share: np.ndarray, largest: float) -> np.ndarray:
-    within = share <= largest
-    return right[within].sum(axis=0) / called[within].sum(axis=0)
+def _purity(called: np.ndarray, right: np.ndarray, share: np.ndarray, level: int, largest: float) -> float:
+    within = share[:, level] <= largest
+    return right[within, level].sum() / called[within, level].sum()
 
 
 @pytest.mark.parametrize("bad", [0.0, 0.01, 0.03])
@@ -43,7 +43,7 @@ def test_the_promise_is_kept_however_much_images_differ(bad: float, purity: floa
     for _ in range(100):
         found = find_threshold(*_draw(rng, 300, bad), purity, ALPHA)
         if found.level is not None:
-            broken += bool(_purity(*population, found.largest)[found.level] < purity)
+            broken += bool(_purity(*population, found.level, found.largest) < purity)
     assert broken <= 0.05 * 100
 
 
@@ -55,62 +55,57 @@ def test_images_without_bad_ones_get_the_lower_threshold() -> None:
 
 
 def test_the_capital_is_that_of_the_plain_product() -> None:
-    rng = np.random.default_rng(2)
-    called, right, share = _draw(rng, 60, 0.0)
+    called, right, share = _draw(np.random.default_rng(2), 60, 0.0)
     found = find_threshold(called, right, share, 0.8, ALPHA)
     order = np.random.default_rng(0).permutation(60)
-    pilot, rest = order[:15], list(order[15:])
-    rest.remove(max(rest, key=lambda index: share[index]))
-    bound = max(share[order[15:]])
-    assert found.largest == bound
+    pilot, rest = order[:15], order[15:]
     best = -np.inf
     for level in range(len(LEVELS)):
-        growth = {}
-        for stake in np.linspace(0.05, 0.95, 19):
-            lost = [called[i, level] - right[i, level] - 0.2 * called[i, level] for i in pilot]
-            scale = stake / (0.8 * max(bound, share[pilot].max()))
-            growth[stake] = np.mean([np.log(1 - scale * each) for each in lost])
-        stake = max(growth, key=lambda key: growth[key]) / (0.8 * bound)
-        losses = [called[i, level] - right[i, level] - 0.2 * called[i, level] for i in rest]
-        best = max(best, float(np.sum(np.log(1 - stake * np.array(losses)))))
+        largest = min(1.0, 1.25 * max(share[i, level] for i in pilot))
+        if level == found.level:
+            assert found.largest == pytest.approx(largest)
+        loss = [
+            called[i, level] - right[i, level] - 0.2 * called[i, level] if share[i, level] <= largest else 0.0
+            for i in range(60)
+        ]
+        stakes = [stake / (0.8 * largest) for stake in np.linspace(0.05, 0.95, 19)]
+        stake = max(stakes, key=lambda stake: sum(np.log(1 - stake * loss[i]) for i in pilot))
+        best = max(best, sum(np.log(1 - stake * loss[i]) for i in rest))
     assert found.growth * len(rest) == pytest.approx(best)
 
 
-def test_fifty_pure_images_promise_nothing_that_fifty_cannot() -> None:
-    share = np.full(50, 0.2)
-    called = np.repeat(share[:, None], len(LEVELS), axis=1)
-    assert find_threshold(called, called, share, 0.95, ALPHA).level is None, "one in fifty may be wrong altogether"
-    assert find_threshold(called, called, share, 0.9, ALPHA).level == 0
-    assert purity_within_reach(called, called, share, 0.95, ALPHA) == 0.9
-    found = find_threshold(called, called, share, 0.95, ALPHA)
-    needed = units_needed(found, ALPHA)
+def test_few_pure_images_promise_no_more_than_they_can() -> None:
+    called = np.full((80, len(LEVELS)), 0.2)
+    assert find_threshold(called, called, called, 0.95, ALPHA).level is None, "one in eighty may be wrong altogether"
+    assert find_threshold(called, called, called, 0.9, ALPHA).level == 0
+    assert purity_within_reach(called, called, called, 0.95, ALPHA) == 0.9
+    needed = units_needed(find_threshold(called, called, called, 0.95, ALPHA), ALPHA)
     assert needed is not None
-    more = np.repeat(called[:1], needed, axis=0)
-    assert find_threshold(more, more, more[:, 0], 0.95, ALPHA).level == 0
-    assert find_threshold(more[:-8], more[:-8], more[:-8, 0], 0.95, ALPHA).level is None
+    more, fewer = (np.full((count, len(LEVELS)), 0.2) for count in (needed, needed - 8))
+    assert find_threshold(more, more, more, 0.95, ALPHA).level == 0
+    assert find_threshold(fewer, fewer, fewer, 0.95, ALPHA).level is None
 
 
 def test_a_class_that_is_never_called_or_always_wrong_has_no_threshold() -> None:
     nothing = np.zeros((100, len(LEVELS)))
-    assert find_threshold(nothing, nothing, nothing[:, 0], 0.9, ALPHA).level is None
+    assert find_threshold(nothing, nothing, nothing, 0.9, ALPHA).level is None
     called = np.full((100, len(LEVELS)), 0.1)
-    found = find_threshold(called, nothing, called[:, 0], 0.9, ALPHA)
+    found = find_threshold(called, nothing, called, 0.9, ALPHA)
     assert found.level is None and units_needed(found, ALPHA) is None
-    assert purity_within_reach(called, nothing, called[:, 0], 0.9, ALPHA) is None
+    assert purity_within_reach(called, nothing, called, 0.9, ALPHA) is None
 
 
 def test_the_confidence_is_shared_by_the_classes() -> None:
     called = np.full((60, 1, len(LEVELS)), 0.2)
-    shares = np.full((60, 1), 0.2)
-    assert find_thresholds(called, called, shares, 0.92, 0.95)[0].level == 0
-    many = find_thresholds(*(np.repeat(each, 20, axis=1) for each in (called, called, shares)), 0.92, 0.95)
-    assert [found.level for found in many] == [None] * 20
+    assert find_thresholds(called, called, called, 0.9, 0.95)[0].level == 0
+    many = np.repeat(called, 100, axis=1)
+    assert [found.level for found in find_thresholds(many, many, many, 0.9, 0.95)] == [None] * 100
 
 
 def test_a_recording_weighs_as_much_as_any_other() -> None:
     called = np.arange(4 * 2 * 3, dtype=float).reshape(4, 2, 3)
-    images = Counts(called, called / 2, called[:, :, 0], ())
+    images = Counts(called, called / 2, called, ())
     recordings = images.by_group(["b", "a", "b", "b"])
     np.testing.assert_array_equal(recordings.called, [called[[0, 2, 3]].mean(axis=0), called[1]])
     np.testing.assert_array_equal(recordings.right, recordings.called / 2)
-    np.testing.assert_array_equal(recordings.shares, [called[3, :, 0], called[1, :, 0]])
+    np.testing.assert_array_equal(recordings.shares, [called[3], called[1]])
