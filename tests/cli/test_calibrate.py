@@ -115,12 +115,12 @@ def test_images_unlike_the_calibrations_are_counted_in_one_line(
     assert capsys.readouterr().err == "", "the calibration's own images"
 
 
-def test_other_scales_than_the_calibrations_warn(calibrated: Path) -> None:
-    net = load_model(calibrated)
+def test_other_scales_than_the_calibrations_warn(calibrated: Path, photos: Path) -> None:
+    net, image = load_model(calibrated), photos / "images" / "00.png"
     with pytest.warns(InputWarning, match="scales and flip"):
-        net.predictor(flip=True)
+        net.predict(image, flip=True)
     with pytest.warns(InputWarning, match="another window"):
-        net.predictor(window=(32, 32))
+        net.predict(image, window=(32, 32))
 
 
 def test_check_prints_purity_and_writes_nothing(

@@ -70,17 +70,6 @@ class Predictor:
             raise UserError(
                 f"scales must be one or more numbers in {1 / LARGEST_SCALE}..{LARGEST_SCALE}, got {self.scales}"
             )
-        if self.thresholds is not None and (
-            self.scales != (1.0,) or self.flip or self.window != self.thresholds.window
-        ):
-            warnings.warn(
-                InputWarning(
-                    "the model's thresholds were found with another window or without scales and flip: what they "
-                    "promise may not hold (find them again by `fanet calibrate`, or leave them out)",
-                    "thresholds of another way",
-                ),
-                stacklevel=4,
-            )
 
     @torch.inference_mode()
     def labels(self, image: PIL.Image.Image | np.ndarray | str | Path, name: str | None = None) -> np.ndarray:
@@ -152,6 +141,15 @@ class Predictor:
         """Return labels with the ignored one below the thresholds, and warn if they may not hold for the image."""
         if self.thresholds is None:
             return labels
+        if self.scales != (1.0,) or self.flip or self.window != self.thresholds.window:
+            warnings.warn(
+                InputWarning(
+                    "the model's thresholds were found with another window, or without scales and flip: they may not "
+                    "keep their promise (find them again by `fanet calibrate`, or leave them out)",
+                    "another way of predicting",
+                ),
+                stacklevel=3,
+            )
         labels = self.thresholds.apply(labels, probability, self.classes.ignore_index)
         if found := self.thresholds.differences(pixels, labels, probability, self.classes):
             warnings.warn(
