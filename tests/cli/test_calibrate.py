@@ -97,7 +97,7 @@ def test_fanet_predict_applies_thresholds_and_leaves_them_out(
     drawn = read_image(with_ / "00_overlay.png")
     grey = np.abs(drawn[:32].astype(int) - (read_image(image).astype(int) + 150) / 2).max(axis=2) <= 1
     assert grey[expected == 255].mean() > 0.3 and len(drawn) > 32, "grey but for outlines, and a legend"
-    assert "undecided" not in (with_ / "00_objects.csv").read_text() + (with_ / "annotations.json").read_text()
+    assert "undecided" not in (with_ / "00_objects.csv").read_text() + (with_ / "coco.json").read_text()
     assert capsys.readouterr().err == ""
 
 
