@@ -1,5 +1,6 @@
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -7,10 +8,12 @@ import torch
 from PIL import Image
 
 from fanet.cli import main
-from fanet.errors import InputWarning
+from fanet.errors import InputWarning, UserError
+from fanet.export.description import describe, encoded
 from fanet.media.images import read_image, read_labels
 from fanet.segmentation import SegmentationModel, load_model
 from fanet.segmentation.network.shipped import load_predictor
+from fanet.segmentation.prediction.engines.onnx import read_thresholds
 
 COUNT = 48
 YAML = "classes: [class_0, class_1]\nmask_kind: index\nsplits: {val: {images: images, masks: masks}}\n"
@@ -141,6 +144,18 @@ def test_scores_are_those_without_thresholds(calibrated: Path, photos: Path, tmp
     assert any("thresholds are left out" in note for note in result["notes"])
 
 
+def test_the_description_of_an_export_holds_the_thresholds(calibrated: Path) -> None:
+    net = load_model(calibrated)
+    file = SimpleNamespace(metadata=encoded(describe(net)))
+    assert read_thresholds(file, "m.onnx", net.classes) == net.thresholds
+    net.thresholds = None
+    assert read_thresholds(SimpleNamespace(metadata=encoded(describe(net))), "m.onnx", net.classes) is None
+    file.metadata["thresholds"] = "{}"
+    with pytest.raises(UserError, match="make no sense"):
+        read_thresholds(file, "m.onnx", net.classes)
+
+
+@pytest.mark.slow
 def test_an_exported_file_carries_the_thresholds(calibrated: Path, photos: Path, tmp_path: Path) -> None:
     file = tmp_path / "m.onnx"
     assert main(["export", str(calibrated), str(file)]) == 0
