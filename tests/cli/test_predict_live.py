@@ -101,12 +101,12 @@ def slow_and_interrupted(monkeypatch: pytest.MonkeyPatch, after: int, number: in
     """Let a prediction take 50 ms, and send a signal during one of them."""
     predict, calls = Predictor.labels, []
 
-    def labels(self: Predictor, image: np.ndarray) -> np.ndarray:
+    def labels(self: Predictor, image: np.ndarray, name: str) -> np.ndarray:
         time.sleep(0.05)
         calls.append(image)
         if len(calls) == after:
             os.kill(os.getpid(), number)
-        return predict(self, image)
+        return predict(self, image, name)
 
     monkeypatch.setattr(Predictor, "labels", labels)
 
@@ -146,12 +146,12 @@ def test_interrupt_closes_the_files_of_a_stream(live, camera, monkeypatch, numbe
 def test_second_interrupt_does_not_wait_for_the_files(live, camera, monkeypatch) -> None:
     predict, calls = Predictor.labels, []
 
-    def labels(self: Predictor, image: np.ndarray) -> np.ndarray:
+    def labels(self: Predictor, image: np.ndarray, name: str) -> np.ndarray:
         calls.append(image)
         if len(calls) == 3:
             os.kill(os.getpid(), signal.SIGINT)
             os.kill(os.getpid(), signal.SIGINT)
-        return predict(self, image)
+        return predict(self, image, name)
 
     monkeypatch.setattr(Predictor, "labels", labels)
     assert live(camera.url)[0] == 130
