@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from fanet.backbone.blocks import FeatureRefinementModule
+from fanet.backbone.blocks import AdaptiveFeatureEnhancement
 from fanet.classes import colour_blind_safe
 from fanet.errors import UserError
 from fanet.files import make_folder
@@ -22,7 +22,9 @@ from fanet.segmentation.evaluation.plots import Panel, plot_panels
 from fanet.segmentation.network.model import SegmentationModel
 
 _PLACE = re.compile(r"stages\.(\d+)\.blocks\.(\d+)\.")
-_TITLES = {"F": "F: input", "S": "S = F · Q: low", "R": "R = F − Q: high", "output": "output"}
+#: What the maps of an FRM are, in the order in which they come about.
+TITLES = {"F": "F: input", "S": "S = F · Q: low", "R": "R = F − Q: high", "output": "output"}
+_CONTEXT = "context"
 _PADDED = 3  # positions at each edge whose values are mostly those of zero padding
 _IMAGE_SIDE = 400  # pixels to which small images are enlarged before they are outlined
 
@@ -36,11 +38,13 @@ class RefinementMaps:
         block: Number of its block in the stage, from 1.
         maps: `F`, the input; `S` and `R`, the low and high frequencies before they are refined, if the FRM has both;
             `output`; each (channels, h, w) float32.
+        context: What the SCM beside it made of the same input, as large; None if the block has no SCM.
     """
 
     prediction: np.ndarray
     block: int
     maps: dict[str, np.ndarray] = field(default_factory=dict)
+    context: np.ndarray | None = None
 
 
 def refinement_maps(
@@ -57,12 +61,12 @@ def refinement_maps(
     Raises:
         UserError: The model has no FRM there.
     """
-    number, module = _find(model, stage, block)
+    number, parent = _find(model, stage, block)
     maps: dict[str, np.ndarray] = {}
-    with _recorded(module, maps):
+    with _recorded(parent, maps):
         prediction = model.predictor(thresholds=False).labels(image)
-    order = [name for name in _TITLES if name in maps]
-    return RefinementMaps(prediction, number, {name: maps[name] for name in order})
+    order = [name for name in TITLES if name in maps]
+    return RefinementMaps(prediction, number, {name: maps[name] for name in order}, maps.get(_CONTEXT))
 
 
 def write_features(
@@ -106,7 +110,7 @@ def write_features(
         note = f"mIoU {100 * confusion.miou:.1f} %"
         above.append(Panel("truth", overlay(smooth, enlarge(labels, large), classes, 0.6)))
     above.append(Panel("prediction", overlay(smooth, enlarge(found.prediction, large), classes, 0.6), note))
-    below = [_heat_map(_TITLES[name], values) for name, values in found.maps.items()]
+    below = [_heat_map(TITLES[name], values) for name, values in found.maps.items()]
     columns = max(len(above), len(below))
     rows = [[*row, *[None] * (columns - len(row))] for row in (above, below)]
     caption = f"FRM of stage {stage}, block {found.block}: root mean square over channels, each map on its own scale"
@@ -115,24 +119,31 @@ def write_features(
     return found
 
 
+def strength(values: np.ndarray) -> tuple[np.ndarray, tuple[float, float]]:
+    """Return the root mean square of a map over its channels, (channels, h, w) -> (h, w), and two of its values for the
+    first and the last colour: those of the positions that padding does not reach.
+    """
+    result = np.sqrt((values**2).mean(axis=0))
+    inner = result[_PADDED:-_PADDED, _PADDED:-_PADDED]
+    low, high = np.percentile(inner if inner.size else result, (2, 98))
+    return result, (float(low), float(high))
+
+
 def _heat_map(title: str, values: np.ndarray) -> Panel:
-    """Return the strength of a map (channels, h, w); its colours are for the positions that padding does not reach."""
-    strength = np.sqrt((values**2).mean(axis=0))
-    inner = strength[_PADDED:-_PADDED, _PADDED:-_PADDED]
-    low, high = np.percentile(inner if inner.size else strength, (2, 98))
-    return Panel(title, strength, f"{values.shape[1]} × {values.shape[2]}", limits=(float(low), float(high)))
+    pixels, limits = strength(values)
+    return Panel(title, pixels, f"{values.shape[1]} × {values.shape[2]}", limits=limits)
 
 
-def _find(model: nn.Module, stage: int, block: int | None) -> tuple[int, FeatureRefinementModule]:
-    """Return the number of a block, from 1, and its FRM.
+def _find(model: nn.Module, stage: int, block: int | None) -> tuple[int, AdaptiveFeatureEnhancement]:
+    """Return the number of a block, from 1, and the part of it that holds its FRM.
 
     Raises:
         UserError: There is none.
     """
-    modules: dict[tuple[int, int], FeatureRefinementModule] = {}
+    modules: dict[tuple[int, int], AdaptiveFeatureEnhancement] = {}
     for name, module in model.named_modules():
         place = _PLACE.search(name)
-        if place and isinstance(module, FeatureRefinementModule):
+        if place and isinstance(module, AdaptiveFeatureEnhancement) and module.refine is not None:
             modules[int(place[1]) + 1, int(place[2]) + 1] = module
     if not modules:
         raise UserError("the model has no FRM: choose one on a FANet that was built with frm")
@@ -147,20 +158,22 @@ def _find(model: nn.Module, stage: int, block: int | None) -> tuple[int, Feature
 
 
 @contextmanager
-def _recorded(module: FeatureRefinementModule, maps: dict[str, np.ndarray]) -> Iterator[None]:
-    """Keep what goes into and comes out of an FRM within the block."""
+def _recorded(parent: AdaptiveFeatureEnhancement, maps: dict[str, np.ndarray]) -> Iterator[None]:
+    """Keep what goes into and comes out of an FRM, and out of the SCM beside it, within the block."""
 
     def keep(name: str, values: torch.Tensor) -> None:
         maps[name] = values[0].detach().float().cpu().numpy()
 
+    refine = parent.refine
+    assert refine is not None, "_find returns only those with an FRM"
     with ExitStack() as hooks:
-        for name, branch in (("S", module.low), ("R", module.high)):
+        for name, branch in (("S", refine.low), ("R", refine.high)):
             if branch is not None:
                 hook = branch.register_forward_pre_hook(lambda _, inputs, name=name: keep(name, inputs[0]))
                 hooks.callback(hook.remove)
-        for hook in (
-            module.register_forward_pre_hook(lambda _, inputs: keep("F", inputs[0])),
-            module.register_forward_hook(lambda _, inputs, output: keep("output", output)),
-        ):
-            hooks.callback(hook.remove)
+        for name, part in (("output", refine), (_CONTEXT, parent.context)):
+            if part is not None:
+                hook = part.register_forward_hook(lambda _, inputs, output, name=name: keep(name, output))
+                hooks.callback(hook.remove)
+        hooks.callback(refine.register_forward_pre_hook(lambda _, inputs: keep("F", inputs[0])).remove)
         yield

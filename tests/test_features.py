@@ -26,13 +26,15 @@ def test_maps_are_those_of_the_equations():
     net = model()
     found = refinement_maps(net, image(), stage=3)
     assert (found.block, list(found.maps)) == (2, ["F", "S", "R", "output"])
-    frm = next(part for name, part in net.named_modules() if name.endswith("stages.2.blocks.1.afe.refine"))
+    afe = next(part for name, part in net.named_modules() if name.endswith("stages.2.blocks.1.afe"))
+    frm, scm = afe.refine, afe.context
     given = torch.from_numpy(found.maps["F"])[None]
     with torch.no_grad():
         smooth = torch.nn.functional.interpolate(frm.down(given), size=given.shape[-2:], mode="bilinear")
         torch.testing.assert_close(torch.from_numpy(found.maps["S"])[None], given * smooth)
         torch.testing.assert_close(torch.from_numpy(found.maps["R"])[None], given - smooth)
         torch.testing.assert_close(torch.from_numpy(found.maps["output"])[None], frm(given))
+        torch.testing.assert_close(torch.from_numpy(found.context)[None], scm(given))
     assert (found.prediction == net.predict(image())).all()
     assert not any(part._forward_hooks or part._forward_pre_hooks for part in net.backbone.modules()), "hooks are gone"
 
@@ -42,6 +44,7 @@ def test_stage_and_block_are_chosen():
     assert refinement_maps(net, image(), stage=3, block=1).block == 1
     assert refinement_maps(net, image(), stage=1).maps["F"].shape == (8, 17, 13)
     assert list(refinement_maps(model(frm="high"), image()).maps) == ["F", "R", "output"]
+    assert refinement_maps(model(scm=False), image()).context is None
 
 
 @pytest.mark.parametrize(

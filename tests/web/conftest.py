@@ -1,0 +1,3 @@
+import pytest
+
+pytest.importorskip("gradio", reason='gradio is not installed: pip install "fanet[web]"')
