@@ -94,7 +94,7 @@ class _Inputs:
                 self.files = gr.File(file_count="multiple", label=f"Images, {limits}", height=170)
                 self.chosen = gr.Dropdown([], label="Image", visible=False)
         self.model = gr.Dropdown(list(models), value=models[0], label="Model")
-        with gr.Row():
+        with gr.Accordion("Window and engine", open=False), gr.Row():
             self.window = gr.Dropdown(list(WINDOWS), value=AUTOMATIC, label="Window", min_width=120)
             self.engine = gr.Dropdown(engines(), label="Engine", min_width=120)
 
@@ -124,8 +124,8 @@ class _Outputs:
         with gr.Row():
             self.shown = gr.Checkbox(True, label="Overlay", min_width=120, scale=1)
             self.opacity = gr.Slider(0.1, 1, 0.5, step=0.1, label="Opacity", min_width=160, scale=3)
-        self.headline = gr.HTML()
-        self.legend = gr.HTML()
+        self.headline = gr.HTML(elem_classes="slim")
+        self.legend = gr.HTML(elem_classes="slim")
         self.download = gr.DownloadButton("Download results", variant="primary")
         self.everything = gr.Button("Segment all images for download", visible=False)
         self.archive = gr.File(label="Results of all images", visible=False)
@@ -137,7 +137,7 @@ class _Outputs:
                     self.x = gr.Number(0, precision=0, minimum=0, label="x", min_width=80)
                     self.y = gr.Number(0, precision=0, minimum=0, label="y", min_width=80)
                 self.pixel = gr.HTML()
-            with gr.Tab("What SCM and FRM see") as features_tab:
+            with gr.Tab("SCM and FRM") as features_tab:
                 self.stage = gr.Radio(_STAGES, value=3, label="Stage")
                 self.features = gr.HTML()
         self.tabs = {"objects": objects_tab, "pixel": pixel_tab, _FEATURES: features_tab}
@@ -177,6 +177,8 @@ def _connect(page: gr.Blocks, inputs: _Inputs, outputs: _Outputs, folder: Path) 
     quiet = dict(show_progress="hidden", api_visibility="private")
     triggers = [page.load, *(part.change for part in (*inputs.scene, *inputs.settings)), inputs.chosen.input]
     gr.on(triggers, **run).success(**see)
+    for cause in inputs.causes.values():  # who moves one wants it to count
+        cause.input(partial(_constant, True), outputs=inputs.single, **quiet)
     for kind, tab in ((_SCENE, inputs.scene_tab), (_UPLOAD, inputs.upload_tab)):
         tab.select(partial(_constant, kind), outputs=inputs.kind, **quiet).then(**run).success(**see)
     listed = [inputs.chosen, outputs.everything, outputs.archive]
@@ -267,8 +269,7 @@ def _clicked(found: Segmented | None, event: gr.SelectData) -> Any:
     """Return the pixel of the image that was clicked on."""
     if found is None:
         return gr.skip()
-    scale = views.picture_scale(found)
-    return event.index[0] * scale, event.index[1] * scale
+    return views.pixel_of(found, *event.index)
 
 
 def _selected(event: gr.SelectData) -> tuple[int, int]:
@@ -290,7 +291,7 @@ def _features(found: Segmented | None, tab: str, stage: int) -> Any:
         return f"<p>{escape(str(error))}</p>"
 
 
-def _constant(value: str) -> str:
+def _constant(value: Any) -> Any:
     return value
 
 

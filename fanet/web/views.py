@@ -11,7 +11,7 @@ from PIL import Image
 from fanet.classes import ZEROWASTE
 from fanet.errors import counted
 from fanet.media.channels import visible
-from fanet.media.drawing import is_tinted, overlay
+from fanet.media.drawing import enlarge, is_tinted, overlay
 from fanet.segmentation.evaluation.metrics import ConfusionMatrix
 from fanet.web.segmenting import Segmented, about_model, network
 
@@ -20,20 +20,29 @@ OBJECT_COLUMNS = ("#", "class", "share (%)", "area (px)", "x", "y", "probability
 OBJECT_X, OBJECT_Y = OBJECT_COLUMNS.index("x"), OBJECT_COLUMNS.index("y")
 
 _MOST_SHOWN = 1600  # pixels of the longer side of an image in the browser
+_ENLARGED = 800  # pixels to which that of small images is enlarged, at most
 _MOST_SEEN = 768  # pixels of the longer side of an image of which features are shown
 _MOST_OBJECTS, _MOST_CLASSES = 200, 12  # rows in a table
 
 
 def picture(found: Segmented, opacity: float) -> np.ndarray:
-    """Draw the classes over the image at an opacity, 0..1, reduced to what a screen shows: (h, w, 3) uint8."""
-    step = picture_scale(found)
+    """Draw the classes over the image at an opacity, 0..1: (h, w, 3) uint8.
+
+    Large images are reduced to what a screen shows, small ones enlarged before outlines are drawn, so that they are thin.
+    """
+    step, factor = _zoom(found)
     image, labels = _reduced(visible(found.source.pixels), step), found.labels[::step, ::step]
+    if factor > 1:
+        size = (image.shape[1] * factor, image.shape[0] * factor)
+        image = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC))
+        labels = enlarge(labels, factor)
     return overlay(image, labels, found.classes, opacity) if opacity else image
 
 
-def picture_scale(found: Segmented) -> int:
-    """Return how many pixels of the image one of `picture` stands for, in each direction."""
-    return -(-max(found.labels.shape) // _MOST_SHOWN)
+def pixel_of(found: Segmented, x: int, y: int) -> tuple[int, int]:
+    """Return the pixel of the image that is at x, y in `picture`."""
+    step, factor = _zoom(found)
+    return x * step // factor, y * step // factor
 
 
 def headline(found: Segmented) -> str:
@@ -78,7 +87,7 @@ def object_rows(found: Segmented) -> list[list[object]]:
     return [
         [
             number,
-            entry.name,
+            _words(entry.name),
             round(100 * entry.share, 2),
             entry.area,
             int(entry.centroid[0]),
@@ -103,8 +112,8 @@ def features(found: Segmented, stage: int) -> str:
     maps = refinement_maps(network(found.model), pixels, stage)
     shown = {"F: what both are given": maps.maps["F"]}
     if maps.context is not None:
-        shown["SCM: its wide context"] = maps.context
-    shown |= {f"FRM, {TITLES[name]}": values for name, values in maps.maps.items() if name != "F"}
+        shown["SCM: output"] = maps.context
+    shown |= {f"FRM: {TITLES[name]}": values for name, values in maps.maps.items() if name != "F"}
     figures = []
     for title, values in shown.items():
         root, (low, high) = strength(values)
@@ -115,6 +124,12 @@ def features(found: Segmented, stage: int) -> str:
         )
     note = f"Stage {stage}, block {maps.block}: bright is strong, each map on its own scale."
     return f'<p>{note}</p><div class="maps">{"".join(figures)}</div>'
+
+
+def _zoom(found: Segmented) -> tuple[int, int]:
+    """Return by which factors an image is reduced and enlarged to be shown."""
+    longest = max(found.labels.shape)
+    return -(-longest // _MOST_SHOWN), max(1, _ENLARGED // longest)
 
 
 def _score(found: Segmented) -> ConfusionMatrix | None:
@@ -132,7 +147,7 @@ def _row(found: Segmented, index: int, share: float, more: Iterable[str]) -> lis
     colour = "rgb({}, {}, {})".format(*found.classes.palette[index]) if tinted else "transparent"
     swatch = f'<span class="swatch" style="background: {colour}"></span>'
     bar = f'<span class="bar"><span style="width: {100 * share:.1f}%; background: {colour}"></span></span>'
-    return [swatch + escape(found.classes.names[index].replace("_", " ")), f"{100 * share:.1f} %", bar, *more]
+    return [swatch + escape(_words(found.classes.names[index])), f"{100 * share:.1f} %", bar, *more]
 
 
 def _table(caption: str, head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
@@ -151,6 +166,10 @@ def _reduced(pixels: np.ndarray, step: int) -> np.ndarray:
     if step == 1:
         return pixels
     return np.stack([np.asarray(Image.fromarray(channel).reduce(step)) for channel in np.moveaxis(pixels, 2, 0)], 2)
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def _percent(value: float) -> str:

@@ -1,9 +1,11 @@
 """What the page does, without a browser."""
 
+import asyncio
 import csv
 import io
 import runpy
 import zipfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,6 +33,15 @@ def photo(tmp_path: Path) -> Path:
     path = tmp_path / "photo.jpg"
     Image.fromarray(scene(1, 0, (60, 90))[0]).save(path)
     return path
+
+
+def built(build: Callable[[], object]) -> object:
+    """Call it in a running event loop: gradio makes one otherwise, which it does not close."""
+
+    async def call() -> object:
+        return build()
+
+    return asyncio.run(call())
 
 
 def run(folder: Path, kind: str = "scene", files: list[str] | None = None, **changes: object) -> tuple:
@@ -69,7 +80,7 @@ def test_a_single_cause_changes_the_scene():
 
 def test_result_has_all_that_the_page_shows(tmp_path):
     state, picture, headline, legend, objects, pixel, download = run(tmp_path)
-    assert picture.shape == state.source.pixels.shape and (picture != state.source.pixels).any()
+    assert picture.shape == (768, 768, 3) and (picture != app._redraw(state, False, 0.5)).any()
     assert "384 × 384 pixels" in headline and "mIoU" in headline
     assert all(name.replace("_", " ") in legend for name in state.classes.names) and "IoU" in legend
     assert len(objects) == len(state.objects) and "at x 3, y 4" in pixel
@@ -87,13 +98,14 @@ def test_result_has_all_that_the_page_shows(tmp_path):
 
 
 def test_overlay_can_be_switched_off(found):
-    assert (app._redraw(found, False, 0.5) == found.source.pixels).all()
+    small = app._redraw(found, False, 0.5)[::2, ::2].astype(int)
+    assert abs(small - found.source.pixels).mean() < 5
     assert (app._redraw(found, True, 1.0) != app._redraw(found, True, 0.3)).any()
 
 
 def test_probabilities_are_those_of_the_clicked_pixel(found):
     label = found.classes.names[found.labels[40, 30]].replace("_", " ")
-    text = views.probabilities(found, *app._clicked(found, gr.SelectData(None, {"index": [30, 40], "value": None})))
+    text = views.probabilities(found, *app._clicked(found, gr.SelectData(None, {"index": [61, 80], "value": None})))
     assert text.split("</span>")[1].startswith(f"{label}<"), "the most likely class is in the first row"
     assert f"{100 * float(found.probabilities[:, 40, 30].max()):.1f} %" in text
     assert "x 383, y 0" in views.probabilities(found, 5000, -2)
@@ -134,7 +146,7 @@ def test_names_are_escaped(found):
 
 def test_images_that_were_dropped_are_segmented(photo, tmp_path):
     state, picture, headline, *_ = run(tmp_path, "upload", [str(photo)], model="bags")
-    assert picture.shape == (60, 90, 3) and state.source.name == "photo" and "photographs" in headline
+    assert picture.shape == (480, 720, 3) and state.source.name == "photo" and "photographs" in headline
     assert run(tmp_path, "upload", None) == gr.skip()
 
 
@@ -204,18 +216,18 @@ def test_the_file_of_the_page_is_a_space(tmp_path, monkeypatch):
     monkeypatch.setattr(gr.Blocks, "launch", lambda self, **_: launched.append(self))
     copy = tmp_path / "app.py"
     copy.write_bytes(Path(app.__file__).read_bytes())
-    runpy.run_path(str(copy), run_name="__main__")
+    built(lambda: runpy.run_path(str(copy), run_name="__main__"))
     assert len(launched) == 1 and launched[0].title == "fanet"
 
 
 def test_nothing_is_fetched_from_elsewhere_or_recorded():
     assert (app.LAUNCH["share"], app.LAUNCH["run_history"], app.LAUNCH["pwa"]) == (False, False, False)
-    assert app.build_page().analytics_enabled is False
+    assert built(app.build_page).analytics_enabled is False
     assert not [font for font in app.LAUNCH["theme"]._stylesheets if font.startswith("http")]
 
 
 def test_own_models_come_first(tmp_path):
-    page = app.build_page(["runs/mine/best"])
+    page = built(lambda: app.build_page(["runs/mine/best"]))
     model = next(block for block in page.blocks.values() if getattr(block, "label", None) == "Model")
     assert [name for _, name in model.choices] == ["runs/mine/best", "clutter", "bags"]
     assert model.value == "runs/mine/best"
