@@ -1,6 +1,6 @@
 """The page to try a model on, which is also a Hugging Face Space: copy this file there as `app.py`.
 
-A Space needs `fanet[seg,web]` in its requirements.txt. On one's own machine `fanet demo --web` serves the page.
+A Space needs `fanet[web]` in its requirements.txt. On one's own machine `fanet demo --web` serves the page.
 """
 
 import tempfile
@@ -132,12 +132,12 @@ class _Outputs:
         with gr.Tabs():
             with gr.Tab("Objects") as objects_tab:
                 self.objects = gr.Dataframe(headers=list(views.OBJECT_COLUMNS), interactive=False, max_height=360)
-            with gr.Tab("Probabilities") as pixel_tab:
+            with gr.Tab("Pixel") as pixel_tab:
                 with gr.Row():
                     self.x = gr.Number(0, precision=0, minimum=0, label="x", min_width=80)
                     self.y = gr.Number(0, precision=0, minimum=0, label="y", min_width=80)
                 self.pixel = gr.HTML()
-            with gr.Tab("SCM and FRM") as features_tab:
+            with gr.Tab("SCM & FRM") as features_tab:
                 self.stage = gr.Radio(_STAGES, value=3, label="Stage")
                 self.features = gr.HTML()
         self.tabs = {"objects": objects_tab, "pixel": pixel_tab, _FEATURES: features_tab}

@@ -156,7 +156,7 @@ def segment_all(paths: Sequence[str | Path], model: str, engine: str, window: st
 
 
 def _zipped(output: Path, folder: Path, name: str) -> Path:
-    """Pack a folder into a ZIP, in a folder of its own, and return its path. Earlier ones, of which gradio has a copy, go."""
+    """Pack a folder into a ZIP in a folder of its own, and return its path; remove earlier ones, which were copied."""
     for earlier in folder.glob("*/*.zip"):
         if time.time() - earlier.stat().st_mtime > _KEPT:
             shutil.rmtree(earlier.parent, ignore_errors=True)

@@ -20,8 +20,7 @@ table.classes th {{ text-align: left; font-weight: 400; }}
 table.classes th, table.classes td {{ padding: .25rem .5rem .25rem 0 !important; border: 0 !important;
   border-bottom: 1px solid var(--border-color-primary) !important; }}
 table.classes tr {{ border: 0 !important; }}
-table.classes td:last-child {{ white-space: nowrap; }}
-table.classes td:nth-child(2) {{ white-space: nowrap; }}
+table.classes td {{ white-space: nowrap; }}
 table.classes td:nth-child(3) {{ width: 35%; }}
 .swatch {{ display: inline-block; width: 1em; height: 1em; margin-right: .5em; vertical-align: -.15em;
   border: 1px solid var(--body-text-color); border-radius: 3px; }}

@@ -28,7 +28,7 @@ _MOST_OBJECTS, _MOST_CLASSES = 200, 12  # rows in a table
 def picture(found: Segmented, opacity: float) -> np.ndarray:
     """Draw the classes over the image at an opacity, 0..1: (h, w, 3) uint8.
 
-    Large images are reduced to what a screen shows, small ones enlarged before outlines are drawn, so that they are thin.
+    Large images are reduced to what a screen shows. Small ones are enlarged first, so that outlines are thin.
     """
     step, factor = _zoom(found)
     image, labels = _reduced(visible(found.source.pixels), step), found.labels[::step, ::step]
@@ -50,11 +50,12 @@ def headline(found: Segmented) -> str:
     height, width = found.labels.shape
     present = len({entry.label for entry in found.objects})
     kinds = f" of {present} {'class' if present == 1 else 'classes'}" if present else ""
+    model = f"<b>{escape(found.model)}</b>, {escape(about_model(found.model))}"
     score = _score(found)
     scored = "" if score is None else f" Compared with the true classes: <b>{100 * score.miou:.0f} % mIoU</b>."
     return (
-        f'<p class="headline"><b>{counted(len(found.objects), "object")}</b>{kinds} in {width} × {height} pixels, found '
-        f"in {found.seconds:.2f} s by <b>{escape(found.model)}</b>, {escape(about_model(found.model))}.{scored}</p>"
+        f'<p class="headline"><b>{counted(len(found.objects), "object")}</b>{kinds} in {width} × {height} pixels, '
+        f"found in {found.seconds:.2f} s by {model}.{scored}</p>"
     )
 
 
@@ -65,9 +66,7 @@ def legend(found: Segmented) -> str:
     scores = None if score is None else score.iou()
     order = np.argsort(-shares, kind="stable").tolist()
     shown = [index for index in order if shares[index] or len(found.classes) <= _MOST_CLASSES][:_MOST_CLASSES]
-    rows = [
-        _row(found, index, shares[index], [] if scores is None else [_percent(scores[index])]) for index in shown
-    ]
+    rows = [_row(found, index, shares[index], [] if scores is None else [_percent(scores[index])]) for index in shown]
     head = ["class", "share", ""] + ([] if scores is None else ["IoU"])
     left_out = len(found.classes) - len(shown)
     return _table("Classes", head, rows) + (f"<p>and {left_out} more</p>" if left_out else "")

@@ -1,3 +1,0 @@
-import pytest
-
-pytest.importorskip("gradio", reason='gradio is not installed: pip install "fanet[web]"')
