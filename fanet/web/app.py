@@ -122,8 +122,8 @@ class _Outputs:
             elem_id="picture",
         )
         with gr.Row():
-            self.shown = gr.Checkbox(True, label="Overlay", min_width=120, scale=1)
-            self.opacity = gr.Slider(0.1, 1, 0.5, step=0.1, label="Opacity", min_width=160, scale=3)
+            self.shown = gr.Checkbox(True, label="Overlay", min_width=140, scale=1)
+            self.opacity = gr.Slider(0.1, 1, 0.5, step=0.1, label="Opacity", min_width=150, scale=3)
         self.headline = gr.HTML(elem_classes="slim")
         self.legend = gr.HTML(elem_classes="slim")
         self.download = gr.DownloadButton("Download results", variant="primary")
@@ -175,14 +175,15 @@ def _connect(page: gr.Blocks, inputs: _Inputs, outputs: _Outputs, folder: Path) 
         api_visibility="private",
     )
     quiet = dict(show_progress="hidden", api_visibility="private")
-    triggers = [page.load, *(part.change for part in (*inputs.scene, *inputs.settings)), inputs.chosen.input]
-    gr.on(triggers, **run).success(**see)
+    triggers = [page.load, *(part.change for part in (*inputs.scene, *inputs.settings)), inputs.chosen.select]
+    _follow(gr.on(triggers, **run), see, outputs)
     for cause in inputs.causes.values():  # who moves one wants it to count
         cause.input(partial(_constant, True), outputs=inputs.single, **quiet)
     for kind, tab in ((_SCENE, inputs.scene_tab), (_UPLOAD, inputs.upload_tab)):
-        tab.select(partial(_constant, kind), outputs=inputs.kind, **quiet).then(**run).success(**see)
+        selected = tab.select(partial(_constant, kind), outputs=inputs.kind, **quiet)
+        _follow(selected.then(**run), see, outputs)
     listed = [inputs.chosen, outputs.everything, outputs.archive]
-    inputs.files.change(_list_files, inputs.files, listed, **quiet).then(**run).success(**see)
+    _follow(inputs.files.change(_list_files, inputs.files, listed, **quiet).then(**run), see, outputs)
 
     redraw = dict(fn=_redraw, inputs=[outputs.found, outputs.shown, outputs.opacity], outputs=outputs.picture)
     gr.on([outputs.shown.change, outputs.opacity.change], **redraw, trigger_mode="always_last", **quiet)
@@ -200,6 +201,12 @@ def _connect(page: gr.Blocks, inputs: _Inputs, outputs: _Outputs, folder: Path) 
         concurrency_id="network",
         api_visibility="private",
     )
+
+
+def _follow(run: Any, see: dict[str, Any], outputs: _Outputs) -> None:
+    """Say what follows a run: what the open tab needs, or, of an image that cannot be segmented, nothing at all."""
+    run.success(**see)
+    run.failure(_nothing, outputs=[*outputs.result, outputs.features], show_progress="hidden", api_visibility="private")
 
 
 def _run(
@@ -239,6 +246,11 @@ def _run(
             views.probabilities(found, x or 0, y or 0),
             str(pack_results(found, folder)),
         )
+
+
+def _nothing() -> tuple[Any, ...]:
+    """Return the values of `_Outputs.result`, and of its features, of no image."""
+    return None, None, "", "", [], "", None, ""
 
 
 def _run_all(folder: Path, files: list[str], model: str, engine: str, window: str) -> Any:

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import socket
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -40,8 +41,8 @@ def serve(
     Raises:
         UserError: gradio is not installed, a model cannot be loaded, the port is taken, or the folder cannot be made.
     """
-    if port is not None and port not in _PORTS:
-        raise UserError(f"there is no port {port}: give one from {_PORTS[0]} to {_PORTS[-1]}")
+    if port is not None:
+        _check_port(port)
     with _own_folder(output), stopping() as stop:
         from fanet.web.app import LAUNCH, build_page  # now, as libraries read the environment when they are imported
         from fanet.web.segmenting import predictor
@@ -49,15 +50,22 @@ def serve(
         for name in models:
             predictor(name)
         page = build_page(models)
-        try:
-            page.launch(server_name=HOST, server_port=port, prevent_thread_lock=True, quiet=True, **LAUNCH)
-        except OSError as error:
-            raise UserError(f"port {port} is taken: give another with --port, or leave it out") from error
+        page.launch(server_name=HOST, server_port=port, prevent_thread_lock=True, quiet=True, **LAUNCH)
         try:
             announce(page.local_url)
             stop.wait()
         finally:
             page.close(verbose=False)
+
+
+def _check_port(port: int) -> None:
+    """Check a port before anything is loaded."""
+    if port not in _PORTS:
+        raise UserError(f"there is no port {port}: give one from {_PORTS[0]} to {_PORTS[-1]}")
+    try:
+        socket.create_server((HOST, port)).close()
+    except OSError as error:
+        raise UserError(f"port {port} is taken or not allowed: give another, or leave --port out") from error
 
 
 @contextmanager

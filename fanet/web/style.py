@@ -25,7 +25,7 @@ table.classes td:nth-child(3) {{ width: 35%; }}
 .swatch {{ display: inline-block; width: 1em; height: 1em; margin-right: .5em; vertical-align: -.15em;
   border: 1px solid var(--body-text-color); border-radius: 3px; }}
 .bar {{ display: block; height: .6em; border-radius: 3px; background: var(--border-color-primary); overflow: hidden; }}
-.bar span {{ display: block; height: 100%; }}
+.bar span {{ display: block; height: 100%; background: var(--body-text-color-subdued); }}
 .maps {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(115px, 1fr)); gap: .75rem; }}
 .maps figure {{ margin: 0; }}
 .maps img {{ width: 100%; image-rendering: pixelated; border-radius: 4px; display: block; }}

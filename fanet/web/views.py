@@ -20,7 +20,7 @@ OBJECT_COLUMNS = ("#", "class", "share (%)", "area (px)", "x", "y", "probability
 OBJECT_X, OBJECT_Y = OBJECT_COLUMNS.index("x"), OBJECT_COLUMNS.index("y")
 
 _MOST_SHOWN = 1600  # pixels of the longer side of an image in the browser
-_ENLARGED = 800  # pixels to which that of small images is enlarged, at most
+_ENLARGED = 768  # pixels to which that of small images is enlarged, at least
 _MOST_SEEN = 768  # pixels of the longer side of an image of which features are shown
 _MOST_OBJECTS, _MOST_CLASSES = 200, 12  # rows in a table
 
@@ -128,7 +128,7 @@ def features(found: Segmented, stage: int) -> str:
 def _zoom(found: Segmented) -> tuple[int, int]:
     """Return by which factors an image is reduced and enlarged to be shown."""
     longest = max(found.labels.shape)
-    return -(-longest // _MOST_SHOWN), max(1, _ENLARGED // longest)
+    return -(-longest // _MOST_SHOWN), -(-_ENLARGED // longest)
 
 
 def _score(found: Segmented) -> ConfusionMatrix | None:
@@ -143,9 +143,9 @@ def _score(found: Segmented) -> ConfusionMatrix | None:
 def _row(found: Segmented, index: int, share: float, more: Iterable[str]) -> list[str]:
     """Return the cells of a class: its colour and name, a share as a number, and as a bar."""
     tinted = is_tinted(found.classes, index)
-    colour = "rgb({}, {}, {})".format(*found.classes.palette[index]) if tinted else "transparent"
-    swatch = f'<span class="swatch" style="background: {colour}"></span>'
-    bar = f'<span class="bar"><span style="width: {100 * share:.1f}%; background: {colour}"></span></span>'
+    colour = "background: rgb({}, {}, {})".format(*found.classes.palette[index]) if tinted else ""
+    swatch = f'<span class="swatch" style="{colour}"></span>'
+    bar = f'<span class="bar"><span style="width: {100 * share:.1f}%; {colour}"></span></span>'
     return [swatch + escape(_words(found.classes.names[index])), f"{100 * share:.1f} %", bar, *more]
 
 

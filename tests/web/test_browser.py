@@ -123,7 +123,7 @@ def test_overlay_is_toggled_and_features_are_shown_by_keyboard_only(wide):
     page.wait_for_function("src => document.querySelector('#picture img')?.src !== src", arg=before)
     page.keyboard.press("Space")
     page.get_by_role("tab", name="Pixel").focus()
-    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Tab")
     page.keyboard.press("Enter")
     page.locator(".maps img").nth(4).wait_for()
 
@@ -144,7 +144,15 @@ def test_tab_key_reaches_every_control(wide):
         page.keyboard.press("Tab")
         reached.add(page.evaluate("(({ariaLabel, innerText}) => ariaLabel || innerText)(document.activeElement)"))
     text = " ".join(filter(None, reached))
-    for name in ("Generated scene", "Your images", "Difficulty", "Model", "Window", "Engine", "Download results"):
+    for name in (
+        "Generated scene",
+        "Your images",
+        "Difficulty",
+        "Model",
+        "Window and engine",
+        "Download results",
+        "Objects",
+    ):
         assert name in text, text
 
 
@@ -168,6 +176,7 @@ def test_bad_file_gets_a_sentence_and_no_stack(wide, tmp_path):
     page.locator("input[type=file]").first.set_input_files(bad)
     toast = page.locator(".toast-body", has_text="notes.txt is not an image that Pillow can read")
     toast.wait_for()
+    page.locator(".headline").wait_for(state="detached")
     assert "Traceback" not in page.content() and str(tmp_path) not in page.content()
 
 

@@ -146,7 +146,7 @@ def test_names_are_escaped(found):
 
 def test_images_that_were_dropped_are_segmented(photo, tmp_path):
     state, picture, headline, *_ = run(tmp_path, "upload", [str(photo)], model="bags")
-    assert picture.shape == (480, 720, 3) and state.source.name == "photo" and "photographs" in headline
+    assert picture.shape == (540, 810, 3) and state.source.name == "photo" and "photographs" in headline
     assert run(tmp_path, "upload", None) == gr.skip()
 
 
