@@ -93,6 +93,8 @@ class _Inputs:
                 limits = f"up to {MOST_FILES} of {MOST_BYTES >> 20} MB and {MOST_PIXELS // 10**6} million pixels each"
                 self.files = gr.File(file_count="multiple", label=f"Images, {limits}", height=170)
                 self.chosen = gr.Dropdown([], label="Image", visible=False)
+                self.everything = gr.Button("Segment all images for download", visible=False)
+                self.archive = gr.File(label="Results of all images", visible=False)
         self.model = gr.Dropdown(list(models), value=models[0], label="Model")
         with gr.Accordion("Window and engine", open=False), gr.Row():
             self.window = gr.Dropdown(list(WINDOWS), value=AUTOMATIC, label="Window", min_width=120)
@@ -127,8 +129,6 @@ class _Outputs:
         self.headline = gr.HTML(elem_classes="slim")
         self.legend = gr.HTML(elem_classes="slim")
         self.download = gr.DownloadButton("Download results", variant="primary")
-        self.everything = gr.Button("Segment all images for download", visible=False)
-        self.archive = gr.File(label="Results of all images", visible=False)
         with gr.Tabs():
             with gr.Tab("Objects") as objects_tab:
                 self.objects = gr.Dataframe(headers=list(views.OBJECT_COLUMNS), interactive=False, max_height=360)
@@ -182,7 +182,7 @@ def _connect(page: gr.Blocks, inputs: _Inputs, outputs: _Outputs, folder: Path) 
     for kind, tab in ((_SCENE, inputs.scene_tab), (_UPLOAD, inputs.upload_tab)):
         selected = tab.select(partial(_constant, kind), outputs=inputs.kind, **quiet)
         _follow(selected.then(**run), see, outputs)
-    listed = [inputs.chosen, outputs.everything, outputs.archive]
+    listed = [inputs.chosen, inputs.everything, inputs.archive]
     _follow(inputs.files.change(_list_files, inputs.files, listed, **quiet).then(**run), see, outputs)
 
     redraw = dict(fn=_redraw, inputs=[outputs.found, outputs.shown, outputs.opacity], outputs=outputs.picture)
@@ -194,10 +194,10 @@ def _connect(page: gr.Blocks, inputs: _Inputs, outputs: _Outputs, folder: Path) 
     for name, tab in outputs.tabs.items():
         tab.select(partial(_constant, name), outputs=outputs.tab, **quiet).then(**see)
     outputs.stage.change(**see)
-    outputs.everything.click(
+    inputs.everything.click(
         partial(_run_all, folder),
         [inputs.files, *inputs.settings],
-        outputs.archive,
+        inputs.archive,
         concurrency_id="network",
         api_visibility="private",
     )

@@ -84,9 +84,12 @@ def draw_scene(seed: int, difficulty: float, causes: dict[str, float] | None = N
 
 
 def ranges() -> dict[str, tuple[float, float, float]]:
-    """Return the lowest, the highest and the usual value of each cause of clutter."""
-    usual = Causes()
-    return {name: (low, high, float(getattr(usual, name) or low)) for name, (low, high) in RANGES.items()}
+    """Return the lowest, the highest and the usual value of each cause of clutter, the middle if it has none."""
+    found = {}
+    for name, (low, high) in RANGES.items():
+        usual = getattr(Causes(), name)
+        found[name] = low, high, (low + high) / 2 if usual is None else float(usual)
+    return found
 
 
 @contextmanager
