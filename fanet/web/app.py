@@ -101,11 +101,11 @@ class _Inputs:
             self.engine = gr.Dropdown(engines(), label="Engine", min_width=120)
 
     @property
-    def scene(self) -> list[gr.components.Component]:
+    def scene(self) -> list[Any]:
         return [self.difficulty, self.seed, self.single, *self.causes.values()]
 
     @property
-    def settings(self) -> list[gr.components.Component]:
+    def settings(self) -> list[Any]:
         return [self.model, self.engine, self.window]
 
 
@@ -143,13 +143,13 @@ class _Outputs:
         self.tabs = {"objects": objects_tab, "pixel": pixel_tab, _FEATURES: features_tab}
 
     @property
-    def result(self) -> list[gr.components.Component]:
+    def result(self) -> list[Any]:
         return [self.found, self.picture, self.headline, self.legend, self.objects, self.pixel, self.download]
 
 
 def _connect(page: gr.Blocks, inputs: _Inputs, outputs: _Outputs, folder: Path) -> None:
     """Say what happens when."""
-    run = dict(
+    run: dict[str, Any] = dict(
         fn=partial(_run, folder),
         inputs=[
             inputs.kind,
@@ -167,14 +167,14 @@ def _connect(page: gr.Blocks, inputs: _Inputs, outputs: _Outputs, folder: Path) 
         concurrency_id="network",
         api_visibility="private",
     )
-    see = dict(
+    see: dict[str, Any] = dict(
         fn=_features,
         inputs=[outputs.found, outputs.tab, outputs.stage],
         outputs=outputs.features,
         concurrency_id="network",
         api_visibility="private",
     )
-    quiet = dict(show_progress="hidden", api_visibility="private")
+    quiet: dict[str, Any] = dict(show_progress="hidden", api_visibility="private")
     triggers = [page.load, *(part.change for part in (*inputs.scene, *inputs.settings)), inputs.chosen.select]
     _follow(gr.on(triggers, **run), see, outputs)
     for cause in inputs.causes.values():  # who moves one wants it to count
@@ -185,7 +185,9 @@ def _connect(page: gr.Blocks, inputs: _Inputs, outputs: _Outputs, folder: Path) 
     listed = [inputs.chosen, inputs.everything, inputs.archive]
     _follow(inputs.files.change(_list_files, inputs.files, listed, **quiet).then(**run), see, outputs)
 
-    redraw = dict(fn=_redraw, inputs=[outputs.found, outputs.shown, outputs.opacity], outputs=outputs.picture)
+    redraw: dict[str, Any] = dict(
+        fn=_redraw, inputs=[outputs.found, outputs.shown, outputs.opacity], outputs=outputs.picture
+    )
     gr.on([outputs.shown.change, outputs.opacity.change], **redraw, trigger_mode="always_last", **quiet)
     place = [outputs.x, outputs.y]
     outputs.picture.select(_clicked, outputs.found, place, **quiet)
@@ -270,7 +272,7 @@ def _list_files(files: list[str] | None) -> tuple[Any, Any, Any]:
 
 
 def _path_of(chosen: str | None, files: Sequence[str]) -> str:
-    return chosen if chosen in files else files[0]
+    return chosen if chosen is not None and chosen in files else files[0]
 
 
 def _redraw(found: Segmented | None, shown: bool, opacity: float) -> Any:

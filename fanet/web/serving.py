@@ -52,7 +52,7 @@ def serve(
         page = build_page(models)
         page.launch(server_name=HOST, server_port=port, prevent_thread_lock=True, quiet=True, **LAUNCH)
         try:
-            announce(page.local_url)
+            announce(str(page.local_url))
             stop.wait()
         finally:
             page.close(verbose=False)

@@ -102,7 +102,7 @@ def wide(chromium, address) -> Iterator[Tab]:
 
 def test_page_shows_a_segmented_scene_at_once(wide):
     page = wide.page
-    assert page.locator("#picture img").evaluate("image => image.naturalWidth") == 768
+    page.wait_for_function("document.querySelector('#picture img')?.naturalWidth === 768")
     assert "Classes" in page.locator("table.classes").first.inner_text()
     assert page.locator("table.classes").first.locator("tbody tr").count() == 5
     page.get_by_role("gridcell", name="soft plastic").first.wait_for()
