@@ -4,6 +4,7 @@ A Space needs `fanet[web]` in its requirements.txt. On one's own machine `fanet 
 """
 
 import tempfile
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -11,10 +12,10 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from fanet.errors import UserError, needs_extra
+from fanet.errors import InputWarning, UserError, needs_extra
 from fanet.segmentation.network.shipped import DEFAULT, shipped_models
 from fanet.web import views
-from fanet.web.inputs import MOST_BYTES, MOST_FILES, MOST_PIXELS, draw_scene, ranges, read_upload
+from fanet.web.inputs import MOST_BYTES, MOST_FILES, MOST_PIXELS, draw_scene, ranges, read_upload, without_folders
 from fanet.web.segmenting import (
     AUTOMATIC,
     WINDOWS,
@@ -231,7 +232,7 @@ def _run(
     """Segment what is chosen, and return the values of `_Outputs.result`."""
     if kind == _UPLOAD and not files:
         return gr.skip()
-    with _told():
+    with _told() as notes:
         if kind == _UPLOAD:
             run = predictor(model, engine)
             source = read_upload(_path_of(chosen, files or []), run.channels, len(run.classes))
@@ -242,7 +243,7 @@ def _run(
         return (
             found,
             _redraw(found, shown, opacity),
-            views.headline(found),
+            views.headline(found, [without_folders(str(note.message), files or []) for note in notes]),
             views.legend(found),
             views.object_rows(found),
             views.probabilities(found, x or 0, y or 0),
@@ -310,10 +311,13 @@ def _constant(value: Any) -> Any:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
-    """Tell mistakes of the user in the one line that they have."""
+def _told() -> Iterator[list[warnings.WarningMessage]]:
+    """Tell mistakes of the user in the one line that they have, and yield the list of what is noted about images."""
     try:
-        yield
+        with warnings.catch_warnings(record=True) as notes:  # of all threads, but only one is here at a time
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("always", InputWarning)
+            yield notes
     except UserError as error:
         raise gr.Error(escape(str(error)), duration=None, title="This does not work", print_exception=False) from error
 

@@ -52,7 +52,7 @@ def read_upload(path: str | Path, channels: int, classes: int) -> Source:
         UserError: It is too large, not an image, or damaged; the message names the file without its folder.
     """
     path = Path(path)
-    with without_folders([path]):
+    with naming([path]):
         _check(path, classes)
         return Source(path.stem, read_channels(path, channels))
 
@@ -65,7 +65,7 @@ def check_uploads(paths: Sequence[str | Path], classes: int) -> list[Path]:
     """
     if len(paths) > MOST_FILES:
         raise UserError(f"these are {len(paths)} images, the page takes {MOST_FILES}: fanet predict takes any number")
-    with without_folders(paths):
+    with naming(paths):
         for path in map(Path, paths):
             _check(path, classes)
     return [Path(path) for path in paths]
@@ -92,16 +92,20 @@ def ranges() -> dict[str, tuple[float, float, float]]:
     return found
 
 
+def without_folders(text: str, paths: Sequence[str | Path]) -> str:
+    """Return a line that names files as the user does, not by where they were stored."""
+    for path in map(Path, paths):
+        text = text.replace(str(path), path.name)
+    return printable_line(text)
+
+
 @contextmanager
-def without_folders(paths: Sequence[str | Path]) -> Iterator[None]:
+def naming(paths: Sequence[str | Path]) -> Iterator[None]:
     """Let errors of the user within the block name files as the user does, not by where they were stored."""
     try:
         yield
     except UserError as error:
-        message = str(error)
-        for path in map(Path, paths):
-            message = message.replace(str(path), path.name)
-        raise UserError(printable_line(message)) from error
+        raise UserError(without_folders(str(error), paths)) from error
 
 
 def _check(path: Path, classes: int) -> None:

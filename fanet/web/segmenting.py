@@ -22,7 +22,8 @@ from fanet.segmentation.prediction.plan import Prediction, plan_predictions
 from fanet.segmentation.prediction.predict_files import predict_planned, summary
 from fanet.segmentation.prediction.predictor import Predictor
 from fanet.segmentation.prediction.results import write_image_results
-from fanet.web.inputs import Source, check_uploads, without_folders
+from fanet.segmentation.prediction.undecided import as_drawn, with_undecided
+from fanet.web.inputs import Source, check_uploads, naming
 
 #: Windows to choose from, by what the page calls them; None for the whole image.
 WINDOWS: dict[str, tuple[int, int] | None] = {
@@ -50,6 +51,8 @@ class Segmented:
         model: Name of the model.
         classes: What the labels mean.
         labels: (H, W) uint8.
+        drawn: The classes, and a last one for undecided pixels if the model has thresholds.
+        confidence: The largest probability at every pixel, (H, W) float32.
         probabilities: (num_classes, H, W) float16.
         objects: The connected regions, largest first.
         seconds: Wall time of the prediction.
@@ -59,9 +62,16 @@ class Segmented:
     model: str
     classes: ClassScheme
     labels: np.ndarray
+    drawn: ClassScheme
+    confidence: np.ndarray
     probabilities: np.ndarray
     objects: list[SegmentedObject]
     seconds: float
+
+    @property
+    def drawn_labels(self) -> np.ndarray:
+        """The labels, (H, W) uint8, as indices into `drawn`."""
+        return as_drawn(self.labels, self.classes, self.drawn)
 
 
 def engines() -> list[str]:
@@ -104,7 +114,11 @@ def predictor(name: str, engine: str = ENGINES[0], window: str = AUTOMATIC, pixe
         UserError: There is no usable model under that name, or the engine is not available.
     """
     found = _predictor(name, engine)
-    chosen = _LARGE_WINDOW if window == AUTOMATIC and pixels > _LARGE else WINDOWS[window]
+    chosen = WINDOWS[window]
+    if window == AUTOMATIC and found.thresholds is not None:
+        chosen = found.thresholds.window  # with which they were found
+    elif window == AUTOMATIC and pixels > _LARGE:
+        chosen = _LARGE_WINDOW
     return found if found.window is not None else replace(found, window=chosen)  # a file for one size has its own
 
 
@@ -117,13 +131,22 @@ def segment(source: Source, model: str, engine: str = ENGINES[0], window: str = 
     height, width = source.pixels.shape[:2]
     run = predictor(model, engine, window, height * width)
     start = time.perf_counter()
-    outcome = predict_outcome(run, source.pixels, Extras(probabilities=True))
+    outcome = predict_outcome(run, source.pixels, Extras(probabilities=True), source.name)
     seconds = time.perf_counter() - start
-    assert outcome.probabilities is not None, "they were asked for"
+    assert outcome.probabilities is not None and outcome.confidence is not None, "they were asked for"
     objects = find_objects(outcome.labels, run.classes, outcome.confidence, _OBJECTS.min_area)
     objects.sort(key=lambda entry: -entry.area)
-    probabilities = outcome.probabilities.astype(np.float16)
-    return Segmented(source, model, run.classes, outcome.labels, probabilities, objects, seconds)
+    return Segmented(
+        source,
+        model,
+        run.classes,
+        outcome.labels,
+        run.classes if run.thresholds is None else with_undecided(run.classes),
+        outcome.confidence,
+        outcome.probabilities.astype(np.float16),
+        objects,
+        seconds,
+    )
 
 
 def pack_results(found: Segmented, folder: Path) -> Path:
@@ -131,9 +154,8 @@ def pack_results(found: Segmented, folder: Path) -> Path:
     with tempfile.TemporaryDirectory(dir=folder) as temporary:
         output = Path(temporary) / "results"
         files = Prediction(Path(found.source.name), output, Path(found.source.name), extras=_OBJECTS)
-        confidence = np.take_along_axis(found.probabilities, found.labels[None].astype(np.intp), 0)[0]
-        with write_image_results([files], found.classes, legend=True) as results:
-            results.write(files, found.source.pixels, Outcome(found.labels, confidence))
+        with write_image_results([files], found.classes, True, len(found.drawn) > len(found.classes)) as results:
+            results.write(files, found.source.pixels, Outcome(found.labels, found.confidence))
         return _zipped(output, folder, found.source.name)
 
 
@@ -145,7 +167,7 @@ def segment_all(paths: Sequence[str | Path], model: str, engine: str, window: st
     """
     run = predictor(model, engine, window, pixels=_LARGE + 1)
     checked = check_uploads(paths, len(run.classes))
-    with tempfile.TemporaryDirectory(dir=folder) as temporary, without_folders(checked):
+    with tempfile.TemporaryDirectory(dir=folder) as temporary, naming(checked):
         output = Path(temporary) / "results"
         named = [(path, Path(path.name)) for path in checked]  # with suffix: `a.jpg` and `a.png` may both be there
         planned = plan_predictions(named, output, channels=run.channels, extras=_OBJECTS)

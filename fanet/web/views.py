@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 
 import numpy as np
@@ -31,12 +31,12 @@ def picture(found: Segmented, opacity: float) -> np.ndarray:
     Large images are reduced to what a screen shows. Small ones are enlarged first, so that outlines are thin.
     """
     step, factor = _zoom(found)
-    image, labels = _reduced(visible(found.source.pixels), step), found.labels[::step, ::step]
+    image, labels = _reduced(visible(found.source.pixels), step), found.drawn_labels[::step, ::step]
     if factor > 1:
         size = (image.shape[1] * factor, image.shape[0] * factor)
         image = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC))
         labels = enlarge(labels, factor)
-    return overlay(image, labels, found.classes, opacity) if opacity else image
+    return overlay(image, labels, found.drawn, opacity) if opacity else image
 
 
 def pixel_of(found: Segmented, x: int, y: int) -> tuple[int, int]:
@@ -45,8 +45,8 @@ def pixel_of(found: Segmented, x: int, y: int) -> tuple[int, int]:
     return x * step // factor, y * step // factor
 
 
-def headline(found: Segmented) -> str:
-    """Return what was found, and by which model, as HTML."""
+def headline(found: Segmented, notes: Sequence[str] = ()) -> str:
+    """Return what was found, by which model, and what there is to note about the image, as HTML."""
     height, width = found.labels.shape
     present = len({entry.label for entry in found.objects})
     kinds = f" of {present} {'class' if present == 1 else 'classes'}" if present else ""
@@ -56,19 +56,20 @@ def headline(found: Segmented) -> str:
     return (
         f'<p class="headline"><b>{counted(len(found.objects), "object")}</b>{kinds} in {width} × {height} pixels, '
         f"found in {found.seconds:.2f} s by {model}.{scored}</p>"
+        + "".join(f"<p>Note: {escape(note)}</p>" for note in notes)
     )
 
 
 def legend(found: Segmented) -> str:
     """Return the classes, their colours and their shares of the pixels as an HTML table, the largest first."""
-    shares = np.bincount(found.labels.ravel(), minlength=len(found.classes))[: len(found.classes)] / found.labels.size
+    shares = np.bincount(found.drawn_labels.ravel(), minlength=len(found.drawn))[: len(found.drawn)] / found.labels.size
     score = _score(found)
     scores = None if score is None else score.iou()
     order = np.argsort(-shares, kind="stable").tolist()
-    shown = [index for index in order if shares[index] or len(found.classes) <= _MOST_CLASSES][:_MOST_CLASSES]
+    shown = [index for index in order if shares[index] or len(found.drawn) <= _MOST_CLASSES][:_MOST_CLASSES]
     rows = [_row(found, index, shares[index], [] if scores is None else [_percent(scores[index])]) for index in shown]
     head = ["class", "share", ""] + ([] if scores is None else ["IoU"])
-    left_out = len(found.classes) - len(shown)
+    left_out = len(found.drawn) - len(shown)
     return _table("Classes", head, rows) + (f"<p>and {left_out} more</p>" if left_out else "")
 
 
@@ -132,8 +133,8 @@ def _zoom(found: Segmented) -> tuple[int, int]:
 
 
 def _score(found: Segmented) -> ConfusionMatrix | None:
-    """Compare with the truth of a scene, if the model knows its classes."""
-    if found.source.truth is None or found.classes.names != ZEROWASTE.names:
+    """Compare with the truth of a scene, if the model knows its classes and decides on every pixel."""
+    if found.source.truth is None or found.drawn.names != ZEROWASTE.names:
         return None
     confusion = ConfusionMatrix(len(found.classes), found.classes.ignore_index)
     confusion.update(found.labels, found.source.truth)
@@ -142,11 +143,11 @@ def _score(found: Segmented) -> ConfusionMatrix | None:
 
 def _row(found: Segmented, index: int, share: float, more: Iterable[str]) -> list[str]:
     """Return the cells of a class: its colour and name, a share as a number, and as a bar."""
-    tinted = is_tinted(found.classes, index)
-    colour = "background: rgb({}, {}, {})".format(*found.classes.palette[index]) if tinted else ""
+    tinted = is_tinted(found.drawn, index)
+    colour = "background: rgb({}, {}, {})".format(*found.drawn.palette[index]) if tinted else ""
     swatch = f'<span class="swatch" style="{colour}"></span>'
     bar = f'<span class="bar"><span style="width: {100 * share:.1f}%; {colour}"></span></span>'
-    return [swatch + escape(_words(found.classes.names[index])), f"{100 * share:.1f} %", bar, *more]
+    return [swatch + escape(_words(found.drawn.names[index])), f"{100 * share:.1f} %", bar, *more]
 
 
 def _table(caption: str, head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:

@@ -18,6 +18,7 @@ from fanet.classes import ClassScheme
 from fanet.errors import UserError
 from fanet.scenes import scene
 from fanet.segmentation import load_model
+from fanet.segmentation.prediction.thresholds import PurityThresholds
 from fanet.web import app, inputs, segmenting, views
 from fanet.web.inputs import Source, draw_scene, ranges, read_upload
 from fanet.web.segmenting import Segmented, segment
@@ -140,8 +141,26 @@ def test_model_without_an_frm_says_so(found, tmp_path):
 
 def test_names_are_escaped(found):
     classes = ClassScheme(("background", "<img src=x>", "a", "b", "c"))
-    odd = replace(found, classes=classes, model="<b>")
+    odd = replace(found, classes=classes, drawn=classes, model="<b>")
     assert "<img" not in views.legend(odd) + views.probabilities(odd, 0, 0) and "<b><b>" not in views.headline(odd)
+
+
+def test_thresholds_of_a_model_leave_pixels_undecided(tmp_path):
+    net = load_model("clutter")
+    net.thresholds = PurityThresholds(0.9, 0.9, (0.0, 1.0, None, 0.0, 0.0), (1.0,) * 5, {}, (128, 128))
+    net.save_pretrained(tmp_path / "calibrated")
+    state, _, _, legend, *_, download = run(tmp_path, model=str(tmp_path / "calibrated"))
+    assert {255} < set(np.unique(state.labels)) and "undecided" in legend
+    assert segmenting.predictor(str(tmp_path / "calibrated")).window == (128, 128)
+    assert zipfile.is_zipfile(download)
+
+
+def test_what_is_noted_about_an_image_is_shown(tmp_path):
+    path = tmp_path / "pages.tif"
+    pages = [Image.new("RGB", (40, 30)) for _ in range(2)]
+    pages[0].save(path, save_all=True, append_images=pages[1:])
+    headline = run(tmp_path, "upload", [str(path)])[2]
+    assert "only the first of its 2 pages is read" in headline and str(tmp_path) not in headline
 
 
 def test_images_that_were_dropped_are_segmented(photo, tmp_path):
