@@ -172,7 +172,9 @@ def test_bad_file_gets_a_sentence_and_no_stack(wide, tmp_path):
     page = wide.page
     bad = tmp_path / "notes.txt"
     bad.write_text("hello")
-    page.get_by_label("Clear").first.click()
+    page.get_by_role("tab", name="Your images").click()
+    if (clear := page.get_by_label("Clear").first).is_visible():  # the image of another test
+        clear.click()
     page.locator("input[type=file]").first.set_input_files(bad)
     toast = page.locator(".toast-body", has_text="notes.txt is not an image that Pillow can read")
     toast.wait_for()
