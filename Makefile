@@ -30,15 +30,15 @@ demo: $(VENV)/.installed
 
 # runs the static checks and the tests, in two processes of one thread each
 test: lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
 
 # runs the tests with other libraries, which it installs into two environments of their own
 test-interop: $(INTEROP)/.installed $(LABEL_TOOLS)/.installed
-	OMP_NUM_THREADS=1 $(INTEROP)/bin/python -m pytest -n 2 tests/interop
+	OMP_NUM_THREADS=1 $(INTEROP)/bin/python -m pytest -n 2 --dist loadgroup tests/interop
 
 # runs all tests, slow ones too, and prints how the first step of training starts for every variant
 test-all: test test-interop
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m slow
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup -m slow
 	FANET_MUTATIONS=500 $(BIN)/python -m pytest tests/segmentation/data/test_annotation_fuzz.py
 	$(BIN)/python benchmarks/first_step.py
 
