@@ -65,6 +65,9 @@ from fanet.segmentation.training.run_folder import FREE_KEYS
 from fanet.segmentation.training.settings import OPTIONAL_KEYS, Settings
 
 ROW, LOCK, SCORES = "row.json", "lock", "scores"
+#: The columns that every table has beside its axes.
+SCORED = {"split", "images", "miou", "miou_low", "miou_high", "pixel_accuracy", "iou", "iterations", "seconds"}
+SCORED |= {"params_m", "digest", "fanet", "torch", "timm", "hardware"}
 
 
 @dataclass(frozen=True)
@@ -113,6 +116,8 @@ def read_grid(path: Path, runs: Path) -> list[Cell]:
     if not isinstance(grid, dict) or not {"recipe", "axes"} <= grid.keys():
         raise UserError(f"{path} is not a grid: it needs the keys recipe and axes")
     axes, cells = grid["axes"], []
+    if taken := SCORED & axes.keys():
+        raise UserError(f"{path}: the table has a column {min(taken)} already; give the axis another name")
     imports = tuple(str((path.parent / file).resolve()) for file in grid.get("import", ()))
     for choice in itertools.product(*(axis.items() for axis in axes.values())):
         place = {axis: str(value) for axis, (value, _) in zip(axes, choice, strict=True)}

@@ -58,7 +58,7 @@ def draw_dots(rows: Rows, path: Path, panel: str | None, down: str, colour: str 
         axes.set_xlabel("mIoU, %", fontsize=9)
         axes.set_yticks(range(len(places)), [place.replace("_", " ") for place in places])
         _plain(axes)
-    figure.axes[0].invert_yaxis()
+    figure.axes[0].set_ylim(len(places) - 0.5, -0.5)
     if colour:
         handles = [
             figure.axes[0].plot([], [], MARKERS[index], color=COLOURS[index], label=f"{colour}: {group}")[0]
@@ -70,7 +70,7 @@ def draw_dots(rows: Rows, path: Path, panel: str | None, down: str, colour: str 
 
 def draw_starts(path: Path) -> None:
     """Draw grids/starts.yaml."""
-    draw_dots(read_csv("grid-starts"), path, "data", "start", "images")
+    draw_dots(read_csv("grid-starts"), path, "data", "start", "labelled")
 
 
 def draw_ablation(path: Path) -> None:

@@ -133,6 +133,13 @@ def test_place_without_a_run_is_refused(
     assert commands == []
 
 
+def test_axis_named_like_a_column_is_refused(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file.write_text(yaml.safe_dump(GRID | {"axes": {"images": {"ten": []}}, "leave_out": []}, sort_keys=False))
+    with pytest.raises(SystemExit):
+        run(file)
+    assert "a column images already" in capsys.readouterr().err
+
+
 def test_plan_says_how_far_each_run_is(file: Path, commands: list[tuple], capsys: pytest.CaptureFixture[str]) -> None:
     run(file, "--only", "start=clutter")
     (file.parent / "runs" / "scratch-1").mkdir()

@@ -19,7 +19,8 @@ CHROMIUM = shutil.which("chromium")
 if CHROMIUM is None:
     pytest.skip("Chromium is not installed: apt-get install chromium", allow_module_level=True)
 
-pytestmark = pytest.mark.xdist_group("browser")  # one server for all, as starting it takes longest
+# one server for all, as starting it takes longest
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("browser")]
 
 PATIENCE = 240_000  # milliseconds, for a machine with much else to do
 WIDE, PHONE = (1280, 900), (375, 812)
