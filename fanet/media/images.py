@@ -92,7 +92,8 @@ def decode(
         with translated(called_by(source, name)):
             return convert(source)
     with opened(source, name, large) as (image, called), translated(called):
-        result = convert(image)
+        with _LARGE if large else nullcontext():  # up to Pillow 12 cropping has the limit, too
+            result = convert(image)
         pixels = image.width * image.height
     del image  # closing it has not freed its pixels
     if pixels > _RELEASED_FROM:
