@@ -301,13 +301,10 @@ def checkpoint_filter_fn(state_dict: Mapping[str, Any], model: nn.Module) -> dic
 
 def _create_fanet(variant: str, pretrained: bool = False, **kwargs: Any) -> FANet:
     allow_in_timm()  # `checkpoint_path=` is opened by timm, when this function has returned
-    feature_cfg: dict[str, Any] = dict(out_indices=(0, 1, 2, 3))
-    if kwargs.get("feature_cls", "getter") == "getter":
-        kwargs.pop("feature_cls", None)  # it is the default, here with gradient checkpointing
-        feature_cfg["feature_cls"] = CheckpointingFeatureGetter
-    else:
-        feature_cfg["flatten_sequential"] = True
-    build = partial(build_model_with_cfg, FANet, variant, pretrained, feature_cfg=feature_cfg)
+    if kwargs.get("feature_cls") == "getter":
+        del kwargs["feature_cls"]  # it is the default, here with gradient checkpointing
+    cfg: Any = {"flatten_sequential": True} if "feature_cls" in kwargs else {"feature_cls": CheckpointingFeatureGetter}
+    build = partial(build_model_with_cfg, FANet, variant, pretrained, feature_cfg=cfg | {"out_indices": (0, 1, 2, 3)})
     if pretrained:
         return build_pretrained(build, variant, **kwargs)
     return build(**kwargs)

@@ -11,13 +11,11 @@ from fanet.cli.arguments import (
     add_window_arguments,
     example,
     named,
-    not_negative,
     positive,
     real,
-    share,
     window_of,
 )
-from fanet.cli.data import add_dataset_arguments, dataset_options
+from fanet.cli.data import add_dataset_arguments, add_scene_arguments, dataset_options, scene_options
 from fanet.cli.printing import print_line
 from fanet.errors import UserError, counted, printable_line
 
@@ -82,11 +80,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--device", metavar="D", help="cpu, cuda, cuda:1 or mps (default: the first GPU, if there is one)"
     )
-    scenes = parser.add_argument_group("scenes drawn on the fly, for --dataset clutter without --data")
-    scenes.add_argument("--count", metavar="N", type=positive, help="number of scenes (default: 500)")
-    scenes.add_argument("--seed", metavar="S", type=not_negative, help="which scenes (default: the split's own)")
-    scenes.add_argument("--size", metavar=("H", "W"), type=positive, nargs=2, help="pixels (default: 256 256)")
-    scenes.add_argument("--difficulty", metavar="D", type=share, help="from 0, easy, to 1 (default: 0.2)")
+    add_scene_arguments(parser)
     add_import_argument(parser)
     parser.set_defaults(run=run)
 
@@ -108,8 +102,7 @@ def run(args: argparse.Namespace) -> int:
         raise UserError("--check writes nothing: leave -o out")
     if not args.check:
         check_target(args.model, args.output)
-    scenes = {key: getattr(args, key) for key in ("count", "seed", "size", "difficulty")}
-    options = dataset_options(args) | {key: value for key, value in scenes.items() if value is not None}
+    options = dataset_options(args) | scene_options(args)
     dataset = open_dataset(args.dataset, args.data, args.split, **options)
     groups = None if args.groups is None else read_groups(dataset, args.groups)
     for note in [*_doubts(args, dataset), *dataset.remarks()]:

@@ -49,9 +49,24 @@ def add_dataset_arguments(parser: argparse.ArgumentParser, default: str | None =
     )
 
 
+def add_scene_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of generated scenes that are drawn on the fly; `scene_options` reads them."""
+    scenes = parser.add_argument_group("scenes drawn on the fly, for --dataset clutter without --data")
+    scenes.add_argument("--count", metavar="N", type=positive, help="number of scenes (default: 500)")
+    scenes.add_argument("--seed", metavar="S", type=not_negative, help="which scenes (default: the split's own)")
+    scenes.add_argument("--size", metavar=("H", "W"), type=positive, nargs=2, help="pixels (default: 256 256)")
+    scenes.add_argument("--difficulty", metavar="D", type=share, help="from 0, easy, to 1 (default: 0.2)")
+
+
 def dataset_options(args: argparse.Namespace) -> dict[str, Any]:
     """Return the options for `open_dataset`."""
     return {"verify": not args.any_archive} if args.dataset == "zerowaste" else {}
+
+
+def scene_options(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the further options for `open_dataset` that were given for generated scenes."""
+    scenes = {key: getattr(args, key) for key in ("count", "seed", "size", "difficulty")}
+    return {key: value for key, value in scenes.items() if value is not None}
 
 
 def _add_check(subparsers: argparse._SubParsersAction) -> None:

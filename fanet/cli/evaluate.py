@@ -12,10 +12,9 @@ from fanet.cli.arguments import (
     not_negative,
     positive,
     real,
-    share,
     window_of,
 )
-from fanet.cli.data import add_dataset_arguments, dataset_options
+from fanet.cli.data import add_dataset_arguments, add_scene_arguments, dataset_options, scene_options
 from fanet.cli.printing import print_line
 from fanet.errors import UserError, printable
 from fanet.segmentation.prediction.engines import AUTO
@@ -96,11 +95,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         help="cpu, cuda, cuda:1 or mps, for a single process (default: the first GPU, if there is one)",
     )
     add_engine_arguments(parser)
-    scenes = parser.add_argument_group("scenes drawn on the fly, for --dataset clutter without --data")
-    scenes.add_argument("--count", metavar="N", type=positive, help="number of scenes (default: 500)")
-    scenes.add_argument("--seed", metavar="S", type=not_negative, help="which scenes (default: the split's own)")
-    scenes.add_argument("--size", metavar=("H", "W"), type=positive, nargs=2, help="pixels (default: 256 256)")
-    scenes.add_argument("--difficulty", metavar="D", type=share, help="from 0, easy, to 1 (default: 0.2)")
+    add_scene_arguments(parser)
     add_import_argument(parser)
     parser.set_defaults(run=run)
 
@@ -119,8 +114,7 @@ def run(args: argparse.Namespace) -> int:
     bounds = {key: getattr(args, key) for key in ("object_sizes", "border_bands")}
     if args.engine == AUTO and process_count() > 1:
         raise UserError("each process would choose an engine of its own: name one instead of auto")
-    scenes = {key: getattr(args, key) for key in ("count", "seed", "size", "difficulty")}
-    options = dataset_options(args) | {key: value for key, value in scenes.items() if value is not None}
+    options = dataset_options(args) | scene_options(args)
     dataset = open_dataset(args.dataset, args.data, args.split, **options)
     result = evaluate_split(
         load_predictor(args.model, device, window, overlap, args.scales, args.flip, args.engine, args.precision),
