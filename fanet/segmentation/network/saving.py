@@ -47,12 +47,8 @@ ModelT = TypeVar("ModelT", bound="PretrainedModel")
 class PretrainedModel(nn.Module):
     """Saving, loading and sharing of a segmentation model."""
 
-    __jit_ignored_attributes__ = (
-        "config",
-        "classes",
-        "preprocessing",
-        "thresholds",
-    )  # TorchScript knows only plain types
+    # TorchScript knows only plain types
+    __jit_ignored_attributes__ = ("config", "classes", "preprocessing", "thresholds")
 
     config: dict[str, Any]
     classes: ClassScheme
