@@ -117,10 +117,15 @@ def run(args: argparse.Namespace) -> int:
     found = calibrate(predictor, dataset, args.purity, args.confidence, groups, args.workers)
     where = {"dataset": args.dataset, "split": args.split}
     thresholds = replace(found.thresholds, origin=where | dict(found.thresholds.origin))
-    folder = write_thresholds(args.model, model, thresholds, args.output)
     _print(found.classes, thresholds, _drawn(thresholds))
     for line in found.notes:
         print(f"note: {printable_line(line)}", file=sys.stderr)
+    if all(least is None for least in thresholds.least):
+        raise UserError(
+            f"no class can be promised to be {100 * args.purity:g} % pure, so nothing is written: "
+            f"use more images, or a lower --purity"
+        )
+    folder = write_thresholds(args.model, model, thresholds, args.output)
     print_line(_promise(thresholds, folder))
     return 0
 
@@ -185,10 +190,9 @@ def _drawn(thresholds: "PurityThresholds") -> str:
 
 
 def _promise(thresholds: "PurityThresholds", folder: Path) -> str:
-    kept = sum(least is not None for least in thresholds.least)
-    if not kept:
-        return f"no class can be promised: with the thresholds in {printable_line(folder)} all becomes ignored"
+    never = sum(least is None for least in thresholds.least)
+    others = f", and {never} of {len(thresholds.least)} classes will be ignored" if never else ""
     return (
         f"with {100 * thresholds.confidence:g} % confidence, at least {100 * thresholds.purity:g} % of what is called "
-        f"a class is it ({kept} of {len(thresholds.least)} classes): thresholds in {printable_line(folder)}"
+        f"a class is it{others}: thresholds in {printable_line(folder)}"
     )

@@ -111,7 +111,7 @@ def calibrate(
     alpha = (1 - confidence) / len(found)
     names = dataset.classes.names
     notes = [
-        f"{names[index]} cannot be promised and becomes ignored: {_cure(units, index, each, purity, alpha, unit)}"
+        f"{names[index]} cannot be promised: {_cure(units, index, each, purity, alpha, unit)}"
         for index, each in enumerate(found)
         if each.level is None
     ]
