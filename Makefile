@@ -37,7 +37,7 @@ test-interop: $(INTEROP)/.installed $(LABEL_TOOLS)/.installed
 	OMP_NUM_THREADS=1 $(INTEROP)/bin/python -m pytest -n 2 --dist loadgroup tests/interop
 
 # runs all tests, slow ones too, and prints how the first step of training starts for every variant
-test-all: test test-interop
+test-all: test test-interop docs
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup -m slow
 	FANET_MUTATIONS=500 $(BIN)/python -m pytest tests/segmentation/data/test_annotation_fuzz.py
 	$(BIN)/python benchmarks/first_step.py

@@ -1,4 +1,7 @@
-"""A hook of mkdocs: pages of the repository that are not in docs/ become pages of the site, or plain text in links."""
+"""A hook of mkdocs: pages of the repository that are not in docs/ become pages of the site, or plain text in links.
+
+It also lets the search show guides before the long page of all functions, which holds every word.
+"""
 
 import re
 from pathlib import Path
@@ -6,6 +9,7 @@ from pathlib import Path
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parents[1]
+REFERENCE = "api.md"
 PAGES = {"contributing.md": "CONTRIBUTING.md", "bags.md": "fanet/models/bags/README.md"}
 _FRONT_MATTER = re.compile(r"\A---\n.*?\n---\n", re.DOTALL)
 _OUTSIDE = re.compile(r"\[([^\]]+)\]\((\.\./[^)#\s]+)(#[^)\s]*)?\)")
@@ -21,6 +25,8 @@ def on_files(files, config):
 
 def on_page_markdown(markdown, page, config, files: Files):
     """Point links out of docs/ to the pages that were added; what is only in the repository loses its link."""
+    if page.file.src_path == REFERENCE:
+        page.meta["search"] = {"boost": 0.001}
     added = {(ROOT / path).resolve(): name for name, path in PAGES.items()}
 
     def link(match):
