@@ -6,6 +6,7 @@ import sys
 from fanet.cli.arguments import add_import_argument, example, named, positive
 from fanet.cli.printing import print_line
 from fanet.errors import UserError, printable_line
+from fanet.interrupts import end_at_once
 
 _OUTPUT = "fanet_demo"
 
@@ -53,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
         from fanet.web.serving import serve
 
         serve(args.model, args.port, args.output, _announce)
-        return 0
+        end_at_once()  # the page may be segmenting an image
     for option, value in (("--model", args.model), ("--port", args.port)):
         if value:
             raise UserError(f"{option} is for the page: give --web too, or use fanet predict")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from fanet.errors import UserError
+from fanet.errors import UserError, needs_extra
 from fanet.files import make_folder
 from fanet.interrupts import stopping
 
@@ -44,7 +44,9 @@ def serve(
     if port is not None:
         _check_port(port)
     with _own_folder(output), stopping() as stop:
-        from fanet.web.app import LAUNCH, build_page  # now, as libraries read the environment when they are imported
+        with needs_extra("web", "gradio"):  # now, as libraries read the environment when they are imported
+            import gradio  # noqa: F401  # before what needs OpenCV, which the same extra brings
+        from fanet.web.app import LAUNCH, build_page
         from fanet.web.segmenting import predictor
 
         for name in models:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ if CHROMIUM is None:
     pytest.skip("Chromium is not installed: apt-get install chromium", allow_module_level=True)
 
 # one server for all, as starting it takes longest
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("browser")]
+pytestmark = pytest.mark.xdist_group("browser")
 
 PATIENCE = 240_000  # milliseconds, for a machine with much else to do
 WIDE, PHONE = (1280, 900), (375, 812)
@@ -34,11 +35,19 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def address(home: Path) -> Iterator[str]:
     """The page, served by the command from an empty home folder until Ctrl-C; how it ends is checked, too."""
+    with _served(home) as address:
+        yield address
+    written = {path.relative_to(home).parts[0] for path in home.rglob("*") if path.is_file()}
+    assert written == {"own"}, "nothing is written outside its folder"
+
+
+@contextmanager
+def _served(home: Path, *more: str) -> Iterator[str]:
     for folder in ("work", "tmp"):
         (home / folder).mkdir()
     nowhere = "http://127.0.0.1:9"  # the port of `discard`
     process = subprocess.Popen(
-        [sys.executable, "-m", "fanet", "demo", "--web", "-o", str(home / "own")],
+        [sys.executable, "-m", "fanet", "demo", "--web", "-o", str(home / "own"), *more],
         cwd=home / "work",
         env={
             **os.environ,
@@ -61,8 +70,6 @@ def address(home: Path) -> Iterator[str]:
     yield found[1]
     process.send_signal(signal.SIGINT)
     assert (process.wait(60), *process.communicate()) == (0, "", "")
-    written = {path.relative_to(home).parts[0] for path in home.rglob("*") if path.is_file()}
-    assert written == {"own"}, "nothing is written outside its folder"
 
 
 @pytest.fixture(scope="module")
@@ -183,6 +190,33 @@ def test_bad_file_gets_a_sentence_and_no_stack(wide, tmp_path):
     toast.wait_for()
     page.locator(".headline").wait_for(state="detached")
     assert "Traceback" not in page.content() and str(tmp_path) not in page.content()
+
+
+SLOW = """
+from pathlib import Path
+import torch
+from fanet.segmentation import SegmentationModel
+
+def coarse_logits(self, images):
+    Path("begun").touch()
+    while True:
+        images @ images.mT
+
+SegmentationModel.coarse_logits = coarse_logits
+"""
+
+
+def test_ctrl_c_ends_a_page_that_is_segmenting(chromium, tmp_path):
+    (tmp_path / "slow.py").write_text(SLOW)
+    with _served(tmp_path, "--import", str(tmp_path / "slow.py")) as address, chromium.new_context() as context:
+        page = context.new_page()
+        page.goto(address)
+        begun = tmp_path / "work" / "begun"
+        for _ in range(PATIENCE // 100):
+            if begun.exists():
+                break
+            page.wait_for_timeout(100)
+        assert begun.exists()
 
 
 def test_page_fits_a_phone_in_the_dark(chromium, address):
