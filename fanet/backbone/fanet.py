@@ -144,6 +144,8 @@ class FANet(nn.Module):
         of the image (padding is 0 after normalisation) would stay 0 in every channel, and a layer norm over channels
         without variance multiplies gradients by 1 / sqrt(eps) = 1000: after a few of them they are infinite.
         """
+        if self.stem.weight.is_meta:
+            return  # without values; to draw them takes torch half a second all the same
         named_apply(_init_weights, self)
         if self.stem.bias is not None:
             bound = self.stem.weight[0].numel() ** -0.5

@@ -12,6 +12,7 @@ import torch
 from timm.models import group_parameters
 from torch import nn
 
+from fanet.backbone import FANet
 from fanet.errors import UserError, one_line
 
 LEVELS = 4  # decoders take the last four maps of a backbone, [1/4, 1/8, 1/16, 1/32] for most
@@ -155,13 +156,15 @@ def size_multiple(backbone: nn.Module, name: str, kwargs: Mapping[str, Any]) -> 
     Networks that timm builds for one size need what their coarsest map divides, even if they take other sizes (LeViT's
     does not divide its own size, which is taken nevertheless), and those with windows (MaxViT) a multiple of all
     windows: their own size. Of the rest, some add up maps that fit only if every halving is even (HRNet, DLA). A trial
-    on the meta device, where nothing is computed, shows it.
+    on the meta device, where nothing is computed, shows it; FANet takes any size, and is spared the half second.
 
     Args:
         backbone: As `create_backbone` built it.
         name: Of the model in timm.
         kwargs: The arguments that it was built with.
     """
+    if isinstance(getattr(backbone, "model", None), FANet):
+        return 1
     coarsest = max(reductions(backbone))
     cfg: Any = getattr(backbone, "pretrained_cfg", {})
     own = max(cfg["input_size"][1:])
