@@ -3,8 +3,9 @@
     python benchmarks/grid_figures.py             # all that have been run, into docs/figures/
     python benchmarks/grid_figures.py starts
 
-starts      mIoU by what training starts from, with ten and with all labelled images
-ablation    mIoU by row of the paper's Table 2
+starts          mIoU by what training starts from, with ten and with all labelled images
+ablation        mIoU by row of the paper's Table 2
+equal_budgets   mIoU of networks of one size over what they cost
 """
 
 import argparse
@@ -68,6 +69,50 @@ def draw_dots(rows: Rows, path: Path, panel: str | None, down: str, colour: str 
     _save(figure, path)
 
 
+#: What a network costs, as columns of grid_costs.py or of grid.py, and in words.
+COSTS = {
+    "params_m": "parameters, millions",
+    "gmacs": "GMACs an image",
+    "latency_ms": "latency, ms",
+    "seconds": "training, s",
+}
+
+
+def draw_costs(rows: Rows, costs: Rows, path: Path, panel: str, axis: str) -> None:
+    """Draw the mIoU of every place on an axis over what its network costs: the mean, and the span of its runs.
+
+    Args:
+        rows: Of a file of grid.py; training times are means over its runs.
+        costs: Of the file of grid_costs.py.
+        path: The PNG to write.
+        panel: The axis whose places are below each other.
+        axis: Of the networks.
+    """
+    panels, places = distinct(row[panel] for row in rows), [row[axis] for row in costs]
+    figure = _figure(2.6 * len(COSTS), 2.3 * len(panels) + 0.6)
+    grid = figure.subplots(len(panels), len(COSTS), sharex="col", sharey="row", squeeze=False)
+    for line, name in zip(grid, panels, strict=True):
+        for axes, (cost, words) in zip(line, COSTS.items(), strict=True):
+            for index, place in enumerate(places):
+                here = [row for row in rows if row[panel] == name and row[axis] == place]
+                if here:
+                    scores = [float(row["miou"]) for row in here]
+                    paid = here if cost == "seconds" else [costs[index]]
+                    at, mean = (sum(values) / len(values) for values in ([float(row[cost]) for row in paid], scores))
+                    axes.plot([at, at], [min(scores), max(scores)], color=COLOURS[index], linewidth=1.2)
+                    axes.plot(at, mean, MARKERS[index], color=COLOURS[index], markersize=6)
+            _plain(axes)
+            if name == panels[-1]:
+                axes.set_xlabel(words, fontsize=9)
+        line[0].set_ylabel(f"{name}: mIoU, %", fontsize=9)
+    handles = [
+        grid[0, 0].plot([], [], MARKERS[index], color=COLOURS[index], label=place.replace("_", " "))[0]
+        for index, place in enumerate(places)
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(places), frameon=False)
+    _save(figure, path)
+
+
 def draw_starts(path: Path) -> None:
     """Draw grids/starts.yaml."""
     draw_dots(read_csv("grid-starts"), path, "data", "start", "labelled")
@@ -76,6 +121,12 @@ def draw_starts(path: Path) -> None:
 def draw_ablation(path: Path) -> None:
     """Draw the rows of grids/ablation.yaml, without the trials of learning rates."""
     draw_dots([row for row in read_csv("grid-ablation") if row["part"] == "rows"], path, None, "row", None)
+
+
+def draw_equal_budgets(path: Path) -> None:
+    """Draw grids/equal_budgets.yaml, without the trials of learning rates."""
+    rows = [row for row in read_csv("grid-equal_budgets") if not row["set"].endswith("_trial")]
+    draw_costs(rows, read_csv("grid-equal_budgets-costs"), path, "set", "model")
 
 
 def _figure(width: float, height: float) -> Figure:
@@ -96,7 +147,11 @@ def _save(figure: Figure, path: Path) -> None:
         figure.savefig(temporary, format="png", dpi=150, metadata={"Software": None})
 
 
-DRAWN: dict[str, Callable[[Path], None]] = {"starts": draw_starts, "ablation": draw_ablation}
+DRAWN: dict[str, Callable[[Path], None]] = {
+    "starts": draw_starts,
+    "ablation": draw_ablation,
+    "equal_budgets": draw_equal_budgets,
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

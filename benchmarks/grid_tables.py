@@ -1,4 +1,4 @@
-"""The table of `tables.py` about the trainings of grid.py."""
+"""The tables of `tables.py` about the trainings of grid.py, and about what their networks cost."""
 
 from collections.abc import Iterable
 
@@ -6,21 +6,51 @@ from measuring import read_csv
 from speed_tables import NONE
 
 
-def grid(stem: str, down: str, across: str) -> list[list[str]]:
+def grid(stem: str, down: str, across: str, only: str = "") -> list[list[str]]:
     """Format a file of grid.py: mean mIoU in %, with the lowest and the highest of the runs that differ in other axes.
 
     Args:
         stem: Name of the file without its suffix.
         down: The axes whose places are rows, separated by commas; the split is one as well.
         across: The axis whose places are columns.
+        only: Conditions, AXIS=VALUE, separated by commas; by default all rows.
     """
     rows = read_csv(stem)
+    for axis, _, value in (condition.partition("=") for condition in filter(None, only.split(","))):
+        rows = [row for row in rows if row[axis] == value]
     axes = down.split(",")
     columns = distinct(row[across] for row in rows)
     table = [[*axes, *(f"{column} (%)" for column in columns)]]
     for place in distinct(tuple(row[axis] for axis in axes) for row in rows):
         here = [row for row in rows if tuple(row[axis] for axis in axes) == place]
         table.append([*place, *(spread([row for row in here if row[across] == column]) for column in columns)])
+    return table
+
+
+def differences(stem: str) -> list[list[str]]:
+    """Format a file of grid_differences.py."""
+    rows = read_csv(stem)
+    axes = list(rows[0])[: list(rows[0]).index("reference")]
+    table = [[*axes, "compared with", "mIoU (%)", "difference", "95 % interval", "verdict"]]
+    for row in rows:
+        scores = f"{float(row['miou']):.1f} and {float(row['reference_miou']):.1f}"
+        interval = f"{float(row['low']):+.1f} to {float(row['high']):+.1f}"
+        what = [row[axis] for axis in axes]
+        table.append([*what, row["reference"], scores, f"{float(row['difference']):+.1f}", interval, row["verdict"]])
+    return table
+
+
+def costs(stem: str) -> list[list[str]]:
+    """Format a file of grid_costs.py."""
+    rows = read_csv(stem)
+    axis = next(iter(rows[0]))
+    size, threads = rows[0]["img_size"], rows[0]["threads"]
+    time = f"ms at {size}×{size}, {threads} thread{'s' if threads != '1' else ''}"
+    table = [[axis, "params (M)", "GMACs", time, f"times as long as {rows[0][axis]}"]]
+    for row in rows:
+        span = f"{float(row['latency_ms_q1']):.0f} to {float(row['latency_ms_q3']):.0f}"
+        took = f"{float(row['latency_ms']):.0f} ({span})"
+        table.append([row[axis], row["params_m"], row["gmacs"], took, f"{float(row['ratio']):.2f}"])
     return table
 
 

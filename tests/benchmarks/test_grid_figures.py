@@ -15,10 +15,21 @@ def test_every_run_is_drawn_and_places_without_runs_stay_empty(tmp_path):
             assert image.width > 500
 
 
+def test_scores_are_drawn_over_costs(tmp_path):
+    rows = [
+        {"set": name, "model": model, "miou": score, "seconds": "300"}
+        for name, model, score in (("a", "x", "50"), ("a", "x", "60"), ("b", "y", "70"))
+    ]
+    costs = [{"model": model, "params_m": "1.8", "gmacs": "1.1", "latency_ms": "80"} for model in ("x", "y")]
+    grid_figures.draw_costs(rows, costs, tmp_path / "costs.png", "set", "model")
+    with Image.open(tmp_path / "costs.png") as image:
+        assert image.width > 1000
+
+
 def test_only_what_was_run_is_drawn(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(grid_figures, "RESULTS", tmp_path)
     assert grid_figures.main(["-o", str(tmp_path)]) == 0
     assert not list(tmp_path.iterdir())
     with pytest.raises(SystemExit):
         grid_figures.main(["losses"])
-    assert "there is no figure 'losses', only starts, ablation" in capsys.readouterr().err
+    assert "there is no figure 'losses', only starts, ablation, equal_budgets" in capsys.readouterr().err

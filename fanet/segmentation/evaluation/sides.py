@@ -53,12 +53,24 @@ def read_side(text: str) -> Side:
     table = re.fullmatch(r"(.+\.csv)(?::(.*))?", text)
     if table:
         return _rows(text, Path(table[1]), table[2] or "")
-    folders = _evaluations(text)
+    return side_of(text, _evaluations(text))
+
+
+def side_of(name: str, folders: Sequence[Path]) -> Side:
+    """Join the evaluations of one or several training runs into a side of a comparison.
+
+    Args:
+        name: What it is called.
+        folders: Of the evaluations, at least one.
+
+    Raises:
+        UserError: They are on different images or classes.
+    """
     images = [PerImage.load(folder / PER_IMAGE_NAME) for folder in folders]
     first, *others = images
     aligned = [first, *(align(other, first, str(folder)) for other, folder in zip(others, folders[1:], strict=True))]
     scores = np.stack([scores_of(one.margins.sum(axis=0)) for one in aligned])
-    return Side(text, list(map(str, folders)), first.classes, scores, {}, aligned)
+    return Side(name, list(map(str, folders)), first.classes, scores, {}, aligned)
 
 
 def align(found: PerImage, wanted: PerImage, name: str) -> PerImage:

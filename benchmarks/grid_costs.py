@@ -1,0 +1,115 @@
+"""What the networks of a grid cost: parameters, multiply-accumulates and the time of a forward pass, side by side.
+
+    python benchmarks/grid_costs.py benchmarks/grids/equal_budgets.yaml model
+    python benchmarks/grid_costs.py benchmarks/grids/ablation.yaml row --img-size 256 --threads 1
+
+Builds the network of the first run at every place on an axis, as its recipe says, with random weights and without the
+auxiliary head, which only training needs. All are in memory together and take turns, one image each per round.
+
+Writes `benchmarks/results/grid-<grid>-costs.csv` with the columns
+
+<axis>                the place
+params_m              millions of parameters
+gmacs                 billions of multiply-accumulates of one image
+latency_ms            median over the rounds; _q1 and _q3 are the quartiles
+ratio                 median over the rounds of its time over that of the first place in the same round
+img_size, threads, rounds, allocator, hardware, torch, timm
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import timm
+import torch
+from grid import Cell, read_grid
+from measuring import QUARTILES, RESULTS, allocator, hardware, time_in_turns, write_csv
+from torch import nn
+
+from fanet.backbone.complexity import count_macs, count_parameters
+from fanet.classes import ClassScheme
+from fanet.cli.arguments import import_files
+from fanet.errors import UserError
+from fanet.recipes import load_recipe
+from fanet.segmentation.training.build import build_network
+from fanet.segmentation.training.settings import OPTIONAL_KEYS, Settings
+
+CLASSES = 5
+WARMUP = 3
+
+
+def network_of(cell: Cell) -> nn.Module:
+    """Build the network of a run as inference runs it: (1, 3, H, W) -> (1, CLASSES, H, W)."""
+    settings = Settings.from_recipe(load_recipe(cell.recipe, cell.settings, OPTIONAL_KEYS))
+    network = build_network(settings, ClassScheme.numbered(CLASSES), torch.device("cpu"), 1)
+    network.auxiliary_head = None
+    return network.eval()
+
+
+def measure(networks: Sequence[nn.Module], size: int, rounds: int) -> np.ndarray:
+    """Return the milliseconds of a forward pass of one image, (rounds, networks)."""
+    image = torch.randn(1, 3, size, size).to(memory_format=torch.channels_last)
+
+    def timed(network: nn.Module) -> float:
+        start = time.perf_counter()
+        with torch.inference_mode():
+            network(image)
+        return 1000 * (time.perf_counter() - start)
+
+    return time_in_turns([lambda network=network: timed(network) for network in networks], rounds, WARMUP)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Count, measure, and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("grid", type=Path, metavar="GRID.yaml")
+    parser.add_argument("axis", metavar="AXIS", help="whose places differ in their networks")
+    parser.add_argument(
+        "--img-size", type=int, default=256, metavar="N", help="sides of the image (default: %(default)s)"
+    )
+    parser.add_argument("--threads", type=int, default=1, metavar="N", help="of torch (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=21, metavar="N", help="(default: %(default)s)")
+    parser.add_argument("--output", type=Path, default=RESULTS, metavar="DIR", help="folder of the table")
+    args = parser.parse_args(argv)
+    try:
+        cells = read_grid(args.grid, Path("runs"))
+        if args.axis not in cells[0].place:
+            raise UserError(f"{args.grid} has no axis {args.axis!r}, only {', '.join(cells[0].place)}")
+        first = {cell.place[args.axis]: cell for cell in reversed(cells)}
+        places = list(dict.fromkeys(cell.place[args.axis] for cell in cells))
+        import_files(cells[0].imports)
+        networks = [network_of(first[place]) for place in places]
+    except UserError as error:
+        parser.error(str(error))
+    torch.set_num_threads(args.threads)
+    times = measure(networks, args.img_size, args.rounds)
+    rows = []
+    for index, (place, network) in enumerate(zip(places, networks, strict=True)):
+        quarter, median, three = np.quantile(times[:, index], QUARTILES)
+        rows.append(
+            {
+                args.axis: place,
+                "params_m": round(count_parameters(network) / 1e6, 3),
+                "gmacs": round(count_macs(network, (args.img_size, args.img_size)) / 1e9, 3),
+                "latency_ms": round(median, 2),
+                "latency_ms_q1": round(quarter, 2),
+                "latency_ms_q3": round(three, 2),
+                "ratio": round(float(np.median(times[:, index] / times[:, 0])), 3),
+                "img_size": args.img_size,
+                "threads": args.threads,
+                "rounds": args.rounds,
+                "allocator": allocator(),
+                "hardware": hardware("cpu"),
+                "torch": torch.__version__,
+                "timm": timm.__version__,
+            }
+        )
+    write_csv(args.output / f"grid-{args.grid.stem}-costs.csv", list(rows[0]), rows)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
