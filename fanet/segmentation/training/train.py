@@ -42,6 +42,9 @@ if TYPE_CHECKING:
 with needs_extra("seg", "accelerate"):
     from accelerate.utils import broadcast, gather_object
 
+#: Seconds after which a run saves a checkpoint, however far the next evaluation is.
+SAVE_EVERY = 300.0
+
 
 def train(
     recipe: dict,
@@ -81,7 +84,11 @@ def train(
         for line in run.remarks:
             print(f"note: {printable(line)}", file=sys.stderr)
 
+    saved_at = time.monotonic()
+
     def save() -> None:
+        nonlocal saved_at
+        saved_at = time.monotonic()
         run.saved = run.progress.iteration
         if accelerator.is_main_process:
             folder.save_checkpoint({**run.state(), "recipe": recipe})
@@ -105,12 +112,13 @@ def train(
             if progress.iteration == settings.train.iterations or is_out_of_patience(run):
                 break
             started = time.perf_counter()
-            step = take_step(run, batches, folder, interrupts)
+            step = take_step(run, batches, folder, interrupts, saved_at + SAVE_EVERY)
             seconds = time.perf_counter() - started
             progress.add_step(step.loss, step.parts, seconds)
             bar.step(step.rate, step.waited, seconds)
-            if step.interrupted:
+            if step.interrupted or step.is_save_due:
                 save()
+            if step.interrupted:
                 raise KeyboardInterrupt(f"after iteration {progress.iteration}; --resume goes on from there")
     if accelerator.is_main_process:
         folder.save_model(run.ema.module, FINAL)
@@ -170,8 +178,8 @@ def is_out_of_patience(run: Run) -> bool:
 
 @dataclass(frozen=True)
 class Step:
-    """What a step did: the mean loss of all processes and its parts, its learning rate, seconds of waiting for data,
-    and Ctrl-C.
+    """What a step did: the mean loss of all processes and its parts, its learning rate, seconds of waiting for data;
+    and whether, in any process, Ctrl-C was pressed or a checkpoint is due.
     """
 
     loss: float
@@ -179,10 +187,20 @@ class Step:
     rate: float
     waited: float
     interrupted: bool
+    is_save_due: bool
 
 
-def take_step(run: Run, batches: Iterator[Batch], folder: RunFolder, interrupts: Sequence[int] = ()) -> Step:
+def take_step(
+    run: Run, batches: Iterator[Batch], folder: RunFolder, interrupts: Sequence[int] = (), save_at: float = math.inf
+) -> Step:
     """Take an optimizer step, the moving average and the objective's hook included.
+
+    Args:
+        run: The run.
+        batches: Its batches, from the step's on.
+        folder: Of the run, for messages.
+        interrupts: Grows when Ctrl-C is pressed.
+        save_at: When a checkpoint is due, on the monotonic clock.
 
     Raises:
         UserError: Loss or gradient is not finite, or a sample cannot be read.
@@ -190,7 +208,8 @@ def take_step(run: Run, batches: Iterator[Batch], folder: RunFolder, interrupts:
     rate, number = set_learning_rate(run), run.progress.iteration + 1
     run.optimizer.zero_grad(set_to_none=True)
     losses, waited = accumulate_gradients(run, batches)
-    (loss, *parts), interrupted = agree(run, list(losses.values()), bool(interrupts))
+    flags = (bool(interrupts), time.monotonic() > save_at)
+    (loss, *parts), (interrupted, is_save_due) = agree(run, list(losses.values()), flags)
     require_finite("loss", loss, run, folder)
     limit = run.settings.train.clip_grad or math.inf
     norm = run.accelerator.clip_grad_norm_(run.objective.parameters(), limit)
@@ -198,7 +217,7 @@ def take_step(run: Run, batches: Iterator[Batch], folder: RunFolder, interrupts:
     run.optimizer.step()
     run.ema.update(run.network, step=number)
     run.objective.after_step(number)
-    return Step(loss, dict(zip(list(losses)[1:], parts, strict=True)), rate, waited, interrupted)
+    return Step(loss, dict(zip(list(losses)[1:], parts, strict=True)), rate, waited, interrupted, is_save_due)
 
 
 def set_learning_rate(run: Run) -> float:
@@ -240,11 +259,11 @@ def seed_step(run: Run, part: int) -> None:
     torch.manual_seed(int(state.generate_state(1, np.uint64)[0]))
 
 
-def agree(run: Run, losses: list[float], interrupted: bool) -> tuple[list[float], bool]:
-    """Return the mean losses of all processes, and whether any of them was interrupted: the same in each."""
-    report = torch.tensor([*losses, float(interrupted)], device=run.accelerator.device)
-    *means, share = run.accelerator.reduce(report, "mean").tolist()
-    return means, share > 0
+def agree(run: Run, losses: list[float], flags: Sequence[bool]) -> tuple[list[float], list[bool]]:
+    """Return the mean losses of all processes, and which flags are set in any of them: the same in each."""
+    report = torch.tensor([*losses, *map(float, flags)], device=run.accelerator.device)
+    means = run.accelerator.reduce(report, "mean").tolist()
+    return means[: len(losses)], [share > 0 for share in means[len(losses) :]]
 
 
 def require_finite(what: str, value: float, run: Run, folder: RunFolder) -> None:

@@ -24,9 +24,11 @@ from fanet.segmentation.data.stream import MicroBatches
 from fanet.segmentation.evaluation.evaluate import image_counts
 from fanet.segmentation.evaluation.metrics import ConfusionMatrix
 from fanet.segmentation.processes import join_processes
+from fanet.segmentation.training import train as train_module
 from fanet.segmentation.training.losses import SegmentationLoss
 from fanet.segmentation.training.mixed import Float32Conv2d, keep_slow_in_float32
 from fanet.segmentation.training.run import Run
+from fanet.segmentation.training.run_folder import RunFolder
 from fanet.segmentation.training.settings import Settings
 from fanet.segmentation.training.train import train
 
@@ -82,6 +84,25 @@ def test_run_resumed_after_a_crash_is_bit_identical_to_an_uninterrupted_one(tmp_
     assert result["miou"] == finished[1]["miou"]
     loss = [[row["loss"] for row in read_log(folder)] for folder in (tmp_path, finished[0])]
     assert loss[0] == loss[1]
+
+
+def test_a_checkpoint_is_saved_after_a_while_however_far_the_next_evaluation_is(tmp_path, monkeypatch):
+    saved = []
+    save = RunFolder.save_checkpoint
+
+    def spy(folder, checkpoint):
+        saved.append(checkpoint["progress"]["iteration"])
+        save(folder, checkpoint)
+
+    monkeypatch.setattr(RunFolder, "save_checkpoint", spy)
+    options = ["train.iterations=5", "evaluation.every=5"]
+    train(tiny_recipe(*options), tmp_path / "rare")
+    assert saved == [0, 5, 5], "at the start, and before and after the evaluation"
+    saved.clear()
+    monkeypatch.setattr(train_module, "SAVE_EVERY", 0.0)
+    train(tiny_recipe(*options), tmp_path / "often")
+    assert saved == [0, 1, 2, 3, 4, 5, 5, 5]
+    assert_same_weights(state(tmp_path / "rare"), state(tmp_path / "often"))
 
 
 def test_run_killed_at_random_moments_is_bit_identical_to_an_uninterrupted_one(tmp_path):
