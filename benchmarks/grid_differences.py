@@ -2,6 +2,7 @@
 
     python benchmarks/grid_differences.py benchmarks/grids/equal_budgets.yaml model fanet --by set
     python benchmarks/grid_differences.py benchmarks/grids/ablation.yaml row fanet --only part=rows
+    python benchmarks/grid_differences.py benchmarks/grids/starts.yaml start scratch --by data labelled
 
 Compares the runs at every place with those at a reference, as `fanet compare` does: a paired bootstrap over the images
 on which both were scored, and over the runs that differ in other axes, such as seeds. Needs the folders of the runs.
@@ -37,15 +38,15 @@ def side(name: str, cells: Sequence[Cell]) -> Side | None:
     return side_of(name, folders) if folders else None
 
 
-def differences(cells: Sequence[Cell], axis: str, reference: str, by: str | None) -> list[dict[str, Any]]:
+def differences(cells: Sequence[Cell], axis: str, reference: str, by: Sequence[str] = ()) -> list[dict[str, Any]]:
     """Return a row for every place on an axis but the reference.
 
     Raises:
         UserError: Runs were scored on different images.
     """
     rows = []
-    for part in distinct(cell.place[by] if by else "" for cell in cells):
-        here = [cell for cell in cells if not by or cell.place[by] == part]
+    for part in distinct(tuple(cell.place[other] for other in by) for cell in cells):
+        here = [cell for cell in cells if tuple(cell.place[other] for other in by) == part]
         sides = {
             place: side(place, [cell for cell in here if cell.place[axis] == place])
             for place in distinct(cell.place[axis] for cell in here)
@@ -53,7 +54,7 @@ def differences(cells: Sequence[Cell], axis: str, reference: str, by: str | None
         against = sides.pop(reference, None)
         for place, found in sides.items():
             if found and against:
-                rows.append(({by: part} if by else {}) | {axis: place} | row(found, against))
+                rows.append(dict(zip(by, part, strict=True)) | {axis: place} | row(found, against))
     return rows
 
 
@@ -81,14 +82,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("grid", type=Path, metavar="GRID.yaml")
     parser.add_argument("axis", metavar="AXIS", help="whose places are compared")
     parser.add_argument("reference", metavar="PLACE", help="on that axis, with which the others are compared")
-    parser.add_argument("--by", metavar="AXIS", help="another axis: a comparison at each of its places")
+    parser.add_argument(
+        "--by", nargs="+", default=[], metavar="AXIS", help="other axes: a comparison at each of their places"
+    )
     parser.add_argument("--only", nargs="+", default=[], metavar="AXIS=VALUE", help="as for grid.py")
     parser.add_argument("--runs", type=Path, metavar="DIR", help="folder of the runs (default: runs/<grid>)")
     parser.add_argument("--output", type=Path, default=RESULTS, metavar="DIR", help="folder of the table")
     args = parser.parse_args(argv)
     try:
         every = read_grid(args.grid, args.runs or Path("runs") / args.grid.stem)
-        for axis in filter(None, (args.axis, args.by)):
+        for axis in (args.axis, *args.by):
             if axis not in every[0].place:
                 raise UserError(f"{args.grid} has no axis {axis!r}, only {', '.join(every[0].place)}")
         choose(every, [f"{args.axis}={args.reference}"])

@@ -1,6 +1,12 @@
 """supervision: objects of a label map as its detections, annotated and counted by it."""
 
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
 import numpy as np
+import pytest
 import supervision as sv
 
 from fanet.media.images import read_image
@@ -34,3 +40,15 @@ def test_label_map_without_objects_becomes_empty_detections() -> None:
     found = to_detections(np.zeros((40, 50), np.uint8), net.classes)
     assert len(found) == 0
     assert len(sv.Detections.merge([found, found])) == 0
+
+
+def test_snippet_of_the_documentation_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "prediction.md").read_text(encoding="utf-8")
+    (snippet,) = (
+        code for code in re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.M) if "supervision" in code
+    )
+    shutil.copy(FOLDER / DEFAULT / "scene.png", tmp_path / "belt.jpg")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    exec(snippet, names)
+    assert isinstance(names["detections"], sv.Detections) and names["rings"]
