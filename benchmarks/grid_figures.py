@@ -10,7 +10,7 @@ equal_budgets   mIoU of networks of one size over what they cost
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from grid_tables import distinct
@@ -28,7 +28,12 @@ MARKERS = ("o", "s", "^", "D", "v")
 Rows = list[dict[str, str]]
 
 
-def draw_dots(rows: Rows, path: Path, panel: str | None, down: str, colour: str | None) -> None:
+Words = Mapping[tuple[str, str], str]  # of (axis, place)
+
+
+def draw_dots(
+    rows: Rows, path: Path, panel: str | None, down: str, colour: str | None, words: Words | None = None
+) -> None:
     """Draw the mIoU of every run as a dot, and a bar at the mean of the runs that differ in other axes.
 
     Args:
@@ -37,7 +42,12 @@ def draw_dots(rows: Rows, path: Path, panel: str | None, down: str, colour: str 
         panel: The axis whose places are side by side; None for one panel.
         down: The axis whose places are below each other.
         colour: The axis whose places have a colour and a mark of their own; None for one.
+        words: What places are called; by default their names.
     """
+
+    def called(axis: str, place: str) -> str:
+        return (words or {}).get((axis, place), place.replace("_", " "))
+
     panels = distinct(row[panel] for row in rows) if panel else [""]
     places = distinct(row[down] for row in rows)
     groups = distinct(row[colour] for row in rows) if colour else [""]
@@ -55,14 +65,14 @@ def draw_dots(rows: Rows, path: Path, panel: str | None, down: str, colour: str 
                 axes.plot(scores, at, MARKERS[index], color=COLOURS[index], markersize=4.5, alpha=0.75, linewidth=0)
                 if scores:
                     axes.plot(sum(scores) / len(scores), line + offset, "|", color=COLOURS[index], markersize=13)
-        axes.set_title(name, fontsize=11)
+        axes.set_title(called(panel or "", name), fontsize=11)
         axes.set_xlabel("mIoU, %", fontsize=9)
-        axes.set_yticks(range(len(places)), [place.replace("_", " ") for place in places])
+        axes.set_yticks(range(len(places)), [called(down, place) for place in places])
         _plain(axes)
     figure.axes[0].set_ylim(len(places) - 0.5, -0.5)
     if colour:
         handles = [
-            figure.axes[0].plot([], [], MARKERS[index], color=COLOURS[index], label=f"{colour}: {group}")[0]
+            figure.axes[0].plot([], [], MARKERS[index], color=COLOURS[index], label=called(colour, group))[0]
             for index, group in enumerate(groups)
         ]
         figure.legend(handles=handles, loc="outside lower center", ncols=len(groups), frameon=False)
@@ -115,7 +125,17 @@ def draw_costs(rows: Rows, costs: Rows, path: Path, panel: str, axis: str) -> No
 
 def draw_starts(path: Path) -> None:
     """Draw grids/starts.yaml."""
-    draw_dots(read_csv("grid-starts"), path, "data", "start", "labelled")
+    words = {
+        ("data", "belt"): "construction waste on a belt",
+        ("data", "bags"): "rubbish bags",
+        ("labelled", "ten"): "ten labelled images",
+        ("labelled", "all"): "all of them: 125 of the belt, 1,400 of bags",
+        ("start", "scratch"): "random weights",
+        ("start", "scenes"): "model of generated scenes",
+        ("start", "tiny_imagenet"): "backbone of Tiny-ImageNet",
+        ("start", "bags"): "model of rubbish bags",
+    }
+    draw_dots(read_csv("grid-starts"), path, "data", "start", "labelled", words)
 
 
 def draw_ablation(path: Path) -> None:
