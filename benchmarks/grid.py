@@ -178,16 +178,17 @@ def execute(cell: Cell, threads: int) -> str:
             return f"{cell.name}: finished"
         imports = [word for file in cell.imports for word in ("--import", file)]
         train = ["-m", "fanet", "train", *imports, cell.recipe, *cell.settings, "--resume", "-o", str(cell.folder)]
-        _python(cell, threads, *train)
-        _python(cell, threads, __file__, json.dumps(asdict(cell), default=str), "--score")
+        held = (lock.fileno(),)  # if this process is killed, the training goes on, and keeps the run to itself
+        _python(cell, threads, *train, held=held)
+        _python(cell, threads, __file__, json.dumps(asdict(cell), default=str), "--score", held=held)
         row = _row(cell, json.loads((cell.folder / SCORES / METRICS_NAME).read_text()))
         with atomic_path(cell.folder / ROW) as path:
             path.write_text(json.dumps(row, indent=1) + "\n", encoding="utf-8")
         return f"{cell.name}: mIoU {row['miou']:.1f} ({row['miou_low']:.1f} to {row['miou_high']:.1f}) %"
 
 
-def _python(cell: Cell, threads: int, *arguments: str) -> None:
-    """Run Python; its output goes to a file beside the run.
+def _python(cell: Cell, threads: int, *arguments: str, held: Sequence[int] = ()) -> None:
+    """Run Python, which keeps the files `held` open; its output goes to a file beside the run.
 
     Raises:
         UserError: It failed; the message is its last line.
@@ -196,10 +197,10 @@ def _python(cell: Cell, threads: int, *arguments: str) -> None:
     environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
     with log.open("ab") as file:
         command = [sys.executable, *arguments]
-        status = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, env=environment).returncode
-    if status:
+        ended = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, env=environment, pass_fds=held)
+    if ended.returncode:
         last = log.read_text(errors="replace").replace("\r", "\n").strip().splitlines()[-1:]
-        raise UserError(f"{cell.name}: {one_line(' '.join(last) or f'status {status}', 300)} (see {log})")
+        raise UserError(f"{cell.name}: {one_line(' '.join(last) or f'status {ended.returncode}', 300)} (see {log})")
 
 
 def score(cell: Cell) -> None:

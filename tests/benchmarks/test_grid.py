@@ -37,7 +37,7 @@ def commands(monkeypatch: pytest.MonkeyPatch) -> list[tuple]:
     """Replace fanet's commands by functions that write what they would; return those that were run."""
     calls: list[tuple] = []
 
-    def fake(cell: grid.Cell, threads: int, *arguments: str) -> None:
+    def fake(cell: grid.Cell, threads: int, *arguments: str, held: tuple = ()) -> None:
         command = "train" if "train" in arguments else "score"
         calls.append((cell.name, command, *arguments))
         if command == "train":
@@ -166,7 +166,7 @@ def test_failed_run_does_not_stop_the_others(
 ) -> None:
     works = grid._python
 
-    def fails(cell: grid.Cell, threads: int, *arguments: str) -> None:
+    def fails(cell: grid.Cell, threads: int, *arguments: str, held: tuple = ()) -> None:
         if cell.name == "scratch-0":
             raise UserError("scratch-0: no data")
         works(cell, threads, *arguments)
