@@ -1,7 +1,7 @@
 """What the networks of a grid cost: parameters, multiply-accumulates and the time of a forward pass, side by side.
 
     python benchmarks/grid_costs.py benchmarks/grids/equal_budgets.yaml model
-    python benchmarks/grid_costs.py benchmarks/grids/ablation.yaml row --img-size 256 --threads 1
+    python benchmarks/grid_costs.py benchmarks/grids/camvid.yaml start --size 540 720 --threads 1
 
 Builds the network of the first run at every place on an axis, as its recipe says, with random weights and without the
 auxiliary head, which only training needs. All are in memory together and take turns, one image each per round.
@@ -13,7 +13,7 @@ params_m              millions of parameters
 gmacs                 billions of multiply-accumulates of one image
 latency_ms            median over the rounds; _q1 and _q3 are the quartiles
 ratio                 median over the rounds of its time over that of the first place in the same round
-img_size, threads, rounds, allocator, hardware, torch, timm
+size, threads, rounds, allocator, hardware, torch, timm
 """
 
 import argparse
@@ -49,9 +49,9 @@ def network_of(cell: Cell) -> nn.Module:
     return network.eval()
 
 
-def measure(networks: Sequence[nn.Module], size: int, rounds: int) -> np.ndarray:
+def measure(networks: Sequence[nn.Module], size: tuple[int, int], rounds: int) -> np.ndarray:
     """Return the milliseconds of a forward pass of one image, (rounds, networks)."""
-    image = torch.randn(1, 3, size, size).to(memory_format=torch.channels_last)
+    image = torch.randn(1, 3, *size).to(memory_format=torch.channels_last)
 
     def timed(network: nn.Module) -> float:
         start = time.perf_counter()
@@ -68,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("grid", type=Path, metavar="GRID.yaml")
     parser.add_argument("axis", metavar="AXIS", help="whose places differ in their networks")
     parser.add_argument(
-        "--img-size", type=int, default=256, metavar="N", help="sides of the image (default: %(default)s)"
+        "--size", nargs=2, type=int, default=(256, 256), metavar=("H", "W"), help="of the image (default: 256 256)"
     )
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="of torch (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=21, metavar="N", help="(default: %(default)s)")
@@ -85,7 +85,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         parser.error(str(error))
     torch.set_num_threads(args.threads)
-    times = measure(networks, args.img_size, args.rounds)
+    size = (args.size[0], args.size[1])
+    times = measure(networks, size, args.rounds)
     rows = []
     for index, (place, network) in enumerate(zip(places, networks, strict=True)):
         quarter, median, three = np.quantile(times[:, index], QUARTILES)
@@ -93,12 +94,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             {
                 args.axis: place,
                 "params_m": round(count_parameters(network) / 1e6, 3),
-                "gmacs": round(count_macs(network, (args.img_size, args.img_size)) / 1e9, 3),
+                "gmacs": round(count_macs(network, size) / 1e9, 3),
                 "latency_ms": round(median, 2),
                 "latency_ms_q1": round(quarter, 2),
                 "latency_ms_q3": round(three, 2),
                 "ratio": round(float(np.median(times[:, index] / times[:, 0])), 3),
-                "img_size": args.img_size,
+                "size": f"{size[0]}x{size[1]}",
                 "threads": args.threads,
                 "rounds": args.rounds,
                 "allocator": allocator(),

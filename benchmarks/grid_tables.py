@@ -27,6 +27,16 @@ def grid(stem: str, down: str, across: str, only: str = "") -> list[list[str]]:
     return table
 
 
+def classes(stem: str) -> list[list[str]]:
+    """Format a file of grid.py with a row for each class: its IoU in each run, below the mean with its interval."""
+    rows = read_csv(stem)
+    axes = list(rows[0])[: list(rows[0]).index("split")]
+    spans = [f"{row['miou']} ({row['miou_low']} to {row['miou_high']})" for row in rows]
+    table = [["IoU (%)", *(", ".join(row[axis] for axis in axes) for row in rows)], ["mean", *spans]]
+    by_run = [dict(part.rpartition(" ")[::2] for part in row["iou"].split("; ")) for row in rows]
+    return [*table, *([name, *(run[name] for run in by_run)] for name in by_run[0])]
+
+
 def differences(stem: str) -> list[list[str]]:
     """Format a file of grid_differences.py."""
     rows = read_csv(stem)
@@ -44,8 +54,8 @@ def costs(stem: str) -> list[list[str]]:
     """Format a file of grid_costs.py."""
     rows = read_csv(stem)
     axis = next(iter(rows[0]))
-    size, threads = rows[0]["img_size"], rows[0]["threads"]
-    time = f"ms at {size}×{size}, {threads} thread{'s' if threads != '1' else ''}"
+    size, threads = rows[0]["size"].replace("x", "×"), rows[0]["threads"]
+    time = f"ms at {size}, {threads} thread{'s' if threads != '1' else ''}"
     table = [[axis, "params (M)", "GMACs", time, f"times as long as {rows[0][axis]}"]]
     for row in rows:
         span = f"{float(row['latency_ms_q1']):.0f} to {float(row['latency_ms_q3']):.0f}"

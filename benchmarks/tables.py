@@ -9,11 +9,10 @@ A page includes a table by a pair of marks, between which the text is replaced:
 
 Tables are `zoo`, `inside`, `clutter`, `clutter_seeds`, `clutterbench`, `miniature`, `precision`, `agreement`,
 `scene_objects`, `purity FILE`, `likeness FILE`, `families FILE` and `families_refused FILE`; `zerowaste`, `published`,
-`ablation` and `complexity` of paper_tables.py; `grid FILE DOWN ACROSS [ONLY]`, `differences FILE` and
-`costs FILE` of grid_tables.py; and those of
-speed_tables.py: `throughput FILE`, `modes FILE`, `scaling FILE`, `scaling_points FILE`, `prediction FILE` and
-`profile FILE KIND`. FILE is the name of a
-file in benchmarks/results/ without its suffix.
+`ablation` and `complexity` of paper_tables.py; `grid FILE DOWN ACROSS [ONLY]`, `classes FILE`, `differences FILE` and
+`costs FILE` of grid_tables.py; and those of speed_tables.py: `throughput FILE`, `modes FILE`, `scaling FILE`,
+`scaling_points FILE`, `prediction FILE` and `profile FILE KIND`. FILE is the name of a file in benchmarks/results/
+without its suffix.
 `--check` writes nothing and fails if a page is out of date.
 """
 
@@ -23,7 +22,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from grid_tables import costs, differences, grid
+from grid_tables import classes, costs, differences, grid
 from measuring import RESULTS, read_csv
 from paper_tables import Complexity, ablation, complexity, published, zerowaste
 from speed_tables import NONE, Rows, modes, prediction, profile, scaling, scaling_points, throughput
@@ -244,6 +243,7 @@ TABLES: dict[str, Callable[..., Rows]] = {
         scene_objects,
         purity,
         likeness,
+        classes,
         costs,
         differences,
         grid,

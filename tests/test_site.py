@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.slow
-
 ROOT = Path(__file__).parent.parent
 MKDOCS = ROOT / ".venv-docs" / "bin" / "mkdocs"
 CHROMIUM = shutil.which("chromium")
-if CHROMIUM is None:
-    pytest.skip("Chromium is not installed: apt-get install chromium", allow_module_level=True)
-if not MKDOCS.is_file():
-    pytest.skip("the tools that build the site are not installed: make docs", allow_module_level=True)
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed: apt-get install chromium"),
+    pytest.mark.skipif(not MKDOCS.is_file(), reason="the tools that build the site are not installed: make docs"),
+]
 
 
 class _Quiet(SimpleHTTPRequestHandler):

@@ -36,7 +36,7 @@ def _read(path: Path) -> list[dict[str, str]]:
 
 
 def test_networks_are_counted_and_timed(file, monkeypatch):
-    assert grid_costs.main([str(file), "row", "--img-size", "64", "--rounds", "2", "--output", str(file.parent)]) == 0
+    assert grid_costs.main([str(file), "row", "--size", "64", "96", "--rounds", "2", "--output", str(file.parent)]) == 0
     plain, fanet = _read(file.parent / "grid-small-costs.csv")
     assert (plain["row"], fanet["row"]) == ("plain", "fanet")
     assert float(plain["params_m"]) < float(fanet["params_m"]) and float(plain["gmacs"]) < float(fanet["gmacs"])
@@ -44,7 +44,7 @@ def test_networks_are_counted_and_timed(file, monkeypatch):
     monkeypatch.setattr(grid_tables, "read_csv", lambda stem: _read(file.parent / f"{stem}.csv"))
     table = grid_tables.costs("grid-small-costs")
     assert [row[0] for row in table] == ["row", "plain", "fanet"]
-    assert table[0][3] == "ms at 64×64, 1 thread"
+    assert table[0][3] == "ms at 64×96, 1 thread"
 
 
 def test_an_axis_that_does_not_exist_is_named(file, capsys):
@@ -86,3 +86,15 @@ def test_differences_have_intervals_over_images_and_seeds(file, monkeypatch):
     assert head[:3] == ["set", "row", "compared with"] and line[:3] == ["a", "plain", "fanet"]
     with pytest.raises(SystemExit):
         grid_differences.main([*words, "--only", "set=b"])
+
+
+def test_every_class_has_a_row(monkeypatch):
+    scores = {"miou": "50.1", "miou_low": "40.2", "miou_high": "60.3", "iou": "dark blue 60.0; x -"}
+    rows = [{"start": start, "seed": "0", "split": "test", **scores} for start in ("a", "b")]
+    monkeypatch.setattr(grid_tables, "read_csv", lambda stem: rows)
+    assert grid_tables.classes("grid-small") == [
+        ["IoU (%)", "a, 0", "b, 0"],
+        ["mean", "50.1 (40.2 to 60.3)", "50.1 (40.2 to 60.3)"],
+        ["dark blue", "60.0", "60.0"],
+        ["x", "-", "-"],
+    ]
