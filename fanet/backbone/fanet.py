@@ -140,13 +140,11 @@ class FANet(nn.Module):
     def init_weights(self) -> None:
         """Set every parameter to its initial value: weights truncated normal with std 0.02, biases 0, LN weights 1.
 
-        Only the stem's bias is not 0, but uniform as in PyTorch's own convolutions. From a bias of 0 a constant region
-        of the image (padding is 0 after normalisation) would stay 0 in every channel, and a layer norm over channels
-        without variance multiplies gradients by 1 / sqrt(eps) = 1000: after a few of them they are infinite.
+        Only the stem's bias is uniform, as PyTorch's: from 0, constant regions would stay 0 in every channel, where each
+        layer norm multiplies gradients by 1 / sqrt(eps) = 1000. The meta device is spared half a second of drawing.
         """
-        if self.stem.weight.is_meta:
-            return  # without values; to draw them takes torch half a second all the same
-        named_apply(_init_weights, self)
+        if not self.stem.weight.is_meta:
+            named_apply(_init_weights, self)
         if self.stem.bias is not None:
             bound = self.stem.weight[0].numel() ** -0.5
             nn.init.uniform_(self.stem.bias, -bound, bound)
