@@ -140,7 +140,7 @@ class FANet(nn.Module):
     def init_weights(self) -> None:
         """Set every parameter to its initial value: weights truncated normal with std 0.02, biases 0, LN weights 1.
 
-        Only the stem's bias is uniform, as PyTorch's: from 0, constant regions would stay 0 in every channel, where each
+        Only the stem's bias is uniform, as PyTorch's: from 0 constant regions would stay 0 in every channel, where each
         layer norm multiplies gradients by 1 / sqrt(eps) = 1000. The meta device is spared half a second of drawing.
         """
         if not self.stem.weight.is_meta:
