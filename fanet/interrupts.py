@@ -46,14 +46,17 @@ def stopping() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
-def end_at_once() -> NoReturn:
-    """End the process with status 0, whatever its other threads compute.
+def end_at_once(status: int = 0) -> NoReturn:
+    """End the process, whatever its other threads compute.
 
     Python's own way would stop them within the libraries that they are in, and some, such as torch, abort then.
+
+    Args:
+        status: The exit status.
     """
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(0)
+    os._exit(status)
 
 
 def _is_command() -> bool:

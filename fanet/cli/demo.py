@@ -6,7 +6,7 @@ import sys
 from fanet.cli.arguments import add_import_argument, example, named, positive
 from fanet.cli.printing import print_line
 from fanet.errors import UserError, printable_line
-from fanet.interrupts import end_at_once
+from fanet.interrupts import INTERRUPTED, end_at_once
 
 _OUTPUT = "fanet_demo"
 
@@ -53,7 +53,11 @@ def run(args: argparse.Namespace) -> int:
     if args.web:
         from fanet.web.serving import serve
 
-        serve(args.model, args.port, args.output, _announce)
+        try:
+            serve(args.model, args.port, args.output, _announce)
+        except KeyboardInterrupt:  # the second one, while the page is closed
+            print("fanet: interrupted", file=sys.stderr)
+            end_at_once(INTERRUPTED)
         end_at_once()  # the page may be segmenting an image
     for option, value in (("--model", args.model), ("--port", args.port)):
         if value:

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,7 +43,7 @@ def address(home: Path) -> Iterator[str]:
 
 
 @contextmanager
-def _served(home: Path, *more: str) -> Iterator[str]:
+def _served(home: Path, *more: str, impatient: bool = False) -> Iterator[str]:
     for folder in ("work", "tmp"):
         (home / folder).mkdir()
     nowhere = "http://127.0.0.1:9"  # the port of `discard`
@@ -69,7 +70,11 @@ def _served(home: Path, *more: str) -> Iterator[str]:
         pytest.fail(f"{line}{process.communicate()[1]}")
     yield found[1]
     process.send_signal(signal.SIGINT)
-    assert (process.wait(60), *process.communicate()) == (0, "", "")
+    if impatient:
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+    expected = (130, "", "fanet: interrupted\n") if impatient else (0, "", "")
+    assert (process.wait(60), *process.communicate()) == expected
 
 
 @pytest.fixture(scope="module")
@@ -206,9 +211,11 @@ SegmentationModel.coarse_logits = coarse_logits
 """
 
 
-def test_ctrl_c_ends_a_page_that_is_segmenting(chromium, tmp_path):
+@pytest.mark.parametrize("impatient", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_ctrl_c_ends_a_page_that_is_segmenting(chromium, tmp_path, impatient):
     (tmp_path / "slow.py").write_text(SLOW)
-    with _served(tmp_path, "--import", str(tmp_path / "slow.py")) as address, chromium.new_context() as context:
+    served = _served(tmp_path, "--import", str(tmp_path / "slow.py"), impatient=impatient)
+    with chromium.new_context() as context, served as address:  # the tab is open when the page ends
         page = context.new_page()
         page.goto(address)
         begun = tmp_path / "work" / "begun"
