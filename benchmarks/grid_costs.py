@@ -26,6 +26,7 @@ import numpy as np
 import timm
 import torch
 from grid import Cell, read_grid
+from grid_tables import distinct
 from measuring import QUARTILES, RESULTS, allocator, hardware, time_in_turns, write_csv
 from torch import nn
 
@@ -79,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.axis not in cells[0].place:
             raise UserError(f"{args.grid} has no axis {args.axis!r}, only {', '.join(cells[0].place)}")
         first = {cell.place[args.axis]: cell for cell in reversed(cells)}
-        places = list(dict.fromkeys(cell.place[args.axis] for cell in cells))
+        places = distinct(cell.place[args.axis] for cell in cells)
         import_files(cells[0].imports)
         networks = [network_of(first[place]) for place in places]
     except UserError as error:

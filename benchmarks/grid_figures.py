@@ -26,9 +26,15 @@ FIGURES = Path(__file__).parents[1] / "docs" / "figures"
 MARKERS = ("o", "s", "^", "D", "v")
 
 Rows = list[dict[str, str]]
-
-
 Words = Mapping[tuple[str, str], str]  # of (axis, place)
+
+#: What a network costs, as columns of grid_costs.py or of grid.py, and in words.
+COSTS = {
+    "params_m": "parameters, millions",
+    "gmacs": "GMACs an image",
+    "latency_ms": "latency, ms",
+    "seconds": "training, s",
+}
 
 
 def draw_dots(
@@ -77,15 +83,6 @@ def draw_dots(
         ]
         figure.legend(handles=handles, loc="outside lower center", ncols=len(groups), frameon=False)
     _save(figure, path)
-
-
-#: What a network costs, as columns of grid_costs.py or of grid.py, and in words.
-COSTS = {
-    "params_m": "parameters, millions",
-    "gmacs": "GMACs an image",
-    "latency_ms": "latency, ms",
-    "seconds": "training, s",
-}
 
 
 def draw_costs(rows: Rows, costs: Rows, path: Path, panel: str, axis: str) -> None:

@@ -6,18 +6,15 @@ from measuring import read_csv
 from speed_tables import NONE
 
 
-def grid(stem: str, down: str, across: str, only: str = "") -> list[list[str]]:
+def grid(stem: str, down: str, across: str) -> list[list[str]]:
     """Format a file of grid.py: mean mIoU in %, with the lowest and the highest of the runs that differ in other axes.
 
     Args:
         stem: Name of the file without its suffix.
         down: The axes whose places are rows, separated by commas; the split is one as well.
         across: The axis whose places are columns.
-        only: Conditions, AXIS=VALUE, separated by commas; by default all rows.
     """
     rows = read_csv(stem)
-    for axis, _, value in (condition.partition("=") for condition in filter(None, only.split(","))):
-        rows = [row for row in rows if row[axis] == value]
     axes = down.split(",")
     columns = distinct(row[across] for row in rows)
     table = [[*axes, *(f"{column} (%)" for column in columns)]]

@@ -9,7 +9,7 @@ A page includes a table by a pair of marks, between which the text is replaced:
 
 Tables are `zoo`, `inside`, `clutter`, `clutter_seeds`, `clutterbench`, `miniature`, `precision`, `agreement`,
 `scene_objects`, `purity FILE`, `likeness FILE`, `families FILE` and `families_refused FILE`; `zerowaste`, `published`,
-`ablation` and `complexity` of paper_tables.py; `grid FILE DOWN ACROSS [ONLY]`, `classes FILE`, `differences FILE` and
+`ablation` and `complexity` of paper_tables.py; `grid FILE DOWN ACROSS`, `classes FILE`, `differences FILE` and
 `costs FILE` of grid_tables.py; and those of speed_tables.py: `throughput FILE`, `modes FILE`, `scaling FILE`,
 `scaling_points FILE`, `prediction FILE` and `profile FILE KIND`. FILE is the name of a file in benchmarks/results/
 without its suffix.

@@ -141,7 +141,7 @@ class FANet(nn.Module):
         """Set every parameter to its initial value: weights truncated normal with std 0.02, biases 0, LN weights 1.
 
         Only the stem's bias is uniform, as PyTorch's: from 0 constant regions would stay 0 in every channel, where each
-        layer norm multiplies gradients by 1 / sqrt(eps) = 1000. The meta device is spared half a second of drawing.
+        layer norm multiplies gradients by 1 / sqrt(eps) = 1000. Nothing is drawn on the meta device.
         """
         if not self.stem.weight.is_meta:
             named_apply(_init_weights, self)

@@ -156,7 +156,7 @@ def size_multiple(backbone: nn.Module, name: str, kwargs: Mapping[str, Any]) -> 
     Networks that timm builds for one size need what their coarsest map divides, even if they take other sizes (LeViT's
     does not divide its own size, which is taken nevertheless), and those with windows (MaxViT) a multiple of all
     windows: their own size. Of the rest, some add up maps that fit only if every halving is even (HRNet, DLA). A trial
-    on the meta device, where nothing is computed, shows it; FANet takes any size, and is spared the half second.
+    on the meta device, where nothing is computed, shows it; FANet takes any size, and needs none.
 
     Args:
         backbone: As `create_backbone` built it.
