@@ -44,7 +44,8 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.mark.parametrize(
     ("words", "page"),
     [
-        ("unlabelled_split", "data.html"),
+        ("unlabelled_split", "training.html"),
+        ("push_to_hub", "weights.html"),
         ("fanet calibrate", "calibration.html"),
         ("rtsp", "prediction.html"),
         ("frequency refinement", "architecture.html"),
