@@ -42,7 +42,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> list[dict]:
     """Take no steps; the recipes that were to be tried."""
     tried: list[dict] = []
 
-    def attempt(recipe: dict) -> Trial:
+    def attempt(recipe: dict, seconds: float) -> Trial:
         description = recipe["data"]["train_kwargs"].get("description")
         assert description is None or Path(recipe["data"]["root"], description).exists()
         tried.append(recipe)
@@ -94,7 +94,7 @@ def test_a_description_that_is_there_is_kept(photos, quick, capsys):
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, MemoryError])
 def test_nothing_stays_of_what_was_interrupted(photos, monkeypatch, stop):
-    def attempt(recipe: dict) -> Trial:
+    def attempt(recipe: dict, seconds: float) -> Trial:
         raise stop
 
     monkeypatch.setattr(fitted, "try_steps", attempt)
@@ -113,7 +113,7 @@ def test_nothing_stays_of_what_was_interrupted(photos, monkeypatch, stop):
         (["my photos/images/ant.jpg"], "there is no folder"),
         (["my photos", "--minutes", "0"], "--minutes must be above 0"),
         (["my photos", "--minutes", "nan"], "--minutes must be above 0"),
-        (["my photos", "--minutes", "0.05"], "minutes are too few"),
+        (["my photos", "--minutes", "0.05"], "is too short"),
         ([""], "the name is empty"),
     ],
 )

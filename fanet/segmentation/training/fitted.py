@@ -29,6 +29,7 @@ _MOST_WORKERS = 4
 _EVALUATIONS, _EVALUATION_SHARE = 5, 0.25  # how many, and which part of the time they may take
 _FEWEST_STEPS = 20
 _WARMUP = 14  # one step in so many; as in the recipe `own`
+_TRIAL_SHARE = 0.05  # of the time, for the steps that tell how many fit into it
 
 Size = tuple[int, int]
 
@@ -166,8 +167,8 @@ def fit_recipe(
     length = fit_to_minutes(minutes, cost.seconds_per_step, cost.seconds_per_evaluation, cost.start_seconds)
     if length.seconds > 1.25 * 60 * minutes:
         raise UserError(
-            f"{minutes:g} minutes are too few: the start, {length.iterations} steps and an evaluation take "
-            f"{length.seconds / 60:.1f}: give --minutes {-int(-2 * length.seconds // 60)} or more"
+            f"--minutes {minutes:g} is too short: the start, {length.iterations} steps and an evaluation take "
+            f"{length.seconds / 60:.1f} minutes: give --minutes {-int(-2 * length.seconds // 60)} or more"
         )
     fitted["train"]["iterations"] = length.iterations
     fitted["scheduler"] = {"warmup_iterations": length.warmup}
@@ -205,7 +206,10 @@ def recipe_for(survey: Survey, minutes: float) -> FittedRecipe:
     with drafted(survey.root, drafts):
         try:
             options = {"description": f"{prefix}{CONFIG}"} if drafts else {}
-            sections, length = fit_recipe(sections, minutes, lambda some: try_steps(_whole(some, survey, options)))
+            seconds = _TRIAL_SHARE * 60 * minutes
+            sections, length = fit_recipe(
+                sections, minutes, lambda some: try_steps(_whole(some, survey, options), seconds=seconds)
+            )
         except UserError as error:
             raise UserError(str(error).replace(prefix, "")) from error
     time = counted(max(1, round(length.seconds / 60)), "minute")

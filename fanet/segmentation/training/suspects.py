@@ -29,7 +29,7 @@ from fanet.segmentation.training.fitted import BASE, fitted_sections
 from fanet.segmentation.training.run import Run
 from fanet.segmentation.training.settings import Settings
 from fanet.segmentation.training.train import train
-from fanet.segmentation.training.trial import median_step
+from fanet.segmentation.training.trial import mean_step
 
 TABLE, PAGE = "suspects.csv", "suspects.html"
 _PLAN, _SCORES = "plan.json", "scores.csv"
@@ -198,7 +198,7 @@ def _seconds_per_step(recipe: dict[str, Any], part: tuple[Part, Part]) -> float:
     """Measure how long a training step takes."""
     trial = recipe | {"data": recipe["data"] | {"in_memory": False}}
     run = Run.build(Settings.from_recipe(trial), join_processes(), data=_shrunken(recipe, part))
-    return median_step(run, run.batches(), _TRIAL_STEPS)
+    return mean_step(run, run.batches(), _TRIAL_STEPS)
 
 
 def _shrunken(recipe: dict[str, Any], part: tuple[Part, Part]) -> tuple[Shrunken, Shrunken]:

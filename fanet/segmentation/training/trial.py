@@ -19,6 +19,7 @@ from fanet.segmentation.training.settings import Settings
 from fanet.segmentation.training.train import take_step, with_first_ready
 
 _IMAGES_TRIED = 4
+_MOST_STEPS = 100
 # The share of the free memory that a training may fill: the data grows while it is read, and others work here too.
 _USABLE = 0.8
 
@@ -60,12 +61,13 @@ class Trial:
         return self.samples_per_step + max(0, int(_USABLE * self.free_mb / max(self.mb_per_sample, 1.0)))
 
 
-def try_steps(recipe: dict, steps: int = 3) -> Trial:
+def try_steps(recipe: dict, steps: int = 3, seconds: float = 0.0) -> Trial:
     """Build a training, take a few steps and predict a few validation images; nothing is written.
 
     Args:
         recipe: As `fanet.recipes.load_recipe` returns it.
-        steps: Steps that are timed.
+        steps: Steps that are timed, at least.
+        seconds: How long to go on with steps, at least, but for a hundred of them.
 
     Raises:
         UserError: The recipe or the data is unsuitable, or the loss is not finite.
@@ -76,7 +78,7 @@ def try_steps(recipe: dict, steps: int = 3) -> Trial:
     batches = with_first_ready(run.batches())
     start_seconds = time.perf_counter() - started
     device, before = accelerator.device, _used_mb(accelerator.device)
-    seconds_per_step = median_step(run, batches, steps)
+    seconds_per_step = mean_step(run, batches, steps, seconds)
     peak, free = _peak_mb(device), _free_mb(device)
     samples = settings.train.batch_size // settings.train.accumulation_steps // accelerator.num_processes
     iterations, every = settings.train.iterations, settings.evaluation.every
@@ -93,15 +95,23 @@ def try_steps(recipe: dict, steps: int = 3) -> Trial:
     )
 
 
-def median_step(run: Run, batches: Iterator[Batch], steps: int) -> float:
-    """Return the median seconds of a few steps, after one that is not timed: it prepares what the others use."""
-    nowhere, seconds = RunFolder(Path()), []
-    for _ in range(1 + steps):
+def mean_step(run: Run, batches: Iterator[Batch], steps: int, seconds: float = 0.0) -> float:
+    """Return the mean seconds of a step, after one that is not timed: it prepares what the others use.
+
+    Args:
+        run: The training; its weights change.
+        batches: Its batches.
+        steps: Steps that are timed, at least.
+        seconds: How long to go on, at least, but for a hundred steps: the first seconds of work are often a
+            machine's fastest.
+    """
+    nowhere, times = RunFolder(Path()), []
+    while len(times) < 1 + steps or (sum(times[1:]) < seconds and len(times) < _MOST_STEPS):
         started = time.perf_counter()
         take_step(run, batches, nowhere)
         run.progress.iteration += 1
-        seconds.append(time.perf_counter() - started)
-    return float(np.median(seconds[1:]))
+        times.append(time.perf_counter() - started)
+    return float(np.mean(times[1:]))
 
 
 def _evaluation_seconds(run: Run) -> float:

@@ -28,7 +28,7 @@ def test_training_takes_the_minutes(minutes, step, evaluation, start):
 
 
 def test_too_few_minutes_are_refused():
-    with pytest.raises(UserError, match=r"0.1 minutes are too few: .* give --minutes 1 or more"):
+    with pytest.raises(UserError, match=r"--minutes 0.1 is too short: .* give --minutes 1 or more"):
         fit_recipe(fitted_sections([(48, 64)], []), 0.1, lambda sections: COST)
 
 

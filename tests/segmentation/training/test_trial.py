@@ -1,7 +1,10 @@
+import time
+
 import pytest
 
 from fanet.cli import main
 from fanet.errors import UserError
+from fanet.segmentation.training import trial as trial_module
 from fanet.segmentation.training.trial import Trial, try_steps
 
 from .tiny_run import TINY, tiny_recipe
@@ -13,6 +16,16 @@ def test_a_trial_measures_steps_and_evaluations_and_writes_nothing(tmp_path, mon
     assert (trial.iterations, trial.evaluations, trial.samples_per_step) == (6, 2, 1)
     assert 0 < trial.seconds_per_step < 60 and 0 < trial.seconds_per_evaluation < 60 and trial.peak_mb > 100
     assert not list(tmp_path.iterdir())
+
+
+def test_a_trial_goes_on_for_the_seconds_asked_but_not_for_ever(monkeypatch):
+    taken = []
+    monkeypatch.setattr(trial_module, "take_step", lambda *_: taken.append(time.sleep(0.02)))
+    step = try_steps(tiny_recipe(), steps=1, seconds=0.2).seconds_per_step
+    assert 4 <= len(taken) <= 1 + 10 and 0.02 <= step < 0.2
+    taken.clear()
+    try_steps(tiny_recipe(), steps=1, seconds=60.0)
+    assert len(taken) == 100
 
 
 def test_total_and_largest_batch_follow_from_what_was_measured():
