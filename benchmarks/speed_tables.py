@@ -100,6 +100,18 @@ def profile(stem: str, kind: str) -> Rows:
     return rows
 
 
+def kept(stem: str) -> Rows:
+    """List what a step keeps by a file of kept_tensors.py: a row for each model."""
+    found = read_csv(stem)
+    operations = list(dict.fromkeys(row["operation"] for row in found))
+    sizes = {(row["model"], row["operation"]): float(row["mb"]) for row in found}
+    rows = [["kept for the gradients (MB)", *operations, "in all"]]
+    for model in dict.fromkeys(row["model"] for row in found):
+        cells = [f"{sizes[model, name]:.0f}" if (model, name) in sizes else NONE for name in operations]
+        rows.append([f"`{model}`", *cells, f"{sum(size for (name, _), size in sizes.items() if name == model):.0f}"])
+    return rows
+
+
 def _spread(row: dict[str, str], key: str, form: str) -> str:
     """Format a median and its quartiles."""
     median, low, high = (format(float(row[name]), form) for name in (key, f"{key}_q1", f"{key}_q3"))
