@@ -20,7 +20,8 @@ A grid is a YAML file:
 
 Each run is a folder of `fanet train` below `--runs` (by default `runs/<grid>`). An interrupted or killed run continues
 from its last checkpoint the next time; a finished one is not repeated. If the grid has changed what a run does, it is
-refused.
+refused. Where the folders are gone, on another machine for instance, `--from-table` counts runs as finished whose rows
+are in the table that it would write, with the same settings.
 
 Writes `benchmarks/results/grid-<grid>.csv` after every run, with the columns
 
@@ -35,6 +36,7 @@ fanet, torch, timm, hardware
 """
 
 import argparse
+import csv
 import fcntl
 import itertools
 import json
@@ -152,8 +154,23 @@ def choose(cells: Sequence[Cell], only: Sequence[str]) -> list[Cell]:
     return chosen
 
 
-def state(cell: Cell) -> str:
-    """Return how far a run is.
+def recorded(cells: Sequence[Cell], path: Path) -> dict[str, dict[str, str]]:
+    """Return the rows of a table, by the names of the runs, whose settings are those of the grid."""
+    if not path.exists():
+        return {}
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    places = {tuple(cell.place.items()): cell for cell in cells}
+    found = {}
+    for row in rows:
+        cell = places.get(tuple((axis, row.get(axis)) for axis in cells[0].place))
+        if cell is not None and row.get("digest") == cell.digest():
+            found[cell.name] = row
+    return found
+
+
+def state(cell: Cell, known: Mapping[str, Any]) -> str:
+    """Return how far a run is; it is finished, too, if there is a row of it in `known`.
 
     Raises:
         UserError: Its folder holds a run with other settings.
@@ -162,6 +179,8 @@ def state(cell: Cell) -> str:
     if row.exists():
         if json.loads(row.read_text())["digest"] != cell.digest():
             raise UserError(f"{cell.folder} was trained with other settings: delete it, or name other --runs")
+        return "finished"
+    if cell.name in known:
         return "finished"
     return "started" if (cell.folder / "last.pt").exists() else "missing"
 
@@ -174,7 +193,7 @@ def execute(cell: Cell, threads: int) -> str:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return f"{cell.name}: another process trains it"
-        if state(cell) == "finished":
+        if state(cell, {}) == "finished":
             return f"{cell.name}: finished"
         imports = [word for file in cell.imports for word in ("--import", file)]
         train = ["-m", "fanet", "train", *imports, cell.recipe, *cell.settings, "--resume", "-o", str(cell.folder)]
@@ -240,9 +259,10 @@ def _row(cell: Cell, scores: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def collect(cells: Sequence[Cell], path: Path) -> None:
-    """Write the rows of all finished runs."""
-    rows = [json.loads((cell.folder / ROW).read_text()) for cell in cells if (cell.folder / ROW).exists()]
+def collect(cells: Sequence[Cell], path: Path, known: Mapping[str, dict[str, Any]]) -> None:
+    """Write the rows of all finished runs: those of their folders, and the `known` ones of runs without."""
+    found = {cell.name: json.loads((cell.folder / ROW).read_text()) for cell in cells if (cell.folder / ROW).exists()}
+    rows = [row for cell in cells if (row := found.get(cell.name) or known.get(cell.name))]
     if rows:
         write_csv(path, list(dict.fromkeys(key for row in rows for key in row)), rows)
 
@@ -282,6 +302,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--plan", action="store_true", help="list the runs and how far each is")
     parser.add_argument("--output", type=Path, default=RESULTS, metavar="DIR", help="folder of the table")
+    parser.add_argument("--from-table", action="store_true", help="do not repeat runs that the table has, see above")
     parser.add_argument("--score", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
     if args.score:
@@ -293,13 +314,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         path = Path(args.grid)
         every = read_grid(path, (args.runs or Path("runs") / path.stem).resolve())
         cells = choose(every, args.only)
-        states = {cell.name: state(cell) for cell in cells}
+        table = args.output / f"grid-{path.stem}.csv"
+        known = recorded(every, table) if args.from_table else {}
+        states = {cell.name: state(cell, known) for cell in cells}
     except UserError as error:
         parser.error(str(error))
     if args.plan:
         print("\n".join(f"{how:<8}  {name}" for name, how in states.items()))
         return 0
-    table = args.output / f"grid-{path.stem}.csv"
     left = [cell for cell in cells if states[cell.name] != "finished"]
     threads = args.threads or max(1, (os.cpu_count() or 1) // args.jobs)
     run = partial(on_ray, left, args.ray) if args.ray else partial(in_threads, left, args.jobs)
@@ -310,8 +332,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         except UserError as error:
             failed += 1
             print(f"{done} of {len(left)}: {error}", file=sys.stderr, flush=True)
-        collect(every, table)
-    collect(every, table)
+        collect(every, table, known)
+    collect(every, table, known)
     print(f"{len(left) - failed} of {len(left)} runs ended well; {table}")
     return 1 if failed else 0
 

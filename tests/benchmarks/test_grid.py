@@ -1,5 +1,6 @@
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import grid
@@ -121,6 +122,28 @@ def test_runs_are_chosen_by_any_of_an_axis_values_and_all_axes(
 ) -> None:
     assert run(file, "--plan", "--only", *only) == 0
     assert [line.split()[1] for line in capsys.readouterr().out.splitlines()] == names
+
+
+def test_rows_of_the_table_count_where_their_folders_are_gone_and_the_settings_are_the_same(
+    file: Path, commands: list[tuple]
+) -> None:
+    assert run(file) == 0
+    before = (file.parent / "out" / "grid-small.csv").read_bytes()
+    shutil.rmtree(file.parent / "runs")
+    commands.clear()
+    assert run(file, "--from-table") == 0 and not commands
+    assert (file.parent / "out" / "grid-small.csv").read_bytes() == before
+
+    axes = GRID["axes"] | {"start": {**GRID["axes"]["start"], "scratch": ["model.dropout=0.3"]}}
+    file.write_text(yaml.safe_dump(GRID | {"axes": axes}, sort_keys=False))
+    assert run(file, "--from-table", "--only", "seed=0") == 0
+    assert {name for name, *_ in commands} == {"scratch-0"}  # its settings changed; those of clutter-0 did not
+    with open(file.parent / "out" / "grid-small.csv", newline="") as opened:
+        assert [(row["start"], row["seed"]) for row in csv.DictReader(opened)] == [("scratch", "0"), ("clutter", "0")]
+
+    shutil.rmtree(file.parent / "runs")
+    commands.clear()
+    assert run(file, "--only", "start=clutter") == 0 and commands  # without the option, all is trained
 
 
 @pytest.mark.parametrize("only", [["start=scrach"], ["start"], ["stat=clutter"], ["start=clutter", "seed=1"]])
