@@ -212,7 +212,7 @@ def test_recipe_of_the_package_for_a_folder_needs_the_folder(tmp_path):
 
 @pytest.mark.parametrize("name", SEGMENTATION)
 def test_models_see_images_at_sides_like_those_of_their_crops(name):
-    # at others strided convolutions read padding that no crop has; DeepLabv3+ is as published
+    # at others strided convolutions read padding that no crop has; DeepLabv3+ is as published, and clutter for large frames
     recipe = load_recipe(name)
-    if name != "zerowaste_deeplabv3plus" and not any(side % 32 for side in recipe["augmentation"]["crop"]):
+    if name not in ("zerowaste_deeplabv3plus", "clutter") and not any(side % 32 for side in recipe["augmentation"]["crop"]):
         assert not recipe["evaluation"]["multiple"] % 32
