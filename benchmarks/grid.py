@@ -65,6 +65,7 @@ from fanet.segmentation.network.saving import FINAL
 from fanet.segmentation.network.shipped import load_predictor
 from fanet.segmentation.training.run_folder import FREE_KEYS
 from fanet.segmentation.training.settings import OPTIONAL_KEYS, Settings
+from fanet.threads import available_cores
 
 ROW, LOCK, SCORES = "row.json", "lock", "scores"
 #: The columns that every table has beside its axes.
@@ -323,7 +324,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("\n".join(f"{how:<8}  {name}" for name, how in states.items()))
         return 0
     left = [cell for cell in cells if states[cell.name] != "finished"]
-    threads = args.threads or max(1, (os.cpu_count() or 1) // args.jobs)
+    threads = args.threads or max(1, available_cores() // args.jobs)
     run = partial(on_ray, left, args.ray) if args.ray else partial(in_threads, left, args.jobs)
     failed = 0
     for done, ended in enumerate(run(threads), 1):

@@ -1,10 +1,11 @@
-"""Read the next images and write the last one in threads while the network computes.
+"""Cores, and threads that read the next images and write the last one while the network computes.
 
 The number of items that are read ahead or wait to be written is fixed, so that memory stays bounded however slow one
 side is. Threads suffice: decoding and encoding release the GIL.
 """
 
 import itertools
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,6 +14,13 @@ from typing import Any, TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+
+def available_cores() -> int:
+    """Return how many cores this process may use: those of the machine, or fewer where it is bound to some."""
+    if hasattr(os, "sched_getaffinity"):  # Linux
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 @contextmanager

@@ -1,9 +1,21 @@
+import os
 import threading
 import time
 
 import pytest
 
-from fanet.threads import Background, read_ahead
+from fanet.threads import Background, available_cores, read_ahead
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="only Linux binds processes to cores")
+def test_cores_are_those_that_the_process_is_bound_to():
+    before = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(before)})
+        assert available_cores() == 1
+    finally:
+        os.sched_setaffinity(0, before)
+    assert available_cores() == len(before)
 
 
 def test_items_arrive_in_order_and_none_is_lost():

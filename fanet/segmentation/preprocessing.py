@@ -23,8 +23,8 @@ class Preprocessing:
     ratio, to the largest size whose longer side is at most `long` and whose shorter side is at most `short`; None
     keeps its size. Then each side is resized up to the next multiple of `multiple`. ZeroWaste-f's published protocol is
     `fit=(2048, 512), multiple=32`: 1920x1080 becomes 928x512. A network that was trained on crops with such sides needs
-    them: at others its strided convolutions read the padding below and on the right, which it has never seen. Resizing is bilinear without anti-aliasing, bit for bit
-    as in OpenCV.
+    them: at others its strided convolutions read the padding below and on the right, which it has never seen. Resizing
+    is bilinear without anti-aliasing, bit for bit as in OpenCV.
     """
 
     mean: tuple[float, ...] = IMAGENET_DEFAULT_MEAN

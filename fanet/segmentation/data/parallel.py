@@ -1,7 +1,6 @@
 """Work on many items in several processes, with a progress bar."""
 
 import multiprocessing
-import os
 import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -10,6 +9,8 @@ from functools import partial
 from typing import Any, TypeVar
 
 from tqdm import tqdm
+
+from fanet.threads import available_cores
 
 Result = TypeVar("Result")
 
@@ -34,7 +35,7 @@ def parallel_map(
         fewest_per_worker: With `workers=None`, the fewest calls that are worth a process.
     """
     if workers is None:
-        workers = min(os.cpu_count() or 1, count // fewest_per_worker)
+        workers = min(available_cores(), count // fewest_per_worker)
     progress = partial(tqdm, total=count, desc=title, unit=unit, dynamic_ncols=True)
     if workers <= 1:
         yield iter(progress(map(function, range(count))))

@@ -1,6 +1,5 @@
 """Fit a recipe to a data set, to the machine and to the minutes that a training may take."""
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +13,7 @@ from fanet.recipes import load_recipe
 from fanet.segmentation.data.folder_config import CONFIG
 from fanet.segmentation.data.survey import Survey, draft_prefix, drafted
 from fanet.segmentation.training.trial import Trial, try_steps
+from fanet.threads import available_cores
 
 BASE = "own"
 _MULTIPLE = 32  # of sides: the stride of a backbone's last map
@@ -128,7 +128,7 @@ def fitted_sections(
     longest = _RESERVE * side
     pixels = sum(height * width * min(1.0, longest / max(height, width)) ** 2 for height, width in sizes)
     in_memory = _BYTES * pixels * _MEMORY_SHARE <= free_memory()
-    workers = 0 if in_memory else max(1, min((os.cpu_count() or 1) - 1, _MOST_WORKERS))
+    workers = 0 if in_memory else max(1, min(available_cores() - 1, _MOST_WORKERS))
     return {
         "data": {
             "train_split": train,

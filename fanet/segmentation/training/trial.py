@@ -105,7 +105,7 @@ def mean_step(run: Run, batches: Iterator[Batch], steps: int, seconds: float = 0
         seconds: How long to go on, at least, but for a hundred steps: the first seconds of work are often a
             machine's fastest.
     """
-    nowhere, times = RunFolder(Path()), []
+    nowhere, times = RunFolder(Path()), list[float]()
     while len(times) < 1 + steps or (sum(times[1:]) < seconds and len(times) < _MOST_STEPS):
         started = time.perf_counter()
         take_step(run, batches, nowhere)
