@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from tqdm import tqdm
 
 from fanet.media.memory import free_memory, release_freed_memory
 from fanet.segmentation.processes import join_processes
@@ -106,11 +107,13 @@ def mean_step(run: Run, batches: Iterator[Batch], steps: int, seconds: float = 0
             machine's fastest.
     """
     nowhere, times = RunFolder(Path()), list[float]()
-    while len(times) < 1 + steps or (sum(times[1:]) < seconds and len(times) < _MOST_STEPS):
-        started = time.perf_counter()
-        take_step(run, batches, nowhere)
-        run.progress.iteration += 1
-        times.append(time.perf_counter() - started)
+    with tqdm(desc="trying steps", unit="step", disable=None) as bar:
+        while len(times) < 1 + steps or (sum(times[1:]) < seconds and len(times) < _MOST_STEPS):
+            started = time.perf_counter()
+            take_step(run, batches, nowhere)
+            run.progress.iteration += 1
+            times.append(time.perf_counter() - started)
+            bar.update()
     return float(np.mean(times[1:]))
 
 
