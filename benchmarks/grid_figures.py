@@ -4,6 +4,7 @@
     python benchmarks/grid_figures.py starts
 
 starts          mIoU by what training starts from, with ten and with all labelled images
+semi_supervised mIoU by what is learnt from images without labels
 ablation        mIoU by row of the paper's Table 2
 equal_budgets   mIoU of networks of one size over what they cost
 """
@@ -135,6 +136,16 @@ def draw_starts(path: Path) -> None:
     draw_dots(read_csv("grid-starts"), path, "data", "start", "labelled", words)
 
 
+def draw_semi_supervised(path: Path) -> None:
+    """Draw grids/semi_supervised.yaml."""
+    words = {
+        ("objective", "supervised"): "50 labelled scenes alone",
+        ("objective", "cct"): "and 400 without labels, by CCT",
+        ("objective", "reco"): "and 400 without labels, by ReCo",
+    }
+    draw_dots(read_csv("grid-semi_supervised"), path, None, "objective", None, words)
+
+
 def draw_ablation(path: Path) -> None:
     """Draw the rows of grids/ablation.yaml, without the trials of learning rates."""
     draw_dots([row for row in read_csv("grid-ablation") if row["part"] == "rows"], path, None, "row", None)
@@ -166,6 +177,7 @@ def _save(figure: Figure, path: Path) -> None:
 
 DRAWN: dict[str, Callable[[Path], None]] = {
     "starts": draw_starts,
+    "semi_supervised": draw_semi_supervised,
     "ablation": draw_ablation,
     "equal_budgets": draw_equal_budgets,
 }
