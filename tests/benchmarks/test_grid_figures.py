@@ -32,4 +32,5 @@ def test_only_what_was_run_is_drawn(tmp_path, monkeypatch, capsys):
     assert not list(tmp_path.iterdir())
     with pytest.raises(SystemExit):
         grid_figures.main(["losses"])
-    assert "there is no figure 'losses', only starts, semi_supervised, ablation, equal_budgets" in capsys.readouterr().err
+    shown = capsys.readouterr().err
+    assert "there is no figure 'losses', only starts, semi_supervised, ablation, equal_budgets" in shown
