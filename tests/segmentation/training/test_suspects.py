@@ -109,7 +109,8 @@ def test_folder_with_other_files_is_refused(scenes, tmp_path):
 @pytest.mark.slow
 def test_models_that_have_not_seen_them_find_corrupted_masks(tmp_path):
     scenes = with_corrupted(tmp_path / "scenes", 24, 96)  # one mask in eight: half of that many scenes train a model
-    options = ("train.iterations=40", "evaluation.every=40", "scheduler.warmup_iterations=4")
+    # from random weights, so few steps rank the third anywhere among the first ten, by seed and processor
+    options = ("model.init_from=clutter", "train.iterations=40", "evaluation.every=40", "scheduler.warmup_iterations=4")
     ranked = find_suspects("clutter", scenes, tmp_path / "out", folds=2, overrides=options)
     assert {suspect.image for suspect in ranked[:3]} == set(CORRUPTED)
     assert len(open_dataset("clutter", scenes, "train")) == len(ranked)
