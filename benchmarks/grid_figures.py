@@ -175,20 +175,12 @@ def _save(figure: Figure, path: Path) -> None:
         figure.savefig(temporary, format="png", dpi=150, metadata={"Software": None})
 
 
-DRAWN: dict[str, Callable[[Path], None]] = {
-    "starts": draw_starts,
-    "semi_supervised": draw_semi_supervised,
-    "ablation": draw_ablation,
-    "equal_budgets": draw_equal_budgets,
-}
-
-
-#: What is measured last for a figure, in benchmarks/results/: until then there is nothing to draw.
-LAST = {
-    "starts": "grid-starts",
-    "semi_supervised": "grid-semi_supervised",
-    "ablation": "grid-ablation-costs",
-    "equal_budgets": "grid-equal_budgets-costs",
+#: How a figure is drawn, and what is measured last for it in benchmarks/results/: until then there is nothing to draw.
+DRAWN: dict[str, tuple[Callable[[Path], None], str]] = {
+    "starts": (draw_starts, "grid-starts"),
+    "semi_supervised": (draw_semi_supervised, "grid-semi_supervised"),
+    "ablation": (draw_ablation, "grid-ablation-costs"),
+    "equal_budgets": (draw_equal_budgets, "grid-equal_budgets-costs"),
 }
 
 
@@ -201,8 +193,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     unknown = [name for name in args.names if name not in DRAWN]
     if unknown:
         parser.error(f"there is no figure {unknown[0]!r}, only {', '.join(DRAWN)}")
-    for name in args.names or [name for name in DRAWN if (RESULTS / f"{LAST[name]}.csv").exists()]:
-        DRAWN[name](args.output / f"{name}.png")
+    measured = [name for name, (_, last) in DRAWN.items() if (RESULTS / f"{last}.csv").exists()]
+    for name in args.names or measured:
+        draw, _ = DRAWN[name]
+        draw(args.output / f"{name}.png")
         print(args.output / f"{name}.png", flush=True)
     return 0
 
