@@ -112,6 +112,24 @@ def kept(stem: str) -> Rows:
     return rows
 
 
+def training_steps(stem: str) -> Rows:
+    """Format a file of training_steps.py: a row for each settings."""
+    rows = [["code", "settings", "ms a step", "images/s", "times as fast", "peak memory (MB)"]]
+    for row in read_csv(stem):
+        step = f"{row['step_ms']} ({row['step_ms_low']} to {row['step_ms_high']})"
+        rows.append(
+            [
+                row["code"],
+                f"`{row['settings']}`" if row["settings"] else NONE,
+                step,
+                row["images_per_s"],
+                f"{float(row['times_as_fast']):.2f}",
+                row["peak_memory_mb"],
+            ]
+        )
+    return rows
+
+
 def _spread(row: dict[str, str], key: str, form: str) -> str:
     """Format a median and its quartiles."""
     median, low, high = (format(float(row[name]), form) for name in (key, f"{key}_q1", f"{key}_q3"))

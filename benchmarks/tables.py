@@ -11,7 +11,8 @@ Tables are `zoo`, `inside`, `clutter`, `clutter_seeds`, `clutterbench`, `miniatu
 `scene_objects`, `purity FILE`, `likeness FILE`, `families FILE` and `families_refused FILE`; `zerowaste`, `published`,
 `ablation` and `complexity` of paper_tables.py; `grid FILE DOWN ACROSS`, `classes FILE`, `differences FILE` and
 `costs FILE` of grid_tables.py; and those of speed_tables.py: `throughput FILE`, `modes FILE`, `scaling FILE`,
-`scaling_points FILE`, `prediction FILE`, `profile FILE KIND` and `kept FILE`. FILE is the name of a file in
+`scaling_points FILE`, `prediction FILE`, `profile FILE KIND`, `kept FILE` and
+`training_steps FILE`. FILE is the name of a file in
 benchmarks/results/ without its suffix.
 `--check` writes nothing and fails if a page is out of date.
 """
@@ -25,7 +26,18 @@ from pathlib import Path
 from grid_tables import classes, costs, differences, grid
 from measuring import RESULTS, read_csv
 from paper_tables import Complexity, ablation, complexity, published, zerowaste
-from speed_tables import NONE, Rows, kept, modes, prediction, profile, scaling, scaling_points, throughput
+from speed_tables import (
+    NONE,
+    Rows,
+    kept,
+    modes,
+    prediction,
+    profile,
+    scaling,
+    scaling_points,
+    throughput,
+    training_steps,
+)
 
 import fanet  # noqa: F401  registers the models
 from fanet.backbone.complexity import variants

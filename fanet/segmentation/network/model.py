@@ -173,12 +173,15 @@ class SegmentationModel(PretrainedModel):
         if self.multiple > 1:
             x = F.pad(x, (0, -width % self.multiple, 0, -height % self.multiple))
         features = self.forward_features(x)
-        logits = resize_as(self.decode_head(features), x)[..., :height, :width]
+        logits = self.decode_head(features)
         if not self.training:
-            return logits
+            return resize_as(logits, x)[..., :height, :width]
+        # One plane a class, in float32: resizing, the loss and their gradients take less time than in other layouts.
+        logits = resize_as(logits.float().contiguous(), x)[..., :height, :width]
         if self.auxiliary_head is None:
             return logits, None
-        return logits, resize_as(self.auxiliary_head(features[-2]), x)[..., :height, :width]
+        auxiliary = self.auxiliary_head(features[-2]).float().contiguous()
+        return logits, resize_as(auxiliary, x)[..., :height, :width]
 
     def __prepare_scriptable__(self) -> "SegmentationModel":
         """Return the model to `torch.jit.script`, which asks for this before it compiles.

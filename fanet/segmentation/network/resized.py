@@ -7,6 +7,7 @@ which three are resized, this leaves less than half of the multiplications.
 """
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -18,20 +19,21 @@ from fanet.segmentation.bilinear import resize
 
 # Output rows or columns computed at a time: the matrices of weights are banded, and a block meets few inputs.
 _BLOCK = 32
-# Below this width the resized maps are small enough that resizing them costs less than the steps saved here.
+# In inference: below this width the resized maps are small enough that resizing them costs less than the steps saved.
 _SMALLEST_WIDTH = 128
 
 
 def pays(x: Tensor, block: nn.Module, conv: nn.Module) -> bool:
     """Whether to avoid resizing in front of a convolution, which is a part of `block`, of maps like `x`, (B, C, H, W).
 
-    Measured in float32 on CPUs. In training it would keep more maps for the gradient. Where somebody watches or has
+    Measured on CPUs: in training in float32 and under autocast, in inference in float32. Where somebody watches or has
     replaced the convolution (hooks, counters of operations, `torch.func`, tracers, compilers, adapters), it is called.
     """
-    if x.device.type != "cpu" or x.dtype != torch.float32 or x.shape[1] < _SMALLEST_WIDTH or torch.is_grad_enabled():
+    if x.device.type != "cpu" or torch.compiler.is_compiling() or torch.jit.is_tracing():
         return False
-    if torch.compiler.is_compiling() or torch.jit.is_tracing() or torch.is_autocast_enabled("cpu"):
-        return False
+    if not torch.is_grad_enabled():
+        if x.dtype != torch.float32 or x.shape[1] < _SMALLEST_WIDTH or torch.is_autocast_enabled("cpu"):
+            return False
     if is_functorch_wrapped_tensor(x) or is_in_torch_dispatch_mode():
         return False
     hooks = [module._forward_hooks or module._forward_pre_hooks for module in (block, conv)]
@@ -50,11 +52,46 @@ def conv_of_resized(weight: Tensor, maps: Sequence[Tensor]) -> Tensor:
     """
     first = maps[0]
     weights = weight.split([x.shape[1] for x in maps], dim=1)
-    total = F.conv2d(first, weights[0], padding=1).permute(0, 2, 3, 1).contiguous()
+    total = F.conv2d(first, weights[0], padding=1)
+    if torch.is_grad_enabled():
+        for x, part in zip(maps[1:], weights[1:], strict=True):
+            total = total + _of_batch(part, x, total.shape[2], total.shape[3])
+        return total
+    total = total.permute(0, 2, 3, 1).contiguous()
     for x, part in zip(maps[1:], weights[1:], strict=True):
         for image, sum_ in zip(x, total, strict=True):
             _add_one(sum_, part, image)
     return total.permute(0, 3, 1, 2)
+
+
+def _of_batch(weight: Tensor, x: Tensor, new_height: int, new_width: int) -> Tensor:
+    """Return the convolution of maps (B, C, h, w), as if they had been resized, (B, C_out, H, W); for training."""
+    (batch, _, height, width), outs = x.shape, weight.shape[0]
+    kernel = weight.permute(3, 2, 0, 1).reshape(-1, x.shape[1], 1, 1)  # (column of the kernel, row, C_out)
+    products = F.conv2d(x, kernel).permute(0, 2, 3, 1).reshape(batch * height, width * 3, 3 * outs)
+    rows = _StretchedSide.apply(products, width, new_width).view(batch, height, new_width, 3, outs)
+    rows = rows.transpose(2, 3).reshape(batch, height * 3, new_width * outs)
+    total = _StretchedSide.apply(rows, height, new_height).view(batch, new_height, new_width, outs)
+    return total.permute(0, 3, 1, 2)
+
+
+class _StretchedSide(torch.autograd.Function):
+    """Resize one side and sum over its taps: (N, 3 * old, n) -> (N, new, n)"""
+
+    @staticmethod
+    def forward(ctx: Any, products: Tensor, old: int, new: int) -> Tensor:
+        ctx.old, ctx.new = old, new
+        result = products.new_empty(len(products), new, products.shape[2])
+        for start, end, first, last, taps in _blocks(old, new, products):
+            result[:, start:end] = taps.expand(len(products), -1, -1) @ products[:, first:last]
+        return result
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        result = gradient.new_zeros(len(gradient), 3 * ctx.old, gradient.shape[2])
+        for start, end, first, last, taps in _blocks(ctx.old, ctx.new, gradient):
+            result[:, first:last] += taps.T.expand(len(gradient), -1, -1) @ gradient[:, start:end]
+        return result, None, None
 
 
 def _add_one(total: Tensor, weight: Tensor, x: Tensor) -> None:

@@ -114,6 +114,8 @@ def test_a_compiled_objective_trains_like_another(tmp_path, monkeypatch):
         "model.backbone_kwargs={}",
         "train.iterations=2",
         "augmentation.crop=[40, 40]",
+        "optimizer.name=sgd",  # its steps differ as little as the gradients, in which rounding differs
+        "train.amp=none",
     ]
     train(tiny_recipe(*OPTIONS, *recipe), tmp_path / "eager")
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
