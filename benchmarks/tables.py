@@ -245,6 +245,7 @@ TABLES: dict[str, Callable[..., Rows]] = {
         prediction,
         profile,
         kept,
+        training_steps,
         clutter,
         clutter_seeds,
         clutterbench,
