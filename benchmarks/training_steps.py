@@ -1,23 +1,24 @@
-"""Time the steps of `fanet train` with different settings, each run in a process of its own, in turns.
+"""Time the steps of `fanet train` with different settings, each run in a process of its own, a few steps at a time.
 
     python benchmarks/training_steps.py clutter --settings train.amp=none --settings train.amp=bf16
     python benchmarks/training_steps.py clutter --settings "" --checkout ../before
 
-With `--checkout`, the code in that folder runs first, with the first settings, and all else is compared to it. Writes
+All runs are started, and take turns of some steps from then on: where a processor changes its clock, it changes for all
+of them. With `--checkout`, the code in that folder runs first, with the first settings. Writes
 `benchmarks/results/training_steps-<name>.csv` with a row for each settings:
 
 code, settings   `this` or `before`, and what differs from the recipe
-step_ms          median over the rounds of the median step, data included
+step_ms          median over the turns of the median step, data included
 step_ms_low, _high   the least and the largest of these medians
 images_per_s     by the median
-times_as_fast    than the first row, by the medians
-peak_memory_mb   of the process, libraries and the images in memory included; the median over the rounds
+times_as_fast    than the first row: the median of the ratios in the same round
+peak_memory_mb   of the process, libraries and the images in memory included
 """
 
 import argparse
-import atexit
 import contextlib
 import json
+import operator
 import os
 import shlex
 import statistics
@@ -25,7 +26,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from measuring import RESULTS, peak_mb, write_csv
@@ -46,42 +47,64 @@ COLUMNS = (
 WARMUP = 15
 
 
-def train_and_print(argv: Sequence[str]) -> int:
-    """Run `fanet train` in this process, and print the milliseconds of its steps and the peak memory as JSON."""
+def train_in_turns(argv: Sequence[str]) -> int:
+    """Run `fanet train` in this process, with a turn for each line of standard input, after some steps to warm up.
+
+    Prints a line at the start and one for each turn: the milliseconds of its steps and the peak memory, as JSON.
+    """
     from torch.optim.optimizer import register_optimizer_step_post_hook
 
     from fanet.cli import main as fanet
 
-    ends: list[float] = []
-    register_optimizer_step_post_hook(lambda *_: ends.append(time.perf_counter()))
+    out, steps = sys.stdout, int(argv[0])
+    length, times, last = WARMUP, [], time.perf_counter()
 
-    def report() -> None:
-        times = [1000 * (end - start) for start, end in zip(ends[WARMUP:-1], ends[WARMUP + 1 :], strict=True)]
-        print(json.dumps([times, peak_mb("cpu")]))
+    def after_step(*_: object) -> None:
+        nonlocal length, last
+        times.append(1000 * (time.perf_counter() - last))
+        if len(times) == length:
+            print(json.dumps([times, peak_mb("cpu")]), file=out, flush=True)
+            sys.stdin.readline()
+            times.clear()
+            length = steps
+        last = time.perf_counter()
 
-    atexit.register(report)
+    register_optimizer_step_post_hook(after_step)
     with contextlib.redirect_stdout(sys.stderr):
-        return fanet(["train", *argv])
+        return fanet(["train", *argv[1:]])
 
 
-def measure(code: Path, recipe: str, settings: str, steps: int) -> tuple[float, float]:
-    """Return the median step in milliseconds and the peak memory in MB of a training by the code in a folder.
-
-    Raises:
-        subprocess.CalledProcessError: It failed, and the reason is on standard error.
-    """
-    iterations = WARMUP + 1 + steps
+@contextlib.contextmanager
+def training(code: Path, recipe: str, settings: str, steps: int, rounds: int) -> Iterator[subprocess.Popen]:
+    """Start a training by the code in a folder, which is stopped at the end."""
+    iterations = WARMUP + steps * rounds
     short = (f"train.iterations={iterations}", f"evaluation.every={iterations}", "scheduler.warmup_iterations=1")
     with tempfile.TemporaryDirectory() as folder:
-        argv = [recipe, *short, *shlex.split(settings), "-o", str(Path(folder, "run"))]
-        done = subprocess.run(
-            [sys.executable, __file__, "--child", *argv],
-            env={**os.environ, "PYTHONPATH": str(code)},
-            stdout=subprocess.PIPE,
-            text=True,
-            check=True,
-        )
-    times, peak = json.loads(done.stdout.splitlines()[-1])
+        argv = [str(steps), recipe, *short, *shlex.split(settings), "-o", str(Path(folder, "run"))]
+        environment = {**os.environ, "PYTHONPATH": str(code)}
+        command = [sys.executable, __file__, "--child", *argv]
+        with subprocess.Popen(
+            command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
+
+
+def turn(process: subprocess.Popen, is_first: bool = False) -> tuple[float, float] | None:
+    """Let a training take a turn.
+
+    Returns:
+        Its median step in milliseconds and the peak memory in MB; None if it failed, with the reason on standard error.
+    """
+    if not is_first:
+        process.stdin.write("\n")
+        process.stdin.flush()
+    line = process.stdout.readline()
+    if not line:
+        return None
+    times, peak = json.loads(line)
     return statistics.median(times), peak
 
 
@@ -92,8 +115,8 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--settings", action="append", required=True, help='such as "train.amp=bf16"; may be repeated')
     parser.add_argument("--common", default="", metavar="SETTINGS", help="of all runs, such as a smaller data set")
     parser.add_argument("--checkout", type=Path, metavar="DIR", help="other code of this project, to compare with")
-    parser.add_argument("--steps", type=int, default=40, metavar="N", help="of each run (default: %(default)s)")
-    parser.add_argument("--rounds", type=int, default=7, metavar="N", help="runs of each (default: %(default)s)")
+    parser.add_argument("--steps", type=int, default=10, metavar="N", help="of a turn (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=20, metavar="N", help="turns of each (default: %(default)s)")
     parser.add_argument("--name", help="of the file (default: the recipe)")
     parser.add_argument("--output", type=Path, default=RESULTS, metavar="DIR", help="folder (default: %(default)s)")
     args = parser.parse_args(argv)
@@ -102,15 +125,22 @@ def main(argv: Sequence[str]) -> int:
     if args.checkout:
         runs.insert(0, ("before", args.checkout.resolve(), args.settings[0]))
     measured: list[list[tuple[float, float]]] = [[] for _ in runs]
-    for _ in range(args.rounds):
-        for found, (_, code, settings) in zip(measured, runs, strict=True):
-            try:
-                found.append(measure(code, args.recipe, f"{args.common} {settings}", args.steps))
-            except subprocess.CalledProcessError:
+    with contextlib.ExitStack() as stack:
+        processes = []
+        for _, code, settings in runs:
+            common = f"{args.common} {settings}"
+            processes.append(stack.enter_context(training(code, args.recipe, common, args.steps, args.rounds)))
+            if turn(processes[-1], is_first=True) is None:
                 return 2
+        for _ in range(args.rounds):
+            for found, process in zip(measured, processes, strict=True):
+                result = turn(process)
+                if result is None:
+                    return 2
+                found.append(result)
     images = load_recipe(args.recipe, shlex.split(args.common))["train"]["batch_size"]
     rows = []
-    first = statistics.median(step for step, _ in measured[0])
+    first = [step for step, _ in measured[0]]
     for (code, _, settings), found in zip(runs, measured, strict=True):
         steps, peaks = zip(*found, strict=True)
         step = statistics.median(steps)
@@ -122,8 +152,8 @@ def main(argv: Sequence[str]) -> int:
                 "step_ms_low": f"{min(steps):.1f}",
                 "step_ms_high": f"{max(steps):.1f}",
                 "images_per_s": f"{1000 * images / step:.1f}",
-                "times_as_fast": f"{first / step:.3f}",
-                "peak_memory_mb": f"{statistics.median(peaks):.0f}",
+                "times_as_fast": f"{statistics.median(map(operator.truediv, first, steps)):.3f}",
+                "peak_memory_mb": f"{peaks[-1]:.0f}",
             }
         )
     write_csv(args.output / f"training_steps-{args.name or Path(args.recipe).stem}.csv", COLUMNS, rows)
@@ -132,5 +162,5 @@ def main(argv: Sequence[str]) -> int:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--child"]:
-        sys.exit(train_and_print(sys.argv[2:]))
+        sys.exit(train_in_turns(sys.argv[2:]))
     sys.exit(main(sys.argv[1:]))

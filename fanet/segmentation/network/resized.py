@@ -17,8 +17,10 @@ from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 from fanet.segmentation.bilinear import resize
 
-# Output rows or columns computed at a time: the matrices of weights are banded, and a block meets few inputs.
+# Output rows or columns computed at a time: the matrices of weights are banded, and a block meets few inputs. Training
+# computes short sides at once: a part of a batch of matrices would be copied.
 _BLOCK = 32
+_SHORT = 64
 # In inference: below this width the resized maps are small enough that resizing them costs less than the steps saved.
 _SMALLEST_WIDTH = 128
 
@@ -80,17 +82,20 @@ class _StretchedSide(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, products: Tensor, old: int, new: int) -> Tensor:
-        ctx.old, ctx.new = old, new
-        result = products.new_empty(len(products), new, products.shape[2])
-        for start, end, first, last, taps in _blocks(old, new, products):
-            result[:, start:end] = taps.expand(len(products), -1, -1) @ products[:, first:last]
-        return result
+        ctx.shape, ctx.blocks = products.shape, list(_blocks(old, new, products, new if new <= _SHORT else _BLOCK))
+        count = len(products)
+        parts = [taps.expand(count, -1, -1) @ products[:, first:last] for *_, first, last, taps in ctx.blocks]
+        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        result = gradient.new_zeros(len(gradient), 3 * ctx.old, gradient.shape[2])
-        for start, end, first, last, taps in _blocks(ctx.old, ctx.new, gradient):
-            result[:, first:last] += taps.T.expand(len(gradient), -1, -1) @ gradient[:, start:end]
+        count = len(gradient)
+        parts = [taps.T.expand(count, -1, -1) @ gradient[:, start:end] for start, end, *_, taps in ctx.blocks]
+        if len(parts) == 1 and parts[0].shape == ctx.shape:
+            return parts[0], None, None
+        result = gradient.new_zeros(ctx.shape)
+        for part, (_, _, first, last, _) in zip(parts, ctx.blocks, strict=True):
+            result[:, first:last] += part
         return result, None, None
 
 
@@ -108,7 +113,7 @@ def _add_one(total: Tensor, weight: Tensor, x: Tensor) -> None:
         total[start:end].addmm_(taps, rows[first:last])
 
 
-def _blocks(old: int, new: int, like: Tensor) -> Iterator[tuple[int, int, int, int, Tensor]]:
+def _blocks(old: int, new: int, like: Tensor, size: int = _BLOCK) -> Iterator[tuple[int, int, int, int, Tensor]]:
     """Yield blocks of new pixels along one side: start and end, first and last of what they need, and its weights.
 
     What they need are pairs of an old pixel and a tap of the kernel, in this order; the weights, (end - start,
@@ -116,8 +121,8 @@ def _blocks(old: int, new: int, like: Tensor) -> Iterator[tuple[int, int, int, i
     """
     weights = F.pad(resize(torch.eye(old, dtype=like.dtype, device=like.device)[None, None], (old, new))[0, 0], (1, 1))
     taps = torch.stack([weights[:, tap : tap + new] for tap in range(3)], dim=1)  # (old, tap, new)
-    for start in range(0, new, _BLOCK):
-        end = min(start + _BLOCK, new)
+    for start in range(0, new, size):
+        end = min(start + size, new)
         needed = taps[:, :, start:end].ne(0).any(dim=2).any(dim=1).nonzero()
         first, last = int(needed.min()), int(needed.max()) + 1
         yield start, end, 3 * first, 3 * last, taps[first:last, :, start:end].reshape(3 * (last - first), -1).T

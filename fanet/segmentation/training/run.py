@@ -5,7 +5,6 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
-from timm.utils import ModelEmaV3
 from torch import nn
 
 from fanet.classes import ClassScheme
@@ -16,6 +15,7 @@ from fanet.segmentation.data.in_memory import InMemory
 from fanet.segmentation.data.stream import MicroBatches, TrainSamples, train_batches
 from fanet.segmentation.network.model import SegmentationModel
 from fanet.segmentation.prediction.engines.precision import has_bf16
+from fanet.segmentation.training.average import MovingAverage
 from fanet.segmentation.training.build import (
     build_network,
     build_objective,
@@ -113,7 +113,7 @@ class Run:
     accelerator: "Accelerator"
     classes: ClassScheme
     network: SegmentationModel
-    ema: ModelEmaV3
+    ema: MovingAverage
     objective: Objective
     model: nn.Module
     optimizer: torch.optim.Optimizer
@@ -160,7 +160,7 @@ class Run:
             remarks += start_from(network, settings.model.init_from)
         if settings.model.freeze_backbone:
             freeze(network.backbone)
-        ema = ModelEmaV3(network, decay=train.ema_decay, use_warmup=True)
+        ema = MovingAverage(network, train.ema_decay)
         objective = build_objective(settings, network, classes)
         optimizer = build_optimizer(settings, objective)
         mixed = train.amp == "bf16" or (train.amp == "auto" and has_bf16(accelerator.device))

@@ -2,14 +2,18 @@
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 from timm.optim import create_optimizer_v2
+from timm.optim.muon import _COEFFICIENTS, resolve_ns_coefficients, zeropower_via_newtonschulz
+from timm.utils import ModelEmaV3
 
 from fanet.classes import ZEROWASTE
 from fanet.errors import UserError
 from fanet.segmentation import UperNet
 from fanet.segmentation.training import muon
+from fanet.segmentation.training.average import MovingAverage
 from fanet.segmentation.training.build import build_network, build_objective, build_optimizer
 from fanet.segmentation.training.muon import BatchedMuon
 from fanet.segmentation.training.settings import Settings
@@ -40,8 +44,8 @@ def distance(one, other):
 
 @pytest.fixture
 def in_bfloat16(monkeypatch):
-    """Matrices of any size are orthogonalised in bfloat16, as timm does it."""
-    monkeypatch.setattr(muon, "_SMALL", 0)
+    """All matrices are orthogonalised in bfloat16, as timm does it."""
+    monkeypatch.setattr(muon, "_suits_float32", lambda matrices: False)
 
 
 def test_batched_muon_takes_the_steps_of_timms(networks, in_bfloat16):
@@ -56,12 +60,30 @@ def test_batched_muon_takes_the_steps_of_timms(networks, in_bfloat16):
     assert distance(*networks) < 1e-4  # Newton-Schulz is in bfloat16: 0.8 % of a step
 
 
-def test_batched_muon_differs_by_rounding_where_matrices_are_small(networks):
+def test_batched_muon_differs_by_timms_rounding_in_float32(networks):
     timms, batched = (create_optimizer_v2(network, "muon", lr=0.01, weight_decay=0.05) for network in networks)
     set_gradients(*networks)
     timms.step()
     BatchedMuon(batched.param_groups).step()
     assert 0 < distance(*networks) < 5e-4
+
+
+@pytest.mark.parametrize("least", [1, 1e-2, 1e-4, 1e-8])
+@pytest.mark.parametrize("kind", ["original", "quintic", "polar_express"])
+def test_iterating_on_gram_matrices_gives_what_iterating_on_matrices_does(least, kind):
+    torch.manual_seed(0)
+    left, _, right = torch.linalg.svd(torch.randn(3, 24, 100, dtype=torch.float64), full_matrices=False)
+    matrices = left @ torch.diag(torch.logspace(0, np.log10(least), 24, dtype=torch.float64)) @ right
+    coefficients = resolve_ns_coefficients(kind, _COEFFICIENTS)
+    exact = zeropower_via_newtonschulz(matrices, 5, coefficients, dtype=torch.float64)
+    usual = zeropower_via_newtonschulz(matrices, 5, coefficients, dtype=torch.bfloat16)
+    found = muon.by_gram_matrices(matrices.float(), 5, coefficients, eps=1e-7, safety_factor=1)
+    assert (found - exact).norm() < 0.2 * (usual - exact).norm()
+
+
+def test_gradients_of_zero_stay_zero():
+    found = muon.by_gram_matrices(torch.zeros(2, 3, 4), 5, [(3.4, -4.8, 2.0)], eps=1e-7, safety_factor=1)
+    assert torch.equal(found, torch.zeros(2, 3, 4))
 
 
 def test_batched_muon_resumes_the_state_of_timms(networks, in_bfloat16):
@@ -88,6 +110,21 @@ def test_batched_muon_leaves_parameters_without_gradient_alone(networks):
     optimizer.step()
     assert distance(networks[0].decode_head, networks[1].decode_head) == 0
     assert distance(networks[0].backbone, networks[1].backbone) > 0
+
+
+def test_moving_average_is_timms():
+    torch.manual_seed(0)
+    network = UperNet("test_fanet", 3, head_channels=8, aux_channels=8)
+    timms, ours = ModelEmaV3(network, decay=0.9, use_warmup=True), MovingAverage(network, 0.9)
+    for step in range(1, 5):
+        with torch.no_grad():
+            for parameter in network.parameters():
+                parameter.add_(torch.randn_like(parameter))
+        network.train()(torch.rand(2, 3, 64, 64))  # counts batches, and moves their statistics
+        timms.update(network, step=step)
+        ours.update(network, step=step)
+        torch.testing.assert_close(dict(ours.module.state_dict()), dict(timms.module.state_dict()), rtol=0, atol=0)
+    assert int(ours.module.state_dict()["decode_head.fpn_bottleneck.bn.num_batches_tracked"]) == 4
 
 
 @pytest.mark.parametrize(("name", "fused"), [("adamw", True), ("sgd", True), ("muon", None), ("lamb", None)])
