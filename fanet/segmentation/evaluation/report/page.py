@@ -21,9 +21,9 @@ h3 { font-size: 1.05rem; margin: 1.6rem 0 .4rem; }
 h4 { font-size: .95rem; margin: 0; overflow-wrap: anywhere; }
 p { margin: .3rem 0 .8rem; max-width: 50rem; }
 .faint, figcaption, caption { color: var(--faint); font-size: .875rem; }
-.wide { overflow-x: auto; }
+.wide { overflow-x: auto; container-type: inline-size; }
 table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
-caption { text-align: left; padding-bottom: .4rem; }
+caption { text-align: left; padding-bottom: .4rem; position: sticky; left: 0; max-width: 100cqi; }
 th, td { padding: .25rem .6rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
 th { font-weight: 600; }
 tbody th, thead th:first-child { text-align: left; font-weight: 400; }
