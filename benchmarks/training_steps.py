@@ -4,7 +4,8 @@
     python benchmarks/training_steps.py clutter --settings "" --checkout ../before
 
 All runs are started, and take turns of some steps from then on: where a processor changes its clock, it changes for all
-of them. With `--checkout`, the code in that folder runs first, with the first settings. Writes
+of them. None reads ahead, which would shorten its next turn: `data.workers=0`. With `--checkout`, the code in that
+folder runs first, with the first settings. Writes
 `benchmarks/results/training_steps-<name>.csv` with a row for each settings:
 
 code, settings   `this` or `before`, and what differs from the recipe
@@ -64,7 +65,8 @@ def train_in_turns(argv: Sequence[str]) -> int:
         times.append(1000 * (time.perf_counter() - last))
         if len(times) == length:
             print(json.dumps([times, peak_mb("cpu")]), file=out, flush=True)
-            sys.stdin.readline()
+            if not sys.stdin.readline():
+                sys.exit("nobody waits for these steps any more")
             times.clear()
             length = steps
         last = time.perf_counter()
@@ -78,9 +80,10 @@ def train_in_turns(argv: Sequence[str]) -> int:
 def training(code: Path, recipe: str, settings: str, steps: int, rounds: int) -> Iterator[subprocess.Popen]:
     """Start a training by the code in a folder, which is stopped at the end."""
     iterations = WARMUP + steps * rounds
-    short = (f"train.iterations={iterations}", f"evaluation.every={iterations}", "scheduler.warmup_iterations=1")
+    short = [f"{key}={iterations}" for key in ("train.iterations", "evaluation.every")]
+    short += ["scheduler.warmup_iterations=1", "data.workers=0"]
     with tempfile.TemporaryDirectory() as folder:
-        argv = [str(steps), recipe, *short, *shlex.split(settings), "-o", str(Path(folder, "run"))]
+        argv = [str(steps), recipe, *shlex.split(settings), *short, "-o", str(Path(folder, "run"))]
         environment = {**os.environ, "PYTHONPATH": str(code)}
         command = [sys.executable, __file__, "--child", *argv]
         with subprocess.Popen(
@@ -98,9 +101,12 @@ def turn(process: subprocess.Popen, is_first: bool = False) -> tuple[float, floa
     Returns:
         Its median step in milliseconds and the peak memory in MB; None if it failed, with the reason on standard error.
     """
-    if not is_first:
-        process.stdin.write("\n")
-        process.stdin.flush()
+    try:
+        if not is_first:
+            process.stdin.write("\n")
+            process.stdin.flush()
+    except BrokenPipeError:
+        return None
     line = process.stdout.readline()
     if not line:
         return None

@@ -84,18 +84,23 @@ class _StretchedSide(torch.autograd.Function):
     def forward(ctx: Any, products: Tensor, old: int, new: int) -> Tensor:
         ctx.shape, ctx.blocks = products.shape, list(_blocks(old, new, products, new if new <= _SHORT else _BLOCK))
         count = len(products)
-        parts = [taps.expand(count, -1, -1) @ products[:, first:last] for *_, first, last, taps in ctx.blocks]
-        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+        if len(ctx.blocks) == 1:
+            _, _, first, last, taps = ctx.blocks[0]
+            return taps.expand(count, -1, -1) @ products[:, first:last]
+        result = products.new_empty(count, new, products.shape[2])
+        for start, end, first, last, taps in ctx.blocks:
+            result[:, start:end] = taps.expand(count, -1, -1) @ products[:, first:last]
+        return result
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         count = len(gradient)
-        parts = [taps.T.expand(count, -1, -1) @ gradient[:, start:end] for start, end, *_, taps in ctx.blocks]
-        if len(parts) == 1 and parts[0].shape == ctx.shape:
-            return parts[0], None, None
+        _, _, first, last, taps = ctx.blocks[0]
+        if len(ctx.blocks) == 1 and last - first == ctx.shape[1]:
+            return taps.T.expand(count, -1, -1) @ gradient, None, None
         result = gradient.new_zeros(ctx.shape)
-        for part, (_, _, first, last, _) in zip(parts, ctx.blocks, strict=True):
-            result[:, first:last] += part
+        for start, end, first, last, taps in ctx.blocks:
+            result[:, first:last] += taps.T.expand(count, -1, -1) @ gradient[:, start:end]
         return result, None, None
 
 

@@ -19,8 +19,6 @@ from timm.optim.muon import (
 )
 from torch.optim.adamw import adamw
 
-from fanet.segmentation.prediction.engines.precision import has_bf16
-
 # On a CPU a product in bfloat16 takes 30 microseconds to prepare: below so many multiplications float32 is faster. It
 # also is for matrices that are so many times wider than high, as it can iterate on their Gram matrices.
 _SMALL, _WIDE = 4_000_000, 6
@@ -79,7 +77,7 @@ class BatchedMuon(Muon):
         """Take the step of matrices of up to this size; a convolution is one of (out, in * height * width)."""
         momenta = [self.state[parameter]["momentum_buffer"] for parameter in parameters]
         torch._foreach_lerp_(momenta, _gradients(parameters), 1 - group["momentum"])
-        matrices = momenta[0].new_zeros(len(momenta), *size)
+        matrices = momenta[0].new_zeros(len(momenta), *size, dtype=torch.float32)
         for matrix, momentum in zip(matrices, momenta, strict=True):
             _part_of(matrix, momentum.shape).copy_(momentum)
         coefficients = resolve_ns_coefficients(group["ns_coefficients"], _COEFFICIENTS)
@@ -125,7 +123,7 @@ def by_gram_matrices(
 
     Each iteration multiplies by a polynomial in the Gram matrix, and all of these commute: the iterations are done on
     the Gram matrix alone, and their product is applied once. Rounding in it grows by the square of the first
-    coefficient in each step, about twelve: exact enough for Muon's usual five.
+    coefficient in each step, about twelve: exact enough for Muon's five, and useless from nine on.
 
     Args:
         matrices: (N, m, n) float32, m <= n.
@@ -151,10 +149,12 @@ def by_gram_matrices(
 
 
 def _suits_float32(matrices: torch.Tensor) -> bool:
-    """Return whether float32 is faster than bfloat16 for wide matrices, (N, m, n), on their device."""
+    """Return whether float32 is faster than bfloat16 for wide matrices, (N, m, n).
+
+    Not a question to the processor: processes on different ones must take the same steps.
+    """
     rows, columns = matrices.shape[1:]
-    is_light = matrices.numel() * rows < _SMALL or columns >= _WIDE * rows
-    return matrices.device.type == "cpu" and (is_light or not has_bf16(matrices.device))
+    return matrices.device.type == "cpu" and (matrices.numel() * rows < _SMALL or columns >= _WIDE * rows)
 
 
 def _gradients(parameters: list[torch.Tensor]) -> list[torch.Tensor]:
