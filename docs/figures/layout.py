@@ -1,4 +1,4 @@
-"""Draws docs/figures/layout.svg: the rooms of the package and the direction of its imports, from pyproject.toml.
+"""Draws docs/figures/layout.svg: the packages of the package and the direction of its imports, from pyproject.toml.
 
 python docs/figures/layout.py [OUT]
 """
@@ -21,10 +21,10 @@ Layers = list[list[str]]
 
 
 def contracts() -> dict[str, Layers]:
-    """The layers of every container of the contracts, from the top, as lists of rooms side by side."""
+    """The layers of every container of the contracts, from the top, as lists of packages side by side."""
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
     return {
-        container: [[room.strip() for room in layer.split("|")] for layer in contract["layers"]]
+        container: [[package.strip() for package in layer.split("|")] for layer in contract["layers"]]
         for contract in settings["contracts"]
         if contract["type"] == "layers"
         for container in contract["containers"]
@@ -32,22 +32,22 @@ def contracts() -> dict[str, Layers]:
 
 
 def height(container: str, layers: dict[str, Layers]) -> float:
-    """How high the rooms of a container are, those inside them included."""
+    """How high the packages of a container are, those inside them included."""
     return sum(row_height(container, row, layers) + GAP for row in layers[container]) - GAP
 
 
 def row_height(container: str, row: Sequence[str], layers: dict[str, Layers]) -> float:
-    """How high a layer is: that of its highest room."""
-    inner = [height(f"{container}.{room}", layers) for room in row if f"{container}.{room}" in layers]
+    """How high a layer is: that of its highest package."""
+    inner = [height(f"{container}.{package}", layers) for package in row if f"{container}.{package}" in layers]
     return max([ROW, *(ROW + value + GAP for value in inner)])
 
 
 def draw(axes: Axes, container: str, layers: dict[str, Layers], left: float, top: float, width: float) -> None:
-    """Draw the rooms of a container, and in them their own, from `top` downwards."""
+    """Draw the packages of a container, and in them their own, from `top` downwards."""
     for row in layers[container]:
         high, wide = row_height(container, row, layers), (width - GAP * (len(row) - 1)) / len(row)
-        for place, room in enumerate(row):
-            x, inside = left + place * (wide + GAP), f"{container}.{room}" in layers
+        for place, package in enumerate(row):
+            x, inside = left + place * (wide + GAP), f"{container}.{package}" in layers
             nested = container.count(".") > 0
             axes.add_patch(
                 FancyBboxPatch(
@@ -56,9 +56,9 @@ def draw(axes: Axes, container: str, layers: dict[str, Layers], left: float, top
                 )
             )  # fmt: skip
             y = top - ROW / 2 if inside else top - high / 2
-            axes.text(x + wide / 2, y, room, fontsize=10, color=INK, ha="center", va="center", family="monospace")
+            axes.text(x + wide / 2, y, package, fontsize=10, color=INK, ha="center", va="center", family="monospace")
             if inside:
-                draw(axes, f"{container}.{room}", layers, x + GAP, top - ROW, wide - 2 * GAP)
+                draw(axes, f"{container}.{package}", layers, x + GAP, top - ROW, wide - 2 * GAP)
         top -= high + GAP
 
 

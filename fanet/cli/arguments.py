@@ -100,8 +100,8 @@ def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
         "--engine",
         metavar="NAME",
         choices=[*ENGINES, AUTO],
-        help=f"what runs the network: {', '.join(ENGINES)}; or {AUTO}, the fastest that gives the labels of the first "
-        f"(default: {ENGINES[0]}, onnx for a .onnx file)",
+        help=f"what runs the network: {', '.join(ENGINES)}; or {AUTO}, the fastest that gives nearly the labels of the "
+        f"first (default: {ENGINES[0]}, onnx for a .onnx file)",
     )
     parser.add_argument(
         "--precision",

@@ -21,8 +21,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "quotes with several below, or rows of a grid's table.",
         epilog=example(
             "fanet compare scores/fanet scores/convnext",
-            "fanet compare 'runs/ablation/all-*' 'runs/ablation/scm-*'",
-            "fanet compare grid-starts.csv:start=clutter grid-starts.csv:start=scratch",
+            "fanet compare 'runs/ablation/rows-fanet-*' 'runs/ablation/rows-scm-*'",
+            "fanet compare grid-starts.csv:data=belt,labelled=all,start=scenes "
+            "grid-starts.csv:data=belt,labelled=all,start=scratch",
         ),
     )
     parser.add_argument("first", metavar="A", type=named, help="evaluation or runs; TABLE.csv:AXIS=VALUE,… for rows")
