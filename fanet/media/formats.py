@@ -99,6 +99,16 @@ def read_head(path: Path) -> bytes:
         return b""
 
 
+def webp_pixels(head: bytes) -> int:
+    """Return of how many pixels the frames of a WebP say that they are, by its first bytes; 0 for other files.
+
+    Pillow allocates this canvas, twice, when it opens the file: before anything can be said about its size.
+    """
+    if head[:4] != b"RIFF" or head[8:16] != b"WEBPVP8X":
+        return 0
+    return (1 + int.from_bytes(head[24:27], "little")) * (1 + int.from_bytes(head[27:30], "little"))
+
+
 def _is_image(head: bytes) -> bool:
     if head.startswith(_IMAGE_STARTS) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP"):
         return True

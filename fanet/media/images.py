@@ -1,5 +1,6 @@
 """Read and write images: files of any common format become (H, W, 3) uint8 RGB."""
 
+import math
 import os
 import threading
 import warnings
@@ -14,7 +15,7 @@ from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from fanet.errors import UserError, needs_extra, one_line
 from fanet.files import atomic_path
-from fanet.media.formats import is_heif, is_raw, read_head
+from fanet.media.formats import is_heif, is_raw, read_head, webp_pixels
 from fanet.media.formats import is_image_file as is_image_file  # for those who look for it here
 from fanet.media.memory import most_pixels, release_freed_memory
 from fanet.media.pages import note_pages
@@ -273,12 +274,19 @@ def opened(
     if isinstance(source, bytes):
         if not source:
             raise UserError(f"{called} is empty")
+        head, size = source[:512], len(source)
     else:
         _check_readable(Path(source))
         if is_raw(Path(source)):
             raise UserError(f"{called} {_IS_RAW}")
+        head, size = read_head(Path(source)), os.path.getsize(source)
+    is_limited = Image.MAX_IMAGE_PIXELS is not None
+    if large and is_limited:
+        _check_large(webp_pixels(head), called, size)
     with translated(called), _LARGE if large else nullcontext():
-        image = _open(source)
+        if webp_pixels(head) > 2 * (Image.MAX_IMAGE_PIXELS or math.inf):
+            raise Image.DecompressionBombError
+        image = _open(source, head)
     with image:
         if image.format in _DRAWINGS:
             raise UserError(f"{called} is a drawing ({image.format}): save it as PNG first")
@@ -286,8 +294,8 @@ def opened(
             raise UserError(f"{called} {_IS_RAW}")
         if image.format == "TIFF":
             silence_libtiff()
-        if large and Image.MAX_IMAGE_PIXELS is not None:
-            _check_large(image, called, len(source) if isinstance(source, bytes) else os.path.getsize(source))
+        if large and is_limited:
+            _check_large(image.width * image.height, called, size)
         yield image, called
 
 
@@ -302,9 +310,9 @@ def reading(source: str | Path | bytes, name: str | None = None) -> Iterator[Ima
         yield image
 
 
-def _check_large(image: Image.Image, name: str, size: int) -> None:
+def _check_large(pixels: int, name: str, size: int) -> None:
     """Check the number of pixels of an image in a file of `size` bytes, if it is beyond Pillow's limit."""
-    pixels, limit = image.width * image.height, most_pixels()
+    limit = most_pixels()
     if pixels <= 2 * (Image.MAX_IMAGE_PIXELS or pixels):
         return
     if pixels > limit:
@@ -316,13 +324,13 @@ def _check_large(image: Image.Image, name: str, size: int) -> None:
         raise UserError(f"{name} is damaged or a trap: {_millions(pixels)} million pixels in {size // 1000} kB")
 
 
-def _open(source: str | Path | bytes) -> ImageFile.ImageFile:
-    """Open an image with Pillow, and HEIF with the help of pillow-heif."""
+def _open(source: str | Path | bytes, head: bytes) -> ImageFile.ImageFile:
+    """Open an image, which starts with `head`, with Pillow, and HEIF with the help of pillow-heif."""
     file = BytesIO(source) if isinstance(source, bytes) else Path(source)
     try:
         return Image.open(file)
     except UnidentifiedImageError:
-        if not is_heif(source[:512] if isinstance(source, bytes) else read_head(Path(source))):
+        if not is_heif(head):
             raise
         with needs_extra("heif", "pillow_heif"):
             from pillow_heif import register_heif_opener

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from fanet.errors import InputWarning, UserError
+from fanet.media.formats import webp_pixels
 from fanet.media.images import read_image, read_labels, read_orientation, write_png
 
 RED, GREEN, BLUE, WHITE, BLACK = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0)
@@ -240,6 +241,27 @@ def test_small_file_that_claims_to_be_huge_is_refused_in_windows_too(side: int, 
         read_image(tmp_path / "bomb.png", large=True)
     with pytest.raises(UserError, match="more than 178 million pixels, .*--window"):
         read_image(tmp_path / "bomb.png")
+
+
+@pytest.mark.parametrize("large", [False, True])
+@pytest.mark.parametrize("read", [lambda path: path, lambda path: path.read_bytes()], ids=["path", "bytes"])
+def test_webp_that_claims_to_be_huge_is_refused_before_its_canvas_is_allocated(
+    large: bool, read: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "bomb.webp"
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
+    frames[0].save(path, save_all=True, append_images=frames[1:])
+    content = path.read_bytes()
+    assert webp_pixels(content) == 64
+    side = (15000 - 1).to_bytes(3, "little")
+    path.write_bytes(content[:24] + side + side + content[30:])
+
+    def allocate(*args: object) -> None:
+        raise AssertionError("opened")
+
+    monkeypatch.setattr(PIL.Image, "open", allocate)
+    with pytest.raises(UserError, match="a trap: 225 million pixels" if large else "more than 178 million pixels"):
+        read_image(read(path), large=large)
 
 
 def test_image_beyond_pillows_limit_is_read_for_windows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
