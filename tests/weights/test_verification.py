@@ -79,6 +79,7 @@ def test_corrupt_download_is_a_problem_of_that_file(repos: Hub, cache: Path, tmp
     assert "checksum differs" in found.problems[0]
 
 
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")  # more workers than a machine of one core has
 def test_top1_is_that_of_the_network_on_timms_crops(repos: Hub, cache: Path, tmp_path: Path, imagenet: Path) -> None:
     found = verify(tmp_path / "report", cache, imagenet=imagenet)
     model = timm.create_model(
