@@ -140,11 +140,11 @@ def test_damaged_file_is_read_or_refused(tmp_path, kind, name, load, dump):
         else:
             data = mutated_lines(good, rng)
         path.write_bytes(data)
-        start = time.monotonic()
+        start = time.process_time()
         try:
             refused += read_all(root) != ""
         except Exception as error:
             raise AssertionError(f"mutation {number}: {data[:2000]!r}") from error
-        assert time.monotonic() - start < SECONDS, data[:2000]
+        assert time.process_time() - start < SECONDS, data[:2000]
     assert refused > MUTATIONS / 10, "most damage is noticed"
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before < BYTES
