@@ -100,13 +100,19 @@ def read_head(path: Path) -> bytes:
 
 
 def webp_pixels(head: bytes) -> int:
-    """Return of how many pixels the frames of a WebP say that they are, by its first bytes; 0 for other files.
+    """Return how many pixels a WebP says that it has, by its first bytes; 0 for other files.
 
-    Pillow allocates this canvas, twice, when it opens the file: before anything can be said about its size.
+    Pillow allocates this canvas, twice, when it opens the file: before anything can be said about its size. The three
+    layouts are those of the WebP container specification: extended, lossless (RFC 9649) and lossy (RFC 6386).
     """
-    if head[:4] != b"RIFF" or head[8:16] != b"WEBPVP8X":
+    if head[:4] != b"RIFF" or head[8:12] != b"WEBP":
         return 0
-    return (1 + int.from_bytes(head[24:27], "little")) * (1 + int.from_bytes(head[27:30], "little"))
+    if head[12:16] == b"VP8X":
+        return (1 + int.from_bytes(head[24:27], "little")) * (1 + int.from_bytes(head[27:30], "little"))
+    if head[12:16] == b"VP8L":
+        sides = int.from_bytes(head[21:25], "little")
+        return (1 + (sides & 0x3FFF)) * (1 + (sides >> 14 & 0x3FFF))
+    return (int.from_bytes(head[26:28], "little") & 0x3FFF) * (int.from_bytes(head[28:30], "little") & 0x3FFF)
 
 
 def _is_image(head: bytes) -> bool:

@@ -5,6 +5,7 @@ import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import PIL
@@ -243,18 +244,30 @@ def test_small_file_that_claims_to_be_huge_is_refused_in_windows_too(side: int, 
         read_image(tmp_path / "bomb.png")
 
 
+SIDE = 15000
+WEBPS: dict[str, tuple[dict[str, Any], int, bytes]] = {  # how it is saved, and what there says how large it is
+    "extended": (
+        {"save_all": True, "append_images": [Image.new("RGB", (8, 6))]},
+        24,
+        2 * (SIDE - 1).to_bytes(3, "little"),
+    ),
+    "lossless": ({"lossless": True}, 21, (SIDE - 1 | SIDE - 1 << 14 | 1 << 28).to_bytes(4, "little")),
+    "lossy": ({}, 26, 2 * SIDE.to_bytes(2, "little")),
+}
+
+
 @pytest.mark.parametrize("large", [False, True])
 @pytest.mark.parametrize("read", [lambda path: path, lambda path: path.read_bytes()], ids=["path", "bytes"])
+@pytest.mark.parametrize("layout", WEBPS)
 def test_webp_that_claims_to_be_huge_is_refused_before_its_canvas_is_allocated(
-    large: bool, read: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    layout: str, large: bool, read: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    options, place, claim = WEBPS[layout]
     path = tmp_path / "bomb.webp"
-    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
-    frames[0].save(path, save_all=True, append_images=frames[1:])
+    Image.new("RGB", (8, 6), "red").save(path, **options)
     content = path.read_bytes()
-    assert webp_pixels(content) == 64
-    side = (15000 - 1).to_bytes(3, "little")
-    path.write_bytes(content[:24] + side + side + content[30:])
+    assert webp_pixels(content) == 48
+    path.write_bytes(content[:place] + claim + content[place + len(claim) :])
 
     def allocate(*args: object) -> None:
         raise AssertionError("opened")
