@@ -66,7 +66,7 @@ def spread(rows: list[dict[str, str]]) -> str:
     scores = [float(row["miou"]) for row in rows]
     if not scores:
         return NONE
-    mean = f"{sum(scores) / len(scores):.1f}"
+    mean = f"{round(sum(scores) / len(scores), 2):.1f}"  # by way of two digits, as in the files of differences
     return mean if len(scores) == 1 else f"{mean} ({min(scores):.1f} to {max(scores):.1f})"
 
 
