@@ -58,7 +58,7 @@ def read_values(source: str | Path | bytes, name: str | None = None) -> LabelMap
         if image.mode in ("RGB", "RGBA"):
             if "16" in raw_mode:
                 raise UserError(f"{called} has three or four channels of 16 bits: save it with one channel")
-            pixels = np.asarray(image)
+            pixels = np.array(image)
             return LabelMap(_one_channel(pixels[..., :3], called), _fully_transparent(image))
         if image.mode not in _ONE_CHANNEL and not image.mode.startswith("I;16"):
             raise UserError(f"{called} is no mask of class indices, its pixels are {image.mode}: save it as a grey PNG")
@@ -180,4 +180,4 @@ def _saved_array(path: Path) -> np.ndarray:
     if not isinstance(values, np.ndarray):
         values.close()
         raise UserError(f"{path} holds several arrays: save the one you need with numpy.save")
-    return np.asarray(values)
+    return np.array(values)

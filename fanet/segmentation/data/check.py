@@ -32,8 +32,8 @@ class _Finding:
     digest: str = ""  # of the image's pixels
     broken: str = ""
     unknown: tuple[str, tuple[str, ...]] | None = None
-    hint: str = ""  # what is known instead of `unknown`, and how to mend it
     mismatch: str = ""
+    hint: str = ""  # how to mend `mismatch`; what is known instead of `unknown`, and how to mend it
     seen: tuple[int, ...] = ()  # all numbers in a mask with unknown ones
     turned: str = ""  # the file of an image that its EXIF orientation rotates, but not its mask; no error by itself
     turned_mask: str = ""  # the file of a mask that its own EXIF orientation rotates
@@ -55,6 +55,7 @@ class SplitReport:
         unknown_labels: Values that are not a class, by file.
         unknown_hint: What is known instead in the first of these files, and how to mend it.
         size_mismatches: Images whose size differs from their mask's.
+        size_hint: What to do about the first of them.
         turned_images: Images that their EXIF orientation rotates, but not their masks.
         turned_masks: Masks that their own EXIF orientation rotates.
         numbers: All numbers that occur in the masks, as far as they are known.
@@ -72,6 +73,7 @@ class SplitReport:
     unknown_labels: dict[str, list[str]] = field(default_factory=dict)
     unknown_hint: str = ""
     size_mismatches: list[str] = field(default_factory=list)
+    size_hint: str = ""
     turned_images: list[str] = field(default_factory=list)
     turned_masks: list[str] = field(default_factory=list)
     numbers: list[int] = field(default_factory=list)
@@ -191,7 +193,8 @@ def _examine(dataset: SegmentationDataset, index: int) -> _Finding:
     if labels.shape != image.shape[:2]:
         called, mask = dataset.pair(index)
         sizes = f"{called} ({size[0]}x{size[1]}, {mask} {labels.shape[1]}x{labels.shape[0]})"
-        return _Finding(size, digest=digest.hexdigest(), mismatch=sizes, turned=turned)
+        hint = dataset.cure_of_size(index, image, labels)
+        return _Finding(size, digest=digest.hexdigest(), mismatch=sizes, hint=hint, turned=turned)
     counts = np.bincount(labels.ravel(), minlength=256)
     ignore = dataset.classes.ignore_index
     pixels = (*(int(count) for count in counts[: len(dataset.classes)]), int(counts[ignore]))
@@ -218,8 +221,9 @@ def _summarise(dataset: SegmentationDataset, findings: Sequence[_Finding]) -> Sp
         missing_images=list(dataset.missing_images),
         broken=[finding.broken for finding in findings if finding.broken],
         unknown_labels={finding.unknown[0]: list(finding.unknown[1]) for finding in findings if finding.unknown},
-        unknown_hint=next((finding.hint for finding in findings if finding.hint), ""),
+        unknown_hint=next((finding.hint for finding in findings if finding.unknown), ""),
         size_mismatches=[finding.mismatch for finding in findings if finding.mismatch],
+        size_hint=next((finding.hint for finding in findings if finding.mismatch), ""),
         turned_images=[finding.turned for finding in findings if finding.turned],
         turned_masks=[finding.turned_mask for finding in findings if finding.turned_mask],
         numbers=sorted(numbers.union(*(finding.seen for finding in findings))),
@@ -273,7 +277,7 @@ def _errors(report: CheckReport, datasets: Mapping[str, SegmentationDataset]) ->
         (
             "images of another size than their mask",
             lines("size_mismatches"),
-            next(iter(datasets.values())).cure_of_sizes,
+            next((part.size_hint for part in report.splits.values() if part.size_hint), None),
         ),
     ]
     found = [

@@ -17,6 +17,10 @@ from fanet.media.png import encode_png
 _SHOWN = 3
 #: How to mend masks of another size than their images.
 SCALE_MASKS = "scale masks to the size of their images without smoothing (nearest neighbour)"
+_TURN_MASKS = (
+    "the image is shown rotated, by its EXIF orientation, and the mask is not: rotate the mask too, "
+    "or save the image without that orientation"
+)
 _LONGEST = 160  # characters of a name in an error: enough for most paths
 
 
@@ -165,7 +169,7 @@ class SegmentationDataset(torch.utils.data.Dataset, ABC):
             called, mask = self.pair(index)
             raise UserError(
                 f"{called} has {image.shape[1]}x{image.shape[0]} pixels, but its {mask} has "
-                f"{labels.shape[1]}x{labels.shape[0]}: {self.cure_of_sizes}"
+                f"{labels.shape[1]}x{labels.shape[0]}: {self.cure_of_size(index, image, labels)}"
             )
         return Sample(self.names[index], image, labels)
 
@@ -188,6 +192,11 @@ class SegmentationDataset(torch.utils.data.Dataset, ABC):
             UserError: The file cannot be read.
         """
         return None
+
+    def cure_of_size(self, index: int, image: np.ndarray, labels: np.ndarray) -> str:
+        """Return what to do about labels (h, w) of sample `index` that differ in size from its image (H, W, 3)."""
+        is_turned = labels.shape == image.shape[1::-1] and self.turned_image(index) is not None
+        return _TURN_MASKS if is_turned else self.cure_of_sizes
 
     def image_file(self, index: int) -> tuple[str, bytes]:
         """Return the suffix and the contents of the file of image `index`, unchanged where there is such a file.

@@ -109,7 +109,9 @@ def test_image_turned_by_its_exif_orientation_is_reported(root):
     line = f"train: 2 images are rotated by their EXIF orientation, their masks are not: {a}, {c}"
     assert line in report.warnings
     (error,) = report.errors
-    assert error.startswith("1 images of another size than their mask: train: c.PNG (6x8, mask 8x6)")
+    assert error.startswith(
+        "1 images of another size than their mask: train: c.PNG (6x8, mask 8x6); the image is shown"
+    )
 
 
 def test_turned_photo_of_a_folder_data_set_is_reported(tmp_path):

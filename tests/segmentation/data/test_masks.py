@@ -68,13 +68,15 @@ LOSSLESS = {
     "four channels": (".png", lambda path: Image.fromarray(INDICES).convert("RGBA").save(path)),
     "grey with alpha": (".png", lambda path: Image.fromarray(INDICES).convert("LA").save(path)),
     "WebP without loss": (".webp", lambda path: Image.fromarray(INDICES).save(path, lossless=True)),
+    "array": (".npy", lambda path: np.save(path, INDICES)),
     "array of int64": (".npy", lambda path: np.save(path, INDICES.astype(np.int64))),
 }
 
 
 @pytest.mark.parametrize(("suffix", "write"), LOSSLESS.values(), ids=LOSSLESS)
 def test_indices_are_read_as_stored_from_any_file_without_loss(tmp_path, suffix, write):
-    assert (read_values(write_file(tmp_path / f"a{suffix}", write)).pixels == INDICES).all()
+    pixels = read_values(write_file(tmp_path / f"a{suffix}", write)).pixels
+    assert (pixels == INDICES).all() and pixels.flags.writeable  # as PyTorch wants it
 
 
 def write_file(path: Path, write: Callable[[Path], object]) -> Path:

@@ -11,7 +11,7 @@ from fanet.media.label_maps import read_colours, read_values
 from fanet.segmentation.data.dataset import shortened
 from fanet.segmentation.data.suggest import affix_of, affixes_of
 from fanet.segmentation.data.survey.coco import find_coco
-from fanet.segmentation.data.survey.tree import Tree, by_folder, stem_of
+from fanet.segmentation.data.survey.tree import ARCHIVES, Tree, by_folder, stem_of
 from fanet.segmentation.data.survey.words import (
     IMAGES,
     LABELS,
@@ -85,7 +85,8 @@ def find_layout(tree: Tree) -> Layout:
         UserError: There are no images or no labels, or it is not clear which labels are meant.
     """
     if not tree.images:
-        raise UserError(f"{tree.root} has no images: put images and masks (or annotations) into it, images/ and masks/")
+        advice = _unpack(tree) or "put images and masks (or annotations) into it, images/ and masks/"
+        raise UserError(f"{tree.root} has no images: {advice}")
     images, masks, notes = _divided(tree)
     found: dict[str, dict[str, Source]] = {}
     labels = {MASKS: masks, YOLO: _parts(tree.yolo), LABELME: _parts(tree.labelme)}
@@ -201,7 +202,7 @@ def _paired(images: Sequence[_Part], labels: Sequence[_Part], root: Path) -> dic
             one, other = (_place(root, each.folder) for each, _ in found[:2])
             raise UserError(
                 f"{one} and {other} both have labels for the images in {_place(root, part.folder)}: move the one that "
-                f"is not meant out of {root}"
+                f"is not meant out of {root}, or combine them, with a number for each class, if each is about one"
             )
         paired = {image.name: (image, label) for _, pairs in found for image, label in pairs}
         if paired:
@@ -288,16 +289,22 @@ def _unused(sources: Mapping[str, Source], images: Sequence[_Part], labels: Sequ
         for part in parts:
             count = sum(file.name not in used for file in part.files)
             if count:
-                lines.append(f"{counted(count, noun)} in {part.folder} left out: no {what} of these names")
+                reason = "numbers of objects" if is_of_instances(part.folder) else f"no {what} of these names"
+                lines.append(f"{counted(count, noun)} in {part.folder} left out: {reason}")
     return lines
 
 
 def _nothing(tree: Tree, images: Sequence[_Part], masks: Sequence[_Part]) -> str:
     root = tree.root
     if not masks:
+        others = [file.path for file in tree.unread if not file.name.lower().endswith(ARCHIVES)]
+        unread = f" ({shortened(others)}: in a format that is not read)" if others else ""
+        advice = _unpack(tree) or (
+            f"put masks of the same names into {root / 'masks'}, or COCO, YOLO or labelme annotations beside the images"
+        )
         return (
-            f"{root} has {counted(len(tree.images), 'image')}, but neither masks nor annotations for them: put masks "
-            f"of the same names into {root / 'masks'}, or COCO, YOLO or labelme annotations beside the images"
+            f"{root} has {counted(len(tree.images), 'image')}, but neither masks nor annotations for them{unread}: "
+            f"{advice}"
         )
     if not images:
         return f"{root} has masks only: put the images into {root / 'images'}"
@@ -316,6 +323,12 @@ def _nothing(tree: Tree, images: Sequence[_Part], masks: Sequence[_Part]) -> str
         f"no mask in {root} has the name of an image, such as {mask.path} and {image.path}: give them the same name, "
         "or add _mask to that of the mask"
     )
+
+
+def _unpack(tree: Tree) -> str | None:
+    """Return the advice to unpack archives that may hold what is missing; None if there are none."""
+    archives = [file.path for file in tree.unread if file.name.lower().endswith(ARCHIVES)]
+    return f"unpack {shortened(archives)} first" if archives else None
 
 
 def _example(sources: Mapping[str, Source]) -> str:

@@ -14,7 +14,7 @@ _LISTS = (
     *("classes.txt", "class_names.txt", "obj.names", "labels.txt", "names.txt", "codes.txt", "label_names.txt"),
     *("categories.txt", "labels.names", "classes.names"),
 )
-_TABLES = ("class_dict.csv", "classes.csv", "label_colors.txt", "labelmap.txt", "label_map.txt")
+_TABLES = ("class_dict.csv", "classes.csv", "_classes.csv", "label_colors.txt", "labelmap.txt", "label_map.txt")
 _YAMLS = ("data.yaml", "data.yml")
 _SPECIAL = ("__ignore__",)  # in labelme's lists
 _NUMBERED = re.compile(r"(\d+)\s*[:;,.=\s]\s*(.+)")
@@ -76,7 +76,10 @@ def _list(path: Path, file: str) -> Names | None:
 
 
 def _table(path: Path, file: str) -> Names | None:
-    """Read names and colours: `name,r,g,b` as CamVid's tables have them, or `name:r,g,b::` as CVAT writes them."""
+    """Read names and colours: `name,r,g,b` as CamVid's tables have them, or `name:r,g,b::` as CVAT writes them.
+
+    A table without colours has the names in its last column, and may have the numbers in its first.
+    """
     names: list[str] = []
     colours: list[tuple[int, int, int]] = []
     for line in read_text(path).splitlines():
@@ -96,8 +99,12 @@ def _table(path: Path, file: str) -> Names | None:
         return Names(file, tuple(names), tuple(colours))
     if path.suffix.lower() == ".txt":
         return _list(path, file)
-    rows = list(csv.reader(read_text(path).splitlines()))
-    words = [row[-1].strip() for row in rows[1:] if row]
+    rows = [[cell.strip() for cell in row] for row in csv.reader(read_text(path).splitlines()) if row]
+    numbers = {int(row[0]): row[-1] for row in rows if len(row) > 1 and row[0].isdecimal()}
+    if numbers:  # `Pixel Value, Class`, as Roboflow writes them
+        words = [numbers[number] for number in sorted(numbers)] if sorted(numbers) == list(range(len(numbers))) else []
+    else:
+        words = [row[-1] for row in rows[1:]]
     return Names(file, tuple(words)) if words and all(words) else None
 
 

@@ -10,6 +10,7 @@ from fanet.segmentation.data.walking import File, walk
 
 _RUN_FILES = ("last.pt", "log.csv", "metrics.json")  # what `fanet train` and `fanet evaluate` leave in their folders
 _ARCHIVE_FOLDER = "__MACOSX"
+ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar")
 _FEWEST_NUMBERS = 5  # in a line of YOLO's: class, centre and size of a box
 
 
@@ -24,6 +25,7 @@ class Tree:
         labelme: labelme's files.
         yolo: Text files with lines of numbers, and empty ones.
         texts: All text files and tables, those among them that name classes or list images.
+        unread: Archives, and JSON and XML files in none of these formats.
     """
 
     root: Path
@@ -32,6 +34,7 @@ class Tree:
     labelme: list[File] = field(default_factory=list)
     yolo: list[File] = field(default_factory=list)
     texts: list[File] = field(default_factory=list)
+    unread: list[File] = field(default_factory=list)
 
 
 def read_tree(root: Path) -> Tree:
@@ -53,6 +56,8 @@ def read_tree(root: Path) -> Tree:
             _add_json(tree, file)
         elif suffix in (".txt", ".names", ".csv", ".yaml", ".yml"):
             tree.texts.append(file)
+        elif suffix in (".xml", *ARCHIVES):
+            tree.unread.append(file)
         elif is_image_file(Path(file.path)):
             tree.images.append(file)
     stems = {PurePosixPath(file.name).stem for file in tree.images}
@@ -70,6 +75,8 @@ def _add_json(tree: Tree, file: File) -> None:
         tree.labelme.append(file)
     elif b'"images"' in content and b'"annotations"' in content:
         tree.coco.append(file)
+    else:
+        tree.unread.append(file)
 
 
 def _is_numbers(path: Path) -> bool:

@@ -10,7 +10,7 @@ IMAGES, LABELS = "images", "labels"  # roles of a folder
 # Beside the folder names that the suggestions know: parts of names such as `train_masks`, `imagesTr`, `trainannot`.
 _LABEL_WORDS = {*MASK_FOLDERS, "ann", "anno", "annot", "annots", "annotation", "gtfine", "gts", "groundtruth"} | {
     *("seg", "segs", "segmentation", "segmentations", "segmentationobject", "semantic", "target", "targets", "truth"),
-    *("json", "jsons", "txt"),
+    *("json", "jsons", "txt", "lbl", "lbls", "msk", "msks"),
 }
 _IMAGE_WORDS = {*IMAGE_FOLDERS, "photo", "picture", "rgb", "leftimg8bit", "frames"}
 _WHOLE = {"data", "x", "y"}  # say something only if they are the whole name

@@ -134,6 +134,30 @@ def no_labels(root: Path) -> None:
     write_images(root, "{}.jpg", NAMES)
 
 
+def other_tools(root: Path) -> None:
+    write_images(root, "{}.jpg", NAMES)
+    write_text(root / "annotations.xml", "<annotations/>")
+    write_text(root / "a.jpg.json", '{"objects": []}')
+
+
+def packed_masks(root: Path) -> None:
+    write_images(root, "{}.jpg", NAMES)
+    (root / "masks.ZIP").write_bytes(b"")
+
+
+def all_packed(root: Path) -> None:
+    (root / "export.tar.gz").write_bytes(b"")
+
+
+def turned(root: Path) -> None:
+    """Masks drawn on what is stored, of images that are shown rotated."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    write_pairs(root, NAMES)
+    for number, name in enumerate(NAMES):
+        save(root / "images" / f"{name}.jpg", photo(number), exif=exif)
+
+
 def other_stems(root: Path) -> None:
     for number, name in enumerate(NAMES):
         save(root / "images" / f"{name}.jpg", photo(number))
@@ -176,7 +200,7 @@ REFUSALS = {
     smoothed: r"different numbers, .*: if edges are smoothed",
     lossy: r"compressed with loss \(JPEG\).*and 9 more masks like it",
     instances: r"seem to count objects .*classes\.txt, one a line",
-    two_folders: r"labels and .*masks both have labels|masks and .*labels both have labels",
+    two_folders: r"labels and .*masks both have labels|masks and .*labels both have labels.* a number for each class",
     two_kinds: r"may both be the mask of",
     two_forms: r"labels in two forms, masks .* and COCO annotations",
     many_without_masks: r"4 of the 10 images.* have no mask",
@@ -193,6 +217,10 @@ REFUSALS = {
     boxes_in_coco: r"boxes\.json has no outlines",
     ids_without_names: r"class id 1, but .*classes\.txt names 1 classes",
     no_labels: r"has 10 images, but neither masks nor annotations",
+    other_tools: r"for them \(.*json, .*annotations\.xml: in a format that is not read\): put masks",
+    packed_masks: r"neither masks nor annotations for them: unpack .*masks\.ZIP first",
+    all_packed: r"has no images: unpack .*export\.tar\.gz first",
+    turned: r"24x32 pixels, but its mask .* has 32x24: the image is shown rotated, by its EXIF orientation",
     other_stems: r"no mask in .* has the name of an image",
     other_case: r"differ in upper and lower case: give masks the names of their images",
     kinds_of_cityscapes: r"4 masks for 2 images, and it is not clear which are meant",

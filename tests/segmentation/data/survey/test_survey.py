@@ -51,6 +51,7 @@ LAYOUTS = {
     "names that say nothing": ("left/{}.jpg", "right/{}.png"),
     "images in the root": ("{}.jpg", "masks/{}.png"),
     "arrays": ("images/{}.png", "masks/{}.npy"),
+    "short for labels": ("img/{}.jpg", "lbl/{}.png"),
     "not ASCII": ("Fotos ä/images/{}ü.jpg", "Fotos ä/masks/{}ü.png"),
     "names of characters that mean something": ("images/#{} [1].jpg", "masks/#{} [1].png"),
 }
@@ -167,12 +168,27 @@ def test_names_of_cvat_are_read(tmp_path):
         ("labels.txt", "0 background\n1 bottle\n2 can\n"),
         ("data.yaml", "names: {0: background, 1: bottle, 2: can}"),
         ("obj.names", "_background_\nbottle\ncan"),
+        ("_classes.csv", "Pixel Value, Class\n0, background\n1, bottle\n2, can\n"),
+        ("_classes.csv", "Pixel Value, Class\n2, can\n0, background\n1, bottle\n"),
+        ("classes.csv", "name\nbackground\nbottle\ncan\n"),
     ],
 )
 def test_class_names_are_read(tmp_path, file, text):
     write_pairs(tmp_path, NAMES)
     (tmp_path / file).write_text(text)
     assert described(tmp_path)["classes"][1:] == ["bottle", "can"]
+
+
+def test_table_whose_numbers_have_gaps_names_nothing(tmp_path):
+    write_pairs(tmp_path, NAMES)
+    (tmp_path / "_classes.csv").write_text("Pixel Value, Class\n0, background\n1, bottle\n5, can\n")
+    assert described(tmp_path)["classes"] == ["background", "class_1", "class_2"]
+
+
+def test_masks_that_count_objects_are_left_out_for_what_they_are(tmp_path):
+    write_pairs(tmp_path, NAMES, "JPEGImages/{}.jpg", "SegmentationClass/{}.png")
+    write_pairs(tmp_path, NAMES, "JPEGImages/{}.jpg", "SegmentationObject/{}.png")
+    assert "10 label files in SegmentationObject left out: numbers of objects" in survey_folder(tmp_path).guesses
 
 
 def test_255_is_ignored_where_there_are_classes_beside_it(tmp_path):
