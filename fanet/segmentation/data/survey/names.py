@@ -29,11 +29,13 @@ class Names:
         file: The file, relative to the data set's folder.
         names: Their names, in order.
         colours: Their colours, or none.
+        numbers: Their numbers in masks, rising, or none if the file does not say.
     """
 
     file: str
     names: tuple[str, ...]
     colours: tuple[tuple[int, int, int], ...] = ()
+    numbers: tuple[int, ...] = ()
 
 
 def find_names(tree: Tree) -> tuple[Names | None, list[str]]:
@@ -101,11 +103,9 @@ def _table(path: Path, file: str) -> Names | None:
         return _list(path, file)
     rows = [[cell.strip() for cell in row] for row in csv.reader(read_text(path).splitlines()) if row]
     numbers = {int(row[0]): row[-1] for row in rows if len(row) > 1 and row[0].isdecimal()}
-    if numbers:  # `Pixel Value, Class`, as Roboflow writes them
-        words = [numbers[number] for number in sorted(numbers)] if sorted(numbers) == list(range(len(numbers))) else []
-    else:
-        words = [row[-1] for row in rows[1:]]
-    return Names(file, tuple(words)) if words and all(words) else None
+    order = tuple(sorted(numbers))  # with a header `Pixel Value, Class`, as Roboflow writes them
+    words = [numbers[number] for number in order] or [row[-1] for row in rows[1:]]
+    return Names(file, tuple(words), numbers=order) if words and all(words) else None
 
 
 def _yaml(path: Path, file: str) -> Names | None:

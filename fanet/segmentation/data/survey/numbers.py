@@ -1,5 +1,6 @@
 """What the numbers in masks mean."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,9 +71,12 @@ def _is_soft(contents: Contents) -> bool:
 
 
 def _named(contents: Contents, names: Names, root: Path) -> _Classes:
-    """Return the classes that a file names: their indices if all numbers are, otherwise the numbers by their order."""
+    """Return the classes that a file names, with its numbers; without any, indices or the numbers by their order."""
     seen = sorted(contents.values)
     others = [number for number in seen if number != VOID] or list(seen)
+    if set(others) <= set(names.numbers):
+        is_void = VOID in seen and VOID not in names.numbers
+        return list(names.names), list(names.numbers), [_as_named(names, names.numbers), *([_VOID_NOTE] * is_void)]
     spellings = [list(names.names), with_background(names.names)]
     for classes in spellings:
         if len(classes) == 2 == len(seen):
@@ -84,9 +88,9 @@ def _named(contents: Contents, names: Names, root: Path) -> _Classes:
                     f"`{BACKGROUND}` as its first line if 0 is that; if {others[-1]} does not count, write "
                     f"ignore_index: {others[-1]} in a {root / 'dataset.yaml'} of your own"
                 )
-            counted = ", ".join(f"{index} is {name}" for index, name in enumerate(classes[:_SHOWN]))
-            lines = [f"numbered as {names.file} has them: {counted}", *([_VOID_NOTE] if VOID in seen else [])]
-            return classes, list(range(len(classes))), lines
+            numbers = list(range(len(classes)))
+            lines = [_as_named(names, numbers, classes), *([_VOID_NOTE] if VOID in seen else [])]
+            return classes, numbers, lines
     for classes in spellings:
         for numbers in (list(seen), others):
             if len(classes) == len(numbers):
@@ -97,6 +101,11 @@ def _named(contents: Contents, names: Names, root: Path) -> _Classes:
         f"{root / names.file} names {len(names.names)} classes, but the masks hold {len(seen)} numbers "
         f"({shortened([str(number) for number in seen], _SHOWN)}): name them all, in the order of the numbers"
     )
+
+
+def _as_named(names: Names, numbers: Sequence[int], classes: Sequence[str] | None = None) -> str:
+    pairs = zip(numbers[:_SHOWN], classes or names.names, strict=False)
+    return f"numbered as {names.file} has them: " + ", ".join(f"{number} is {name}" for number, name in pairs)
 
 
 def _unnamed(contents: Contents) -> _Classes:

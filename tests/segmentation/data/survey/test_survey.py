@@ -179,10 +179,18 @@ def test_class_names_are_read(tmp_path, file, text):
     assert described(tmp_path)["classes"][1:] == ["bottle", "can"]
 
 
-def test_table_whose_numbers_have_gaps_names_nothing(tmp_path):
+def test_numbers_in_a_table_are_those_of_the_masks(tmp_path):
+    write_pairs(tmp_path, NAMES, change=lambda found: np.array([0, 1, 5], np.uint8)[found])
+    (tmp_path / "_classes.csv").write_text("Pixel Value, Class\n5, can\n0, floor\n3, bag\n1, bottle\n")
+    content = described(tmp_path)
+    assert content["classes"] == ["floor", "bottle", "bag", "can"] and content["values"] == {0: 0, 1: 1, 3: 2, 5: 3}
+    assert set(np.unique(samples(tmp_path)[f"{NAMES[0]}.jpg"])) == {0, 1, 3}
+
+
+def test_table_that_counts_objects_from_one_leaves_zero_to_the_background(tmp_path):
     write_pairs(tmp_path, NAMES)
-    (tmp_path / "_classes.csv").write_text("Pixel Value, Class\n0, background\n1, bottle\n5, can\n")
-    assert described(tmp_path)["classes"] == ["background", "class_1", "class_2"]
+    (tmp_path / "classes.csv").write_text("id,name\n1,bottle\n2,can\n")
+    assert described(tmp_path)["classes"] == ["background", "bottle", "can"]
 
 
 def test_masks_that_count_objects_are_left_out_for_what_they_are(tmp_path):
