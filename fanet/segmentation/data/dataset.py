@@ -17,8 +17,8 @@ from fanet.media.png import encode_png
 _SHOWN = 3
 #: How to mend masks of another size than their images.
 SCALE_MASKS = "scale masks to the size of their images without smoothing (nearest neighbour)"
-_TURN_MASKS = (
-    "the image is shown rotated, by its EXIF orientation, and the mask is not: rotate the mask too, "
+_TURN_LABELS = (
+    "the image is shown rotated, by its EXIF orientation, and its labels are not: rotate them too, "
     "or save the image without that orientation"
 )
 _LONGEST = 160  # characters of a name in an error: enough for most paths
@@ -196,7 +196,7 @@ class SegmentationDataset(torch.utils.data.Dataset, ABC):
     def cure_of_size(self, index: int, image: np.ndarray, labels: np.ndarray) -> str:
         """Return what to do about labels (h, w) of sample `index` that differ in size from its image (H, W, 3)."""
         is_turned = labels.shape == image.shape[1::-1] and self.turned_image(index) is not None
-        return _TURN_MASKS if is_turned else self.cure_of_sizes
+        return _TURN_LABELS if is_turned else self.cure_of_sizes
 
     def image_file(self, index: int) -> tuple[str, bytes]:
         """Return the suffix and the contents of the file of image `index`, unchanged where there is such a file.

@@ -101,7 +101,9 @@ def _table(path: Path, file: str) -> Names | None:
         return Names(file, tuple(names), tuple(colours))
     if path.suffix.lower() == ".txt":
         return _list(path, file)
-    rows = [[cell.strip() for cell in row] for row in csv.reader(read_text(path).splitlines()) if row]
+    lines = read_text(path).splitlines()
+    delimiter = next((mark for mark in ",;\t" if mark in "".join(lines[:1])), ",")  # by the header
+    rows = [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=delimiter) if row]
     numbers = {int(row[0]): row[-1] for row in rows if len(row) > 1 and row[0].isdecimal()}
     order = tuple(sorted(numbers))  # with a header `Pixel Value, Class`, as Roboflow writes them
     words = [numbers[number] for number in order] or [row[-1] for row in rows[1:]]

@@ -10,7 +10,7 @@ from fanet.segmentation.data.walking import File, walk
 
 _RUN_FILES = ("last.pt", "log.csv", "metrics.json")  # what `fanet train` and `fanet evaluate` leave in their folders
 _ARCHIVE_FOLDER = "__MACOSX"
-ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar")
+ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".tbz2", ".xz", ".txz", ".zst", ".7z", ".rar")
 _FEWEST_NUMBERS = 5  # in a line of YOLO's: class, centre and size of a box
 
 

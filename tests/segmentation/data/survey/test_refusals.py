@@ -146,7 +146,7 @@ def packed_masks(root: Path) -> None:
 
 
 def all_packed(root: Path) -> None:
-    (root / "export.tar.gz").write_bytes(b"")
+    (root / "export.tar.xz").write_bytes(b"")
 
 
 def turned(root: Path) -> None:
@@ -219,7 +219,7 @@ REFUSALS = {
     no_labels: r"has 10 images, but neither masks nor annotations",
     other_tools: r"for them \(.*json, .*annotations\.xml: in a format that is not read\): put masks",
     packed_masks: r"neither masks nor annotations for them: unpack .*masks\.ZIP first",
-    all_packed: r"has no images: unpack .*export\.tar\.gz first",
+    all_packed: r"has no images: unpack .*export\.tar\.xz first",
     turned: r"24x32 pixels, but its mask .* has 32x24: the image is shown rotated, by its EXIF orientation",
     other_stems: r"no mask in .* has the name of an image",
     other_case: r"differ in upper and lower case: give masks the names of their images",

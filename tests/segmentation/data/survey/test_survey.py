@@ -170,12 +170,14 @@ def test_names_of_cvat_are_read(tmp_path):
         ("obj.names", "_background_\nbottle\ncan"),
         ("_classes.csv", "Pixel Value, Class\n0, background\n1, bottle\n2, can\n"),
         ("_classes.csv", "Pixel Value, Class\n2, can\n0, background\n1, bottle\n"),
+        ("_classes.csv", "\ufeffPixel Value;Class\r\n0;background\r\n1;bottle\r\n2;can\r\n"),
+        ("classes.csv", "id\tname\n0\tbackground\n1\tbottle\n2\tcan\n"),
         ("classes.csv", "name\nbackground\nbottle\ncan\n"),
     ],
 )
 def test_class_names_are_read(tmp_path, file, text):
     write_pairs(tmp_path, NAMES)
-    (tmp_path / file).write_text(text)
+    (tmp_path / file).write_text(text, encoding="utf-8")
     assert described(tmp_path)["classes"][1:] == ["bottle", "can"]
 
 
