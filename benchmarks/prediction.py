@@ -3,11 +3,12 @@
     python benchmarks/prediction.py                               # the model inside the package on 1920x1080 frames
     python benchmarks/prediction.py --engine eager compile openvino:bf16 --frames 20 --rounds 7
     python benchmarks/prediction.py --model DIR --frames 16 --threads 2 --img-size 1080 1920
+    python benchmarks/prediction.py --engine auto --checkout ../before    # beside the code in that folder
 
 Frames are generated scenes on a belt that moves by `STEP` pixels from frame to frame. They are stored as PNG by this
 project's writer, on which the decoding time depends, and as H.264 video. In every round each engine does the
 following, one engine after the other in an order that shifts, so that a busy machine slows all of them; a first round
-is discarded.
+is discarded. With `--checkout`, the code of this project in that folder comes first, eager, in a process of its own.
 
 network     the network alone on prepared tensors
 images      image files to label maps and overlays; reading and writing run in threads beside the network
@@ -32,10 +33,14 @@ frames, rounds, model, hardware, torch
 """
 
 import argparse
+import contextlib
+import json
+import os
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -53,7 +58,6 @@ from fanet.media.video import import_av, write_overlay_video
 from fanet.scenes import scene
 from fanet.segmentation.network.shipped import load_predictor
 from fanet.segmentation.prediction.predict_files import predict_files
-from fanet.segmentation.prediction.predictor import Predictor
 
 KINDS = ("network", "images", "video", "latency")
 COLUMNS = (
@@ -81,6 +85,7 @@ SCENES = 3  # they take longer to draw than to predict, so the camera moves alon
 STEP = 32
 FRAMES_PER_S = 30
 BELT_M_PER_S = 3
+BEFORE = "before"
 
 
 @dataclass
@@ -97,9 +102,12 @@ class Contender:
 
     def __init__(self, name: str, args: argparse.Namespace, frame: np.ndarray) -> None:
         self.name = name
-        engine, _, precision = name.partition(":")
         start = time.perf_counter()
-        self.predictor = load_predictor(args.model, args.device, engine=engine, precision=precision or None)
+        if name == BEFORE:  # code from before there were engines
+            self.predictor = load_predictor(args.model, args.device)
+        else:
+            engine, _, precision = name.partition(":")
+            self.predictor = load_predictor(args.model, args.device, engine=engine, precision=precision or None)
         self.predictor.labels(frame)
         self.start_s = time.perf_counter() - start
         self.device = torch.device(args.device)
@@ -122,6 +130,10 @@ class Contender:
         latencies = [self._latency(frame) for frame in frames.arrays]
         self.seconds["latency"].append(float(np.median(latencies)))
         self.latencies += latencies
+
+    def labels(self, frames: Sequence[np.ndarray]) -> np.ndarray:
+        """Return the labels of frames, (N, H, W)."""
+        return np.stack([self.predictor.labels(frame) for frame in frames])
 
     def _network(self, frames: Sequence[np.ndarray]) -> float:
         dtype = self.predictor.dtype
@@ -152,6 +164,78 @@ class Contender:
         start = time.perf_counter()
         self.predictor.labels(frame)
         return time.perf_counter() - start
+
+
+class ContenderBefore(Contender):
+    """A `Contender` in a process that runs other code of this project: it is told what to do line by line."""
+
+    def __init__(self, process: subprocess.Popen, device: str) -> None:
+        self.name, self._process, self.device = BEFORE, process, torch.device(device)
+        self.start_s = self._ask("start_s")
+        self.forget()
+
+    def run(self, frames: Frames, output: Path) -> None:
+        """Let the process measure one round."""
+        seconds, idle, latencies = self._ask("run", str(output))
+        for kind, values in seconds.items():
+            self.seconds[kind] += values
+        self.idle += idle
+        self.latencies += latencies
+
+    def labels(self, frames: Sequence[np.ndarray]) -> np.ndarray:
+        """Return the labels of frames, which are the process's own first ones."""
+        return np.load(self._ask("labels", str(len(frames))))
+
+    def _ask(self, *words: str) -> Any:
+        with contextlib.suppress(BrokenPipeError):  # then there is no answer either
+            self._process.stdin.write(json.dumps(words) + "\n")
+            self._process.stdin.flush()
+        line = self._process.stdout.readline()
+        if not line:
+            raise UserError("the code of --checkout failed, see above: choose a version whose model can be loaded")
+        return json.loads(line)
+
+
+@contextlib.contextmanager
+def other_code(args: argparse.Namespace, frames: Frames) -> Iterator[subprocess.Popen]:
+    """Start `serve` in a process with the code of `--checkout`, which is stopped at the end."""
+    settings = {"model": args.model, "device": args.device, "threads": args.threads}
+    settings |= {"images": str(frames.images), "video": str(frames.video) if frames.video else None}
+    settings |= {"count": len(frames.arrays), "size": frames.arrays[0].shape[:2]}
+    command = [sys.executable, __file__, "--child", json.dumps(settings)]
+    environment = {**os.environ, "PYTHONPATH": str(args.checkout.resolve())}
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, env=environment, **pipes) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def serve(settings: dict[str, Any]) -> int:
+    """Measure in this process what lines of standard input ask for; answers are lines of JSON."""
+    out = sys.stdout
+    if settings["threads"]:
+        torch.set_num_threads(settings["threads"])
+    frames = Frames(
+        belt(settings["count"], tuple(settings["size"])),
+        Path(settings["images"]),
+        Path(settings["video"]) if settings["video"] else None,
+    )
+    with contextlib.redirect_stdout(sys.stderr), tempfile.TemporaryDirectory() as folder:
+        contender = Contender(BEFORE, argparse.Namespace(**settings), frames.arrays[0])
+        for line in sys.stdin:
+            word, *rest = json.loads(line)
+            answer: Any = contender.start_s
+            if word == "run":
+                contender.forget()
+                contender.run(frames, Path(rest[0]))
+                answer = contender.seconds, contender.idle, contender.latencies
+            elif word == "labels":
+                answer = str(Path(folder) / "labels.npy")
+                np.save(answer, contender.labels(frames.arrays[: int(rest[0])]))
+            print(json.dumps(answer), file=out, flush=True)
+    return 0
 
 
 def belt(count: int, size: tuple[int, int]) -> list[np.ndarray]:
@@ -196,29 +280,28 @@ def contenders(args: argparse.Namespace, frame: np.ndarray) -> list[Contender]:
     return ready
 
 
-def agreement(one: Predictor, other: Predictor, frames: Sequence[np.ndarray]) -> float:
-    """Return the share of pixels, in %, on which two predictors give the same label."""
-    return 100 * float(np.mean([np.mean(one.labels(frame) == other.labels(frame)) for frame in frames]))
-
-
 def measure(args: argparse.Namespace) -> list[dict[str, Any]]:
     """Measure all engines in turns, a row each."""
     arrays = belt(args.frames, tuple(args.img_size))
-    ready = contenders(args, arrays[0])
-    with tempfile.TemporaryDirectory() as name:
+    with contextlib.ExitStack() as stack:
+        name = stack.enter_context(tempfile.TemporaryDirectory())
         frames = write_frames(arrays, Path(name))
+        ready: list[Contender] = []
+        if args.checkout:
+            ready.append(ContenderBefore(stack.enter_context(other_code(args, frames)), args.device))
+        ready += contenders(args, arrays[0])
         for contender in ready:
             contender.run(frames, Path(name) / "out")
             contender.forget()  # warm-up
         for round_ in range(args.rounds):
             for index in range(len(ready)):
                 ready[(round_ + index) % len(ready)].run(frames, Path(name) / "out")
-    return [row(contender, ready[0], arrays, args) for contender in ready]
+        labels = [contender.labels(arrays[:SCENES]) for contender in ready]
+        agreement = [100 * float(np.mean(found == labels[0])) for found in labels]
+        return [row(*each, ready[0], args) for each in zip(ready, agreement, strict=True)]
 
 
-def row(
-    contender: Contender, first: Contender, arrays: Sequence[np.ndarray], args: argparse.Namespace
-) -> dict[str, Any]:
+def row(contender: Contender, agreement: float, first: Contender, args: argparse.Namespace) -> dict[str, Any]:
     """Summarise the rounds of an engine."""
     seconds = {kind: np.array(values) for kind, values in contender.seconds.items() if values}
     ratios = {f"{kind}_ratio": f"{np.median(seconds[kind] / first.seconds[kind]):.3f}" for kind in seconds}
@@ -237,7 +320,7 @@ def row(
         "p99_ms": f"{p99:.1f}",
         "belt_mm": f"{BELT_M_PER_S * p99:.0f}",
         "start_s": f"{contender.start_s:.2f}",
-        "agreement_percent": f"{agreement(first.predictor, contender.predictor, arrays[:SCENES]):.3f}",
+        "agreement_percent": f"{agreement:.3f}",
         "frames": args.frames,
         "rounds": args.rounds,
         "model": args.model or "inside the package",
@@ -254,6 +337,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--engine", nargs="+", default=["eager"], metavar="NAME[:PRECISION]", help="as eager, auto or openvino:bf16"
     )
+    parser.add_argument("--checkout", type=Path, metavar="DIR", help="other code of this project, to compare with")
     parser.add_argument("--model", metavar="M", help="folder or file (default: the model inside the package)")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1 … (default: %(default)s)")
     parser.add_argument("--threads", type=int, metavar="N", help="torch threads on the CPU (default: torch's own)")
@@ -291,4 +375,4 @@ def main(argv: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(serve(json.loads(sys.argv[2])) if sys.argv[1:2] == ["--child"] else main(sys.argv[1:]))

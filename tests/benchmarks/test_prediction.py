@@ -8,6 +8,7 @@ from prediction import COLUMNS, belt, main
 
 from fanet.errors import UserError
 from fanet.media.video import open_video
+from fanet.segmentation.prediction.predictor import Predictor
 
 
 def read(folder: Path) -> list[dict[str, str]]:
@@ -46,12 +47,28 @@ def test_results_hold_a_row_for_each_engine(tmp_path: Path, capsys: pytest.Captu
     assert "eager: network" in capsys.readouterr().out
 
 
+def test_other_code_comes_first_in_a_process_of_its_own(tmp_path: Path) -> None:
+    code = Path(prediction.__file__).parents[1]
+    assert main(["--engine", "eager", "--checkout", str(code), *options(tmp_path)]) == 0
+    before, this = read(tmp_path)
+    assert (before["engine"], this["engine"]) == ("before", "eager")
+    assert before["video_ratio"] == "1.000" and all(before.values()) and all(this.values())
+    assert this["agreement_percent"] == "100.000"
+
+
+def test_other_code_that_fails_is_named(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "fanet").mkdir()
+    (tmp_path / "fanet" / "__init__.py").write_text("raise ImportError('of another time')")
+    assert main(["--checkout", str(tmp_path), *options(tmp_path)]) == 2
+    assert "the code of --checkout failed" in capfd.readouterr().err
+
+
 def test_what_is_not_installed_is_left_out_with_a_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     load = prediction.load_predictor
 
-    def load_predictor(model: str | None, device: str, engine: str, precision: str | None) -> prediction.Predictor:
+    def load_predictor(model: str | None, device: str, engine: str, precision: str | None) -> Predictor:
         if engine == "openvino":
             raise UserError("openvino is not installed")
         return load(model, device)

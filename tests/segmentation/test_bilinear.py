@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from fanet.segmentation import bilinear
-from fanet.segmentation.bilinear import resize_uint8
+from fanet.segmentation.bilinear import resize, resize_by_products, resize_uint8
 
 RANDOM = [tuple(int(side) for side in sides) for sides in np.random.default_rng(1).integers(1, 160, size=(60, 4))]
 
@@ -55,3 +55,20 @@ def test_batch_is_resized_like_single_images():
     resized = resize_uint8(batch, (20, 50))
     assert resized.shape == (2, 3, 20, 50)
     assert torch.equal(resized[1], resize_uint8(batch[1], (20, 50)))
+
+
+@pytest.mark.parametrize(
+    "old, new", [((5, 8), (20, 32)), ((1, 1), (7, 3)), ((64, 40), (250, 161)), ((65, 9), (130, 18))]
+)
+def test_resizing_by_products_gives_values_and_gradients_of_resizing(old, new):
+    torch.manual_seed(0)
+    x = torch.randn(2, 3, *old, requires_grad=True)
+    gradient = torch.randn(2, 3, *new)
+    results = []
+    for function in (resize, resize_by_products):
+        with torch.autocast("cpu", torch.bfloat16):
+            y = function(x, new)
+        assert y.dtype == torch.float32
+        results.append((y, *torch.autograd.grad(y, x, gradient)))
+    for expected, found in zip(*results, strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)

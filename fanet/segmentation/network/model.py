@@ -14,6 +14,7 @@ from torch import nn
 from fanet.backbone.resize import resize_as
 from fanet.classes import ZEROWASTE, ClassScheme
 from fanet.errors import UserError, one_line
+from fanet.segmentation.bilinear import resize_by_products
 from fanet.segmentation.network import backbones
 from fanet.segmentation.network.decoders import Decoder, decoder_class
 from fanet.segmentation.network.decoders.upernet import POOL_SCALES
@@ -176,12 +177,17 @@ class SegmentationModel(PretrainedModel):
         logits = self.decode_head(features)
         if not self.training:
             return resize_as(logits, x)[..., :height, :width]
-        # One plane a class, in float32: resizing, the loss and their gradients take less time than in other layouts.
-        logits = resize_as(logits.float().contiguous(), x)[..., :height, :width]
+        logits = self._resized_to_train(logits, x)[..., :height, :width]
         if self.auxiliary_head is None:
             return logits, None
-        auxiliary = self.auxiliary_head(features[-2]).float().contiguous()
-        return logits, resize_as(auxiliary, x)[..., :height, :width]
+        return logits, self._resized_to_train(self.auxiliary_head(features[-2]), x)[..., :height, :width]
+
+    def _resized_to_train(self, logits: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        """Resize logits to an image's size, one plane a class in float32: the loss, too, is faster than otherwise."""
+        logits = logits.float().contiguous()
+        if not torch.jit.is_scripting():
+            return resize_by_products(logits, x.shape[-2:])
+        return resize_as(logits, x)
 
     def __prepare_scriptable__(self) -> "SegmentationModel":
         """Return the model to `torch.jit.script`, which asks for this before it compiles.

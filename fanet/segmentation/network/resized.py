@@ -19,10 +19,10 @@ from fanet.segmentation.bilinear import resize
 
 # Output rows or columns computed at a time: the matrices of weights are banded, and a block meets few inputs. Training
 # computes short sides at once: a part of a batch of matrices would be copied.
-_BLOCK = 32
+_BLOCK, _ROWS = 32, 16
 _SHORT = 64
 # In inference: below this width the resized maps are small enough that resizing them costs less than the steps saved.
-_SMALLEST_WIDTH = 128
+_SMALLEST_WIDTH = 64
 
 
 def pays(x: Tensor, block: nn.Module, conv: nn.Module) -> bool:
@@ -105,17 +105,19 @@ class _StretchedSide(torch.autograd.Function):
 
 
 def _add_one(total: Tensor, weight: Tensor, x: Tensor) -> None:
-    """Add the convolution of one map (C, h, w), as if it had been resized, to (H, W, C_out)."""
+    """Add the convolution of one map (C, h, w), as if it had been resized, to (H, W, C_out).
+
+    A block of columns goes through both steps while it is in the processor's cache.
+    """
     (channels, height, width), outs = x.shape, weight.shape[0]
     kernel = weight.permute(1, 3, 2, 0).reshape(channels, -1)  # (C, column of the kernel, row, C_out)
-    products = (x.permute(1, 2, 0).reshape(-1, channels) @ kernel).view(height, width * 3, 3, outs)
-    rows = x.new_empty(height, 3, total.shape[1], outs)
-    for start, end, first, last, taps in _blocks(width, total.shape[1], x):
-        for tap in range(3):
-            torch.bmm(taps.expand(height, -1, -1), products[:, first:last, tap], out=rows[:, tap, start:end])
-    rows, total = rows.view(height * 3, -1), total.view(len(total), -1)
-    for start, end, first, last, taps in _blocks(height, len(total), x):
-        total[start:end].addmm_(taps, rows[first:last])
+    products = (x.permute(1, 2, 0).reshape(-1, channels) @ kernel).view(height, width * 3, 3 * outs)
+    down = list(_blocks(height, len(total), x, _ROWS))
+    for left, right, first, last, taps in _blocks(width, total.shape[1], x):
+        columns = (taps @ products[:, first:last]).view(height, right - left, 3, outs)
+        columns = columns.transpose(1, 2).reshape(height * 3, -1)
+        for start, end, upper, lower, shares in down:
+            total[start:end, left:right].view(end - start, -1).addmm_(shares, columns[upper:lower])
 
 
 def _blocks(old: int, new: int, like: Tensor, size: int = _BLOCK) -> Iterator[tuple[int, int, int, int, Tensor]]:

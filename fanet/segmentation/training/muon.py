@@ -21,7 +21,7 @@ from torch.optim.adamw import adamw
 
 # On a CPU a product in bfloat16 takes 30 microseconds to prepare: below so many multiplications float32 is faster. It
 # also is for matrices that are so many times wider than high, as it can iterate on their Gram matrices.
-_SMALL, _WIDE = 4_000_000, 6
+_SMALL, _WIDE = 4_000_000, 5
 
 # Rows and columns are filled up with zeros to multiples of these, so that more matrices make one batch.
 _ROWS, _COLUMNS = 32, 128
@@ -53,8 +53,9 @@ class BatchedMuon(Muon):
                     alike[_filled_size(parameter.shape)].append(parameter)
                 else:
                     rest.append(parameter)
+            coefficients = resolve_ns_coefficients(group["ns_coefficients"], _COEFFICIENTS)
             for size, parameters in alike.items():
-                self._orthogonal_step(parameters, size, group)
+                self._orthogonal_step(parameters, size, coefficients, group)
             if rest:
                 self._adamw_step(rest, group)
         return loss
@@ -73,14 +74,19 @@ class BatchedMuon(Muon):
             state["step"] = state["step"].to(parameter.device)
         return state
 
-    def _orthogonal_step(self, parameters: list[torch.Tensor], size: tuple[int, int], group: dict[str, Any]) -> None:
+    def _orthogonal_step(
+        self,
+        parameters: list[torch.Tensor],
+        size: tuple[int, int],
+        coefficients: list[tuple[float, float, float]],
+        group: dict[str, Any],
+    ) -> None:
         """Take the step of matrices of up to this size; a convolution is one of (out, in * height * width)."""
         momenta = [self.state[parameter]["momentum_buffer"] for parameter in parameters]
         torch._foreach_lerp_(momenta, _gradients(parameters), 1 - group["momentum"])
         matrices = momenta[0].new_zeros(len(momenta), *size, dtype=torch.float32)
         for matrix, momentum in zip(matrices, momenta, strict=True):
             _part_of(matrix, momentum.shape).copy_(momentum)
-        coefficients = resolve_ns_coefficients(group["ns_coefficients"], _COEFFICIENTS)
         orthogonalise = by_gram_matrices if _suits_float32(matrices) else zeropower_via_newtonschulz
         update = orthogonalise(
             matrices, group["ns_steps"], coefficients, eps=group["eps"], safety_factor=group["safety_factor"]

@@ -14,6 +14,7 @@ import pytest
 import timm
 import torch
 import yaml
+from timm.layers import LayerNorm2d
 from torch import nn
 
 from fanet.classes import ZEROWASTE
@@ -26,7 +27,7 @@ from fanet.segmentation.evaluation.metrics import ConfusionMatrix
 from fanet.segmentation.processes import join_processes
 from fanet.segmentation.training import train as train_module
 from fanet.segmentation.training.losses import SegmentationLoss
-from fanet.segmentation.training.mixed import Float32Conv2d, keep_slow_in_float32
+from fanet.segmentation.training.mixed import Float32Conv2d, Float32LayerNorm2d, keep_slow_in_float32
 from fanet.segmentation.training.run import Run
 from fanet.segmentation.training.run_folder import RunFolder
 from fanet.segmentation.training.settings import Settings
@@ -321,6 +322,20 @@ def test_slow_convolutions_compute_and_differentiate_in_float32_under_autocast()
     exact.sum().backward()
     assert mixed.dtype == torch.float32 and torch.equal(mixed, exact)
     assert torch.equal(conv.weight.grad, twin.weight.grad)
+
+
+@pytest.mark.parametrize(("channels", "stays"), [(12, True), (24, True), (16, False), (48, False)])
+def test_layer_norms_over_few_channels_compute_in_float32_under_autocast(channels, stays):
+    network = nn.Sequential(LayerNorm2d(channels))
+    nn.init.normal_(network[0].weight)
+    keep_slow_in_float32(network)
+    assert isinstance(network[0], Float32LayerNorm2d) is stays
+    x = torch.randn(2, channels, 5, 7).bfloat16().requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16):
+        found = network(x)
+    assert found.dtype == torch.bfloat16 and found.grad_fn is not None
+    exact = network(x.float())
+    torch.testing.assert_close(found.float(), exact, rtol=2**-8 if stays else 0.1, atol=0 if stays else 0.1)
 
 
 def test_weight_decay_spares_parameters_with_one_dimension(tmp_path, finished):
