@@ -111,7 +111,8 @@ def strongest_class(logits: torch.Tensor, *sizes: tuple[int, int]) -> torch.Tens
         if index == 0:
             best, labels = scores.clone(), torch.zeros(scores.shape, dtype=torch.uint8, device=scores.device)
         else:
-            labels.masked_fill_(scores > best, index)
+            larger = (scores > best).view(torch.uint8).mul_(index)  # or 0; the label so far is below `index`
+            torch.maximum(labels, larger, out=labels)
             torch.maximum(best, scores, out=best)
     return labels[0, 0]
 
