@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
+from torch.fx import Proxy
 
 # Each of the two passes multiplies by 11-bit weights, and 4 + 16 + 2 bits are dropped again: rows then fit into
 # 15 bits, and their products with the weights into 32.
@@ -28,13 +29,17 @@ def resize(x: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
     return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
 
 
+def is_recorded(x: torch.Tensor | Proxy) -> bool:
+    """Return whether `x` stands for any tensor: code is being compiled, or recorded by `torch.jit` or `torch.fx`."""
+    return isinstance(x, Proxy) or torch.compiler.is_compiling() or torch.jit.is_tracing()
+
+
 def resize_by_products(x: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
     """`resize` for training, up to rounding: on a CPU the gradient of short sides takes two thirds of the time.
 
     Each side is multiplied by a matrix of weights, in the type of `x` even under autocast.
     """
-    is_watched = torch.compiler.is_compiling() or torch.jit.is_tracing()
-    if x.device.type != "cpu" or max(x.shape[-2:]) > LONG_SIDE or is_watched:
+    if is_recorded(x) or x.device.type != "cpu" or max(x.shape[-2:]) > LONG_SIDE:
         return resize(x, size)
     rows, columns = (
         resize(torch.eye(old, dtype=x.dtype, device=x.device)[None, None], (new, old))[0, 0]

@@ -1,9 +1,10 @@
-"""TorchScript takes segmentation models whole, or says in one line what to use instead."""
+"""TorchScript and torch.fx take segmentation models whole, or TorchScript says in one line what to use instead."""
 
 import io
 
 import pytest
 import torch
+import torch.fx
 from torch import nn
 
 from fanet.errors import UserError
@@ -43,6 +44,20 @@ def test_a_backbone_with_nhwc_maps_and_padded_images_is_scripted():
     assert net.has_nhwc_maps and net.multiple > 1
     with torch.no_grad():
         assert torch.equal(torch.jit.script(net)(images()), net(images()))
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+@pytest.mark.parametrize("backbone", ["test_fanet", "test_resnet"])
+def test_fx_traces_a_model_that_computes_the_same(backbone, decoder):
+    net = build(backbone, decoder)
+    traced = torch.fx.symbolic_trace(net)
+    with torch.no_grad():
+        torch.testing.assert_close(traced(images()), net(images()))
+
+
+def test_fx_traces_a_model_in_training():
+    net = build("test_fanet", "linear", aux_channels=0, dropout=0).train()
+    torch.testing.assert_close(torch.fx.symbolic_trace(net)(images())[0], net(images())[0])
 
 
 @pytest.mark.parametrize("aux_channels", [0, 8])
