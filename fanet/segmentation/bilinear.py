@@ -11,12 +11,13 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 from torch.fx import Proxy
+from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 # Each of the two passes multiplies by 11-bit weights, and 4 + 16 + 2 bits are dropped again: rows then fit into
 # 15 bits, and their products with the weights into 32.
 WEIGHT_BITS = 11
 CUT_FROM_ROWS, CUT_FROM_PRODUCTS, CUT_FROM_SUM = 4, 16, 2
-# Sides from which `resize_by_products` no longer pays.
+# The longest side that `resize_by_products` multiplies: the products grow by its square.
 LONG_SIDE = 64
 # Values of an image that is resized at once; a larger one goes in bands of rows, as intermediate values take 4 bytes.
 LARGEST_WHOLE = 1 << 26
@@ -29,17 +30,18 @@ def resize(x: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
     return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
 
 
-def is_recorded(x: torch.Tensor | Proxy) -> bool:
-    """Return whether `x` stands for any tensor: code is being compiled, or recorded by `torch.jit` or `torch.fx`."""
-    return isinstance(x, Proxy) or torch.compiler.is_compiling() or torch.jit.is_tracing()
+def is_watched(x: torch.Tensor | Proxy) -> bool:
+    """Return whether operations on `x` are compiled, recorded by `torch.jit` or `torch.fx`, or counted."""
+    is_traced = isinstance(x, Proxy) or torch.compiler.is_compiling() or torch.jit.is_tracing()
+    return is_traced or is_in_torch_dispatch_mode()
 
 
 def resize_by_products(x: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
-    """`resize` for training, up to rounding: on a CPU the gradient of short sides takes two thirds of the time.
+    """Resize as `resize` does, up to rounding, in less time for the gradient: (B, C, h, w) -> (B, C, H, W)
 
-    Each side is multiplied by a matrix of weights, in the type of `x` even under autocast.
+    On a CPU sides of up to `LONG_SIDE` are multiplied by matrices of weights, in the type of `x` even under autocast.
     """
-    if is_recorded(x) or x.device.type != "cpu" or max(x.shape[-2:]) > LONG_SIDE:
+    if is_watched(x) or x.device.type != "cpu" or max(x.shape[-2:]) > LONG_SIDE:
         return resize(x, size)
     rows, columns = (
         resize(torch.eye(old, dtype=x.dtype, device=x.device)[None, None], (new, old))[0, 0]

@@ -13,9 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch._C._functorch import is_functorch_wrapped_tensor
-from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
-from fanet.segmentation.bilinear import is_recorded, resize
+from fanet.segmentation.bilinear import is_watched, resize
 
 # Output rows or columns computed at a time: the matrices of weights are banded, and a block meets few inputs. Training
 # computes short sides at once: a part of a batch of matrices would be copied.
@@ -31,12 +30,12 @@ def pays(x: Tensor, block: nn.Module, conv: nn.Module) -> bool:
     Measured on CPUs: in training in float32 and under autocast, in inference in float32. Where somebody watches or has
     replaced the convolution (hooks, counters of operations, `torch.func`, tracers, compilers, adapters), it is called.
     """
-    if is_recorded(x) or x.device.type != "cpu":
+    if is_watched(x) or x.device.type != "cpu":
         return False
     if not torch.is_grad_enabled():
         if x.dtype != torch.float32 or x.shape[1] < _SMALLEST_WIDTH or torch.is_autocast_enabled("cpu"):
             return False
-    if is_functorch_wrapped_tensor(x) or is_in_torch_dispatch_mode():
+    if is_functorch_wrapped_tensor(x):
         return False
     hooks = [module._forward_hooks or module._forward_pre_hooks for module in (block, conv)]
     return type(conv) is nn.Conv2d and not any(hooks)

@@ -36,6 +36,15 @@ from fanet.segmentation.training.train import train
 from .tiny_run import TINY, assert_same_weights, state, tiny_recipe
 
 
+@pytest.fixture
+def one_thread():
+    """One thread, as in processes with OMP_NUM_THREADS=1: sums by other numbers of threads round differently."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 def read_log(folder):
     return list(csv.DictReader((folder / "log.csv").read_text().splitlines()))
 
@@ -106,7 +115,7 @@ def test_a_checkpoint_is_saved_after_a_while_however_far_the_next_evaluation_is(
     assert_same_weights(state(tmp_path / "rare"), state(tmp_path / "often"))
 
 
-def test_run_killed_at_random_moments_is_bit_identical_to_an_uninterrupted_one(tmp_path):
+def test_run_killed_at_random_moments_is_bit_identical_to_an_uninterrupted_one(tmp_path, one_thread):
     options = ["train.iterations=100", "evaluation.every=9"]
     arguments = ["train", "clutter", *TINY, *options, "--resume", "-o", str(tmp_path / "killed")]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
@@ -123,12 +132,7 @@ def test_run_killed_at_random_moments_is_bit_identical_to_an_uninterrupted_one(t
         process.communicate()
         assert process.returncode == -signal.SIGKILL, "the run was over before it could be killed"
     subprocess.run([sys.executable, "-m", "fanet", *arguments], env=environment, check=True, capture_output=True)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        train(tiny_recipe(*options), tmp_path / "whole")
-    finally:
-        torch.set_num_threads(threads)
+    train(tiny_recipe(*options), tmp_path / "whole")
     assert_same_weights(state(tmp_path / "killed"), state(tmp_path / "whole"))
 
 
@@ -324,10 +328,12 @@ def test_slow_convolutions_compute_and_differentiate_in_float32_under_autocast()
     assert torch.equal(conv.weight.grad, twin.weight.grad)
 
 
-@pytest.mark.parametrize(("channels", "stays"), [(12, True), (24, True), (16, False), (48, False)])
-def test_layer_norms_over_few_channels_compute_in_float32_under_autocast(channels, stays):
-    network = nn.Sequential(LayerNorm2d(channels))
-    nn.init.normal_(network[0].weight)
+@pytest.mark.parametrize("affine", [True, False])
+@pytest.mark.parametrize(("channels", "stays"), [(12, True), (24, True), (200, True), (16, False), (48, False)])
+def test_slow_layer_norms_compute_in_float32_under_autocast(channels, stays, affine):
+    network = nn.Sequential(LayerNorm2d(channels, affine=affine))
+    for parameter in network.parameters():
+        nn.init.normal_(parameter)
     keep_slow_in_float32(network)
     assert isinstance(network[0], Float32LayerNorm2d) is stays
     x = torch.randn(2, channels, 5, 7).bfloat16().requires_grad_()
@@ -359,7 +365,7 @@ def test_layer_decay_halves_the_rate_of_each_layer(tmp_path):
     assert scales[-1] == 1 and scales[0] == 0.5 ** (len(scales) - 1) and len(scales) > 5
 
 
-def test_two_processes_have_the_losses_of_one(tmp_path):
+def test_two_processes_have_the_losses_of_one(tmp_path, one_thread):
     recipe = ["train.iterations=4", "evaluation.every=1", "train.ema_decay=0", "model.backbone_kwargs={}"]
     train(tiny_recipe(*recipe, "train.accumulation_steps=2"), tmp_path / "one")
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
