@@ -29,12 +29,12 @@ MARKERS = ("o", "s", "^", "D", "v")
 Rows = list[dict[str, str]]
 Words = Mapping[tuple[str, str], str]  # of (axis, place)
 
-#: What a network costs, as columns of grid_costs.py or of grid.py, and in words.
+#: What a network costs, as columns of grid_costs.py, and in words.
 COSTS = {
     "params_m": "parameters, millions",
     "gmacs": "GMACs an image",
     "latency_ms": "latency, ms",
-    "seconds": "training, s",
+    "step_ms": "training step, ms",
 }
 
 
@@ -90,7 +90,7 @@ def draw_costs(rows: Rows, costs: Rows, path: Path, panel: str, axis: str) -> No
     """Draw the mIoU of every place on an axis over what its network costs: the mean, and the span of its runs.
 
     Args:
-        rows: Of a file of grid.py; training times are means over its runs.
+        rows: Of a file of grid.py.
         costs: Of the file of grid_costs.py.
         path: The PNG to write.
         panel: The axis whose places are below each other.
@@ -105,8 +105,7 @@ def draw_costs(rows: Rows, costs: Rows, path: Path, panel: str, axis: str) -> No
                 here = [row for row in rows if row[panel] == name and row[axis] == place]
                 if here:
                     scores = [float(row["miou"]) for row in here]
-                    paid = here if cost == "seconds" else [costs[index]]
-                    at, mean = (sum(values) / len(values) for values in ([float(row[cost]) for row in paid], scores))
+                    at, mean = float(costs[index][cost]), sum(scores) / len(scores)
                     axes.plot([at, at], [min(scores), max(scores)], color=COLOURS[index], linewidth=1.2)
                     axes.plot(at, mean, MARKERS[index], color=COLOURS[index], markersize=6)
             _plain(axes)

@@ -53,11 +53,12 @@ def costs(stem: str) -> list[list[str]]:
     axis = next(iter(rows[0]))
     size, threads = rows[0]["size"].replace("x", "×"), rows[0]["threads"]
     time = f"ms at {size}, {threads} thread{'s' if threads != '1' else ''}"
-    table = [[axis, "params (M)", "GMACs", time, f"times as long as {rows[0][axis]}"]]
+    table = [[axis, "params (M)", "GMACs", time, f"times as long as {rows[0][axis]}", "a training step, ms"]]
     for row in rows:
         span = f"{float(row['latency_ms_q1']):.0f} to {float(row['latency_ms_q3']):.0f}"
         took = f"{float(row['latency_ms']):.0f} ({span})"
-        table.append([row[axis], row["params_m"], row["gmacs"], took, f"{float(row['ratio']):.2f}"])
+        step = f"{float(row['step_ms']):.0f} ({float(row['step_ratio']):.2f} times)"
+        table.append([row[axis], row["params_m"], row["gmacs"], took, f"{float(row['ratio']):.2f}", step])
     return table
 
 

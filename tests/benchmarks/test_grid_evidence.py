@@ -14,7 +14,7 @@ from fanet.segmentation.evaluation.per_image import PER_IMAGE_NAME, PerImage
 
 GRID = {
     "recipe": "clutter",
-    "settings": ["model.head_channels=8", "model.aux_channels=0"],
+    "settings": ["model.head_channels=8", "model.aux_channels=0", "train.batch_size=2", "augmentation.crop=[64, 64]"],
     "axes": {
         "set": {"a": [], "b": []},
         "row": {"plain": ["model.backbone_kwargs={frm: none, dims: [16, 16, 16, 16]}"], "fanet": []},
@@ -40,7 +40,8 @@ def test_networks_are_counted_and_timed(file, monkeypatch):
     plain, fanet = _read(file.parent / "grid-small-costs.csv")
     assert (plain["row"], fanet["row"]) == ("plain", "fanet")
     assert float(plain["params_m"]) < float(fanet["params_m"]) and float(plain["gmacs"]) < float(fanet["gmacs"])
-    assert float(plain["ratio"]) == 1
+    assert float(plain["ratio"]) == float(plain["step_ratio"]) == 1
+    assert float(fanet["step_ms"]) > 0
     monkeypatch.setattr(grid_tables, "read_csv", lambda stem: _read(file.parent / f"{stem}.csv"))
     table = grid_tables.costs("grid-small-costs")
     assert [row[0] for row in table] == ["row", "plain", "fanet"]

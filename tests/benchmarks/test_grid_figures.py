@@ -17,10 +17,11 @@ def test_every_run_is_drawn_and_places_without_runs_stay_empty(tmp_path):
 
 def test_scores_are_drawn_over_costs(tmp_path):
     rows = [
-        {"set": name, "model": model, "miou": score, "seconds": "300"}
+        {"set": name, "model": model, "miou": score}
         for name, model, score in (("a", "x", "50"), ("a", "x", "60"), ("b", "y", "70"))
     ]
-    costs = [{"model": model, "params_m": "1.8", "gmacs": "1.1", "latency_ms": "80"} for model in ("x", "y")]
+    spent = {"params_m": "1.8", "gmacs": "1.1", "latency_ms": "80", "step_ms": "300"}
+    costs = [{"model": model} | spent for model in ("x", "y")]
     grid_figures.draw_costs(rows, costs, tmp_path / "costs.png", "set", "model")
     with Image.open(tmp_path / "costs.png") as image:
         assert image.width > 1000
