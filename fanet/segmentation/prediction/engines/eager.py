@@ -18,7 +18,7 @@ class EagerEngine:
         self._dtype = None
         if precision != "fp32":
             self._dtype = dtype_of(precision)
-            network = copy.deepcopy(network).to(self._dtype, memory_format=torch.channels_last)
+            network = copy.deepcopy(network).to(self._dtype).to(memory_format=torch.channels_last)
         self.network = network
 
     @torch.inference_mode()
