@@ -21,6 +21,9 @@ class Changed(SegmentationDataset):
         self.missing_masks, self.missing_images = dataset.missing_masks, dataset.missing_images
         self.ignores_by_default = dataset.ignores_by_default
 
+    def unlisted(self) -> list[str]:
+        return self.dataset.unlisted()
+
     def image_paths(self) -> set[str]:
         return self.dataset.image_paths()
 

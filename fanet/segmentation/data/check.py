@@ -227,7 +227,7 @@ def _summarise(dataset: SegmentationDataset, findings: Sequence[_Finding]) -> Sp
         turned_images=[finding.turned for finding in findings if finding.turned],
         turned_masks=[finding.turned_mask for finding in findings if finding.turned_mask],
         numbers=sorted(numbers.union(*(finding.seen for finding in findings))),
-        notes=list(dataset.notes),
+        notes=[*dataset.notes, *dataset.unlisted()],
     )
 
 

@@ -121,6 +121,10 @@ class SegmentationDataset(torch.utils.data.Dataset, ABC):
                 lines.append(f"{len(names)} {what} left out: {shortened(names)}")
         return lines
 
+    def unlisted(self) -> list[str]:
+        """Return a line if no list of a split names some labelled images, which may be on purpose."""
+        return []
+
     def image_paths(self) -> set[str]:
         """Return the files of the images, links resolved, to compare splits; empty if they are no single files."""
         return set()

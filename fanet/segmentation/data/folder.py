@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fanet.errors import UserError
+from fanet.errors import UserError, counted
 from fanet.media.channels import read_channels
 from fanet.media.images import read_orientation
 from fanet.segmentation.data.dataset import SegmentationDataset, require_pairs, require_split, shortened
@@ -74,6 +74,7 @@ class FolderDataset(SegmentationDataset, kind="folder"):
             self.cure_of_sizes = "use the images that were annotated, at the size that they had"
         self.ignores_by_default = config.kind == "index" and not options.keys() & {"ignore_index", "values"}
         self.notes = [*found.notes, *self.reader.notes, *notes]
+        self._unlisted = self._in_no_list(places, found.files)
         if self.missing_masks:
             self.missing_hint = self._hint(places, images, labels)
         require_pairs(self, where, strict)
@@ -94,6 +95,27 @@ class FolderDataset(SegmentationDataset, kind="folder"):
         if shares:
             chosen = {name: chosen[name] for name in deal(list(chosen), shares, source)[split]}
         return chosen, masks, notes
+
+    def unlisted(self) -> list[str]:
+        return self._unlisted
+
+    def _in_no_list(self, places: Places, images: Mapping[str, str]) -> list[str]:
+        lists: list[str] = []
+        named: set[str] = set()
+        for other in map(self.config.places, self.config.splits):
+            if other.images == places.images and other.listed is None:
+                return []
+            if other.images == places.images and other.listed is not None and other.listed not in lists:
+                lists.append(other.listed)
+                with suppress(UserError):  # said where that split is opened
+                    named |= listed_images(self.root, other.listed, images)[0].keys()
+        files = set(self.reader.files.values())
+        rest = [path for name, path in images.items() if name in self.reader.files and path not in files]
+        rest = [path for name, path in images.items() if name not in named and path in set(rest)]
+        if not rest:
+            return []
+        what = f"{counted(len(rest), 'labelled image')} left out, in no list ({', '.join(lists)})"
+        return [f"images: {what}: {shortened(rest)}: add their names to one"]
 
     def _require_listed(self, masks: Mapping[str, str], places: Places) -> None:
         """Refuse a list that pairs an image with another mask than the data set's description does."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fanet.errors import UserError
+from fanet.files import UNFINISHED
 
 
 class File(NamedTuple):
@@ -23,7 +24,8 @@ class Folder:
     Attributes:
         files: The visible files, sorted by name.
         deeper: The visible folders that are too deep.
-        hidden: Names of hidden files and folders; those inside hidden folders are not listed.
+        hidden: Names of hidden files and folders, but for files that are being written; those inside hidden folders are
+            not listed.
         dangling: Names of links whose target is missing, and of what is neither a file nor a folder.
         circular: Names of links to a folder that they are in.
     """
@@ -86,7 +88,8 @@ def _sort_in(
 ) -> None:
     """Add an entry of a folder, and what is in it, to what was found."""
     if entry.name.startswith("."):
-        found.hidden.append(name)
+        if not entry.name.startswith(UNFINISHED):
+            found.hidden.append(name)
     elif entry.is_file():
         found.files.append(File(name, entry.path))
     elif not entry.is_dir():

@@ -72,7 +72,7 @@ def describe_data(
     lines: dict[str, list[str]] = {}
     for dataset, key in ((training, "train_split"), (validation, "val_split")):
         split = getattr(settings.data, key)
-        found = [*dataset.remarks(), *require_labels(dataset, split, f"data.{key}")]
+        found = [*dataset.remarks(), *dataset.unlisted(), *require_labels(dataset, split, f"data.{key}")]
         lines.setdefault(split, found)  # one split may be both
     if unlabelled is not None:
         lines.setdefault(str(settings.data.unlabelled_split), unlabelled.remarks())

@@ -12,7 +12,7 @@ from fanet.segmentation.data import ClutterScenes, open_dataset
 from fanet.segmentation.data.clutter import LAYOUT, write_clutter
 from fanet.segmentation.data.parts import Part
 from fanet.segmentation.training import suspects as module
-from fanet.segmentation.training.suspects import cross_entropy, find_suspects
+from fanet.segmentation.training.suspects import Suspect, cross_entropy, find_suspects, most_suspicious_first
 
 CORRUPTED = ("scene_000002.PNG", "scene_000007.PNG", "scene_000011.PNG")
 
@@ -83,6 +83,22 @@ def test_cross_entropy_counts_labelled_pixels_only():
     assert cross_entropy(probabilities, np.array([[0, 1, 255]], np.uint8), 255) == pytest.approx(expected)
     assert cross_entropy(probabilities[..., 2:], np.array([[0]], np.uint8), 255) == pytest.approx(-np.log(1e-4))
     assert np.isnan(cross_entropy(probabilities, np.full((1, 3), 255, np.uint8), 255))
+
+
+def test_both_scores_decide_what_comes_first():
+    found = [
+        Suspect("train", name, 0, entropy, miou, 50.0)
+        for name, entropy, miou in (
+            ("fine", 0.1, 90.0),
+            ("no labels", np.nan, np.nan),
+            ("usual", 0.5, 55.0),
+            ("wrong on large objects", 2.0, 60.0),
+            ("wrong on small objects", 0.3, 10.0),
+            ("wrong on both", 1.5, 30.0),
+        )
+    ]
+    names = [one.image for one in most_suspicious_first(found)]
+    assert names == ["wrong on both", "wrong on large objects", "wrong on small objects", "usual", "fine", "no labels"]
 
 
 def test_every_sample_is_in_one_part():

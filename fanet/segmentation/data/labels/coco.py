@@ -256,6 +256,8 @@ def _categories(content: Mapping[str, Any], path: str) -> dict[Any, str]:
     categories: dict[Any, str] = {}
     for category in entries(content, "categories", path):
         key, name = _key(category.get("id")), category.get("name")
+        if key is not None and isinstance(name, int | float):
+            raise UserError(f"{path}: the category with the id {text_of(key)} must have a text as its name, got {name}")
         if key is None or not isinstance(name, str):
             raise UserError(f"{path} is not in COCO's format: a category must have id and name, got {_keys(category)}")
         if categories.get(key, name) != name:

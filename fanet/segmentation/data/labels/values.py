@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from fanet.classes import ClassScheme
+from fanet.classes import ClassScheme, background_of
 from fanet.errors import UserError
 from fanet.segmentation.data.dataset import UnknownLabelError, shortened
 from fanet.segmentation.data.labels.masks import lookup
@@ -110,13 +110,17 @@ def suggestion(seen: Sequence[int], classes: ClassScheme) -> str | None:
     numbers, count = sorted(set(seen)), len(classes)
     if len(numbers) > min(count + 1, _MOST_VALUES):
         return None
-    if numbers == list(range(count + 1)):
+    has_background = numbers[:1] == [0] and background_of(classes.names) is not None
+    if numbers == list(range(count + 1)) and not has_background:
         return "ignore_index: 0"
     void = None
-    if len(numbers) > count:  # one that is no class: white, the middle of black and white, or the first
-        middle = numbers[1] if numbers[0] == 0 and len(numbers) == 3 and numbers[2] == 255 else numbers[0]
-        void = 255 if 255 in numbers and numbers[0] != 0 else middle
+    if len(numbers) > count:  # one that is no class: white, the middle of black and white, or one at the end
+        if numbers[0] == 0 and len(numbers) == 3 and numbers[2] == 255:
+            void = numbers[1]
+        else:
+            void = numbers[-1] if has_background or (255 in numbers and numbers[0] != 0) else numbers[0]
     meanings = {number: str(i) for i, number in enumerate(number for number in numbers if number != void)}
     if void is not None:
         meanings[void] = IGNORE
-    return "values: {" + ", ".join(f"{number}: {meanings[number]}" for number in numbers) + "}"
+    line = "values: {" + ", ".join(f"{number}: {meanings[number]}" for number in numbers) + "}"
+    return f"{line}, or one more class for {void}," if void == count and has_background else line

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from fanet.errors import UserError
+from fanet.errors import UserError, counted
+from fanet.segmentation.data.dataset import shortened
 from fanet.segmentation.data.documents import read_json
 from fanet.segmentation.data.labels.names import match_names
 from fanet.segmentation.data.survey.tree import Tree
@@ -12,7 +13,7 @@ from fanet.segmentation.data.survey.words import split_of
 from fanet.segmentation.data.walking import File
 
 
-def find_coco(tree: Tree, images: Sequence[File]) -> dict[str, list[tuple[File, File]]]:
+def find_coco(tree: Tree, images: Sequence[File]) -> tuple[dict[str, list[tuple[File, File]]], list[str]]:
     """Find the images that each annotation file lists.
 
     Args:
@@ -20,7 +21,8 @@ def find_coco(tree: Tree, images: Sequence[File]) -> dict[str, list[tuple[File, 
         images: Those that are images.
 
     Returns:
-        Images with their annotation file, by split; an empty name stands for a file that names none.
+        Images with their annotation file, by split; an empty name stands for a file that names none. And a line for
+        each file that lists images which are missing.
 
     Raises:
         UserError: A file cannot be read, lists none of the images, or there are two for one split.
@@ -30,6 +32,7 @@ def find_coco(tree: Tree, images: Sequence[File]) -> dict[str, list[tuple[File, 
         raise UserError(f"{tree.coco[0].path} has no outlines: export `segmentation` as polygons or run lengths")
     found: dict[str, list[tuple[File, File]]] = {}
     sources: dict[str, File] = {}
+    notes = []
     for file in files:
         split = split_of(PurePosixPath(file.name).with_suffix("").as_posix()) or ""
         if split in sources:
@@ -51,7 +54,11 @@ def find_coco(tree: Tree, images: Sequence[File]) -> dict[str, list[tuple[File, 
         if not matched:
             raise UserError(f"{file.path} lists none of the images in {tree.root}: its first file_name is {listed[:1]}")
         found[split] = [(by_name[name], file) for name in matched]
-    return found
+        used = set(matched.values())
+        missing = [entry for entry in listed if entry not in used]
+        if missing:
+            notes.append(f"{counted(len(missing), 'image')} of {file.name} missing: {shortened(missing)}")
+    return found, notes
 
 
 def categories_of(path: Path) -> tuple[list[str], list[str]]:

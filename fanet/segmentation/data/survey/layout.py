@@ -95,9 +95,9 @@ def find_layout(tree: Tree) -> Layout:
         if of_form:
             found[form] = of_form
     if tree.coco:
-        found[COCO] = {
-            split: Source(pairs) for split, pairs in find_coco(tree, [f for part in images for f in part.files]).items()
-        }
+        of_coco, missing = find_coco(tree, [file for part in images for file in part.files])
+        found[COCO] = {split: Source(pairs) for split, pairs in of_coco.items()}
+        notes += missing
     if not found:
         raise UserError(_nothing(tree, images, masks))
     if len(found) > 1:
@@ -198,16 +198,19 @@ def _paired(images: Sequence[_Part], labels: Sequence[_Part], root: Path) -> dic
         found += [(other, pairs) for other in others if found and (pairs := _pairs(part, other, root))]
         if len(found) > 1:
             found = [each for each in found if not is_of_instances(each[0].folder)] or found
-        if len(found) > 1 and max(len(pairs) for _, pairs in found) * 2 > len(part.files):
+        count = len({image.name for _, pairs in found for image, _ in pairs})
+        if count < sum(len(pairs) for _, pairs in found) and max(len(pairs) for _, pairs in found) * 2 > count:
             one, other = (_place(root, each.folder) for each, _ in found[:2])
             raise UserError(
                 f"{one} and {other} both have labels for the images in {_place(root, part.folder)}: move the one that "
                 f"is not meant out of {root}, or combine them, with a number for each class, if each is about one"
             )
-        paired = {image.name: (image, label) for _, pairs in found for image, label in pairs}
-        if paired:
-            source = sources.setdefault(split_of(part.folder) or ALL, Source())
-            source.pairs += paired.values()
+        paired = set[str]()
+        for labels_of, pairs in found:  # the folder of the masks may name the split, if that of the images does not
+            source = sources.setdefault(split_of(part.folder) or split_of(labels_of.folder) or ALL, Source())
+            source.pairs += [(image, label) for image, label in pairs if image.name not in paired]
+            paired |= {image.name for image, _ in pairs}
+        if found:
             source.alone += [file for file in part.files if file.name not in paired]
     return sources
 
@@ -215,6 +218,8 @@ def _paired(images: Sequence[_Part], labels: Sequence[_Part], root: Path) -> dic
 def _pairs(images: _Part, labels: _Part, root: Path) -> list[Pair]:
     """Pair the files of two folders by their names; none if fewer than half of either fit."""
     names, others = images.by_stem(), labels.by_stem()
+    if images.folder == labels.folder and len(names) == len(others) == 1:
+        return list(zip(names.values(), others.values(), strict=True))  # a folder for each image
     enough = min(len(names), len(others)) / 2
     pairs = [(names[name], others[name]) for name in names if name in others]
     if len(pairs) >= enough:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from fanet.classes import background_of
 from fanet.errors import UserError
 from fanet.segmentation.data.dataset import shortened
 from fanet.segmentation.data.survey.meaning import BACKGROUND, MOST, OBJECT, Meaning, with_background
@@ -74,9 +75,8 @@ def _named(contents: Contents, names: Names, root: Path) -> _Classes:
     """Return the classes that a file names, with its numbers; without any, indices or the numbers by their order."""
     seen = sorted(contents.values)
     others = [number for number in seen if number != VOID] or list(seen)
-    if set(others) <= set(names.numbers):
-        is_void = VOID in seen and VOID not in names.numbers
-        return list(names.names), list(names.numbers), [_as_named(names, names.numbers), *([_VOID_NOTE] * is_void)]
+    if names.numbers:
+        return _numbered(contents, names, others, root)
     spellings = [list(names.names), with_background(names.names)]
     for classes in spellings:
         if len(classes) == 2 == len(seen):
@@ -103,6 +103,22 @@ def _named(contents: Contents, names: Names, root: Path) -> _Classes:
     )
 
 
+def _numbered(contents: Contents, names: Names, seen: Sequence[int], root: Path) -> _Classes:
+    """Return the classes of a file that says which number each has; 0 is the background if it has none."""
+    classes, numbers = list(names.names), list(names.numbers)
+    is_most = contents.values[0] == max(contents.values.values())
+    if 0 in seen and 0 not in numbers and is_most and background_of(classes) is None:
+        classes, numbers = [BACKGROUND, *classes], [0, *numbers]
+    unknown = [str(number) for number in seen if number not in numbers]
+    if unknown:
+        raise UserError(
+            f"the masks hold {shortened(unknown, _SHOWN)}, which {root / names.file} does not number: add a name for "
+            f"each, or write in a {root / 'dataset.yaml'} of your own by `values` that it is ignored"
+        )
+    is_void = VOID in contents.values and VOID not in numbers
+    return classes, numbers, [_as_named(names, numbers, classes), *([_VOID_NOTE] * is_void)]
+
+
 def _as_named(names: Names, numbers: Sequence[int], classes: Sequence[str] | None = None) -> str:
     pairs = zip(numbers[:_SHOWN], classes or names.names, strict=False)
     return f"numbered as {names.file} has them: " + ", ".join(f"{number} is {name}" for number, name in pairs)
@@ -125,7 +141,9 @@ def _unnamed(contents: Contents) -> _Classes:
         classes[0] = BACKGROUND
         notes.append(f"{most} is taken as background, the most frequent ({share})")
     elif numbers[0] == 0:
-        notes.append(f"0 ({share}) is taken as a class: if it is none, write values: {{0: ignore, 1: 0, …}}")
+        line = f"values: {{0: ignore, {numbers[1]}: 0, …}}, and leave {classes[0]} out of the classes"
+        notes.append(f"0 ({share}) is taken as a class: if it is none, write {line}")
     if numbers != list(range(len(numbers))):
         notes.append(f"masks hold {shortened([str(number) for number in numbers], _SHOWN)}: classes in their order")
-    return classes, numbers, [*notes, "no file names the classes: rename class_1, … in dataset.yaml"]
+    first = next(name for name in classes if name != BACKGROUND)
+    return classes, numbers, [*notes, f"no file names the classes: rename {first}, … in dataset.yaml"]

@@ -24,6 +24,8 @@ def of_categories(files: Sequence[str]) -> Meaning:
         names, others = categories_of(Path(file))
         used |= dict.fromkeys(names)
         unused |= dict.fromkeys(others)
+    if not used:
+        raise UserError(f"{files[0]} has no categories" if not unused else f"no category of {files[0]} has objects")
     absent = [name for name in unused if name not in used and background_of([name]) is None]
     notes = [f"left out: categories without objects, {shortened(absent)}"] if absent else []
     return Meaning("coco", with_background(list(used)), notes=[*notes, *_outside()])
@@ -36,9 +38,13 @@ def of_labels(files: Sequence[str], names: Names | None) -> Meaning:
         content = read_json(Path(file), _label_only)
         shapes = content.get("shapes") if isinstance(content, dict) else None
         labels = [shape.get("label") for shape in shapes or () if isinstance(shape, dict)]
+        empty = next((i for i, label in enumerate(labels, 1) if isinstance(label, str) and not label.strip()), None)
+        if empty is not None:
+            raise UserError(f"{file}: shape {empty} of {len(labels)} has an empty label: write its class, or delete it")
         used |= dict.fromkeys(label.strip() for label in labels if isinstance(label, str))
     found = sorted(name for name in used if name.strip("_").casefold() not in _IGNORED)
-    listed = [name for name in names.names if name in used or background_of([name]) is not None] if names else []
+    named = dict.fromkeys(names.names) if names is not None else {}
+    listed = [name for name in named if name in used or background_of([name]) is not None]
     classes = [*listed, *(name for name in found if name not in listed)]
     pair = next(((a, b) for a in classes for b in classes if a < b and a.casefold() == b.casefold()), None)
     notes = [f"{pair[0]} and {pair[1]} are taken as two classes: rename one in the files if not"] if pair else []
@@ -72,10 +78,13 @@ def of_ids(files: Sequence[str], names: Names | None, root: Path) -> Meaning:
         classes = with_background([f"class_{key + 1}" for key in range(max(ids) + 1)])
         note = "no data.yaml or classes.txt names the class ids: rename class_1, … in dataset.yaml"
         return Meaning("yolo", classes, notes=[note, *_outside()])
-    if max(ids) >= len(names.names):
+    known = names.numbers or range(len(names.names))
+    unknown = sorted(ids.difference(known))
+    if unknown:
+        stated = f"only {shortened([str(number) for number in known])}" if names.numbers else f"{len(known)} classes"
         raise UserError(
-            f"the text files have the class id {max(ids)}, but {root / names.file} names {len(names.names)} classes: "
-            "add the missing names"
+            f"the text files have the class id {unknown[0]}, but {root / names.file} names {stated}: add the missing "
+            "names"
         )
     return Meaning("yolo", with_background(names.names), options={"names_file": names.file}, notes=_outside())
 

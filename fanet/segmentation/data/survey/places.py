@@ -1,10 +1,12 @@
 """Write down where paired files are: the folders and patterns of a split in `dataset.yaml`."""
 
+import glob
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from fanet.errors import UserError
+from fanet.media.formats import is_image_file
 from fanet.segmentation.data.pairing import NAME, find_images, find_masks
 from fanet.segmentation.data.suggest import affix_of, affixes_of
 from fanet.segmentation.data.survey.layout import COCO, MASKS, Pair
@@ -29,12 +31,25 @@ def places_of(root: Path, form: str, pairs: Sequence[Pair]) -> dict[str, str]:
     for images, masks in _candidates(pairs):
         if _found(root, images, masks) == wanted:
             return {"images": images, "masks": masks}
+    twins = _twins(pairs)
+    if twins is not None:
+        raise UserError(f"{twins[0]} and {twins[1]} would both be called {twins[0].stem}: keep one of them")
     image, mask = pairs[0]
     raise UserError(
         f"the {len(pairs)} images such as {image.path} and their masks such as {mask.path} are in too many folders for "
         "one pattern: put the images into one folder and the masks, under the same names, into another "
         "(subfolders with the same names are fine)"
     )
+
+
+def _twins(pairs: Sequence[Pair]) -> tuple[Path, Path] | None:
+    """Return an image and another one beside it that differs in its suffix only; None if there are none."""
+    masks = {mask.path for _, mask in pairs}
+    for path in (Path(image.path) for image, _ in pairs):
+        for other in sorted(path.parent.glob(f"{glob.escape(path.stem)}.*")):
+            if other != path and str(other) not in masks and is_image_file(other):
+                return path, other
+    return None
 
 
 def _annotated(form: str, pairs: Sequence[Pair]) -> dict[str, str]:
@@ -71,6 +86,13 @@ def _candidates(pairs: Sequence[Pair]) -> Iterator[tuple[str, str]]:
         before, after = affix
         for place in (image_folder, *(_join(image_folder, f"/*{end}") for end in image_ends), deep):
             yield place, _join(mask_folder, f"/{before}{NAME}{after}{mask_end}")
+    # a folder for each image, in which files are called alike
+    called, mask_called = {path.name for path in images}, {path.name for path in masks}
+    if len(called) == len(mask_called) == 1:
+        yield (
+            _join(image_folder, f"/{NAME}/{called.copy().pop()}"),
+            _join(mask_folder, f"/{NAME}/{mask_called.copy().pop()}"),
+        )
     both = affixes_of(names, mask_names)
     if both is not None:
         (first, last), (mask_first, mask_last) = both

@@ -30,7 +30,7 @@ from fanet.segmentation.data.survey.layout import (
 )
 from fanet.segmentation.data.survey.lists import find_lists
 from fanet.segmentation.data.survey.meaning import Meaning
-from fanet.segmentation.data.survey.names import Names, find_names
+from fanet.segmentation.data.survey.names import Names, find_names, require_different
 from fanet.segmentation.data.survey.numbers import of_numbers
 from fanet.segmentation.data.survey.outlines import of_categories, of_ids, of_labels
 from fanet.segmentation.data.survey.places import places_of
@@ -114,8 +114,12 @@ def survey_folder(root: str | Path) -> Survey:
 def _meaning(layout: Layout, names: Names | None, root: Path) -> Meaning:
     files = list(dict.fromkeys(label.path for source in layout.sources.values() for _, label in source.pairs))
     if layout.form == MASKS:
+        if names is not None:
+            require_different(names, root)
         contents = read_contents(files)
-        return of_colours(contents, names, root) if contents.colours else of_numbers(contents, names, root)
+        meaning = of_colours(contents, names, root) if contents.colours else of_numbers(contents, names, root)
+        meaning.notes[:0] = contents.notes
+        return meaning
     if layout.form == COCO:
         return of_categories(files)
     return of_labels(files, names) if layout.form == LABELME else of_ids(files, names, root)
@@ -134,7 +138,8 @@ def _described(root: Path) -> Survey:
     counts = ", ".join(f"{len(some)} in {split}" for split, some in looks.items())
     classes, example = datasets[train].classes, _images(datasets[val], root)[0]
     found = [f"{root / CONFIG} is there, and is used as it is: {counts}", *_described_looks(looks, classes)]
-    return Survey(root, classes, looks, train, val, found, _oddities(looks, train, val), example)
+    guesses = by_split({split: dataset.unlisted() for split, dataset in datasets.items()})
+    return Survey(root, classes, looks, train, val, found, [*guesses, *_oddities(looks, train, val)], example)
 
 
 def _entries(tree: Tree, layout: Layout) -> tuple[dict[str, Entry], list[str]]:

@@ -1,6 +1,6 @@
 """The files below a folder, sorted by what they may be."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -9,6 +9,7 @@ from fanet.segmentation.data.documents import read_text
 from fanet.segmentation.data.walking import File, walk
 
 _RUN_FILES = ("last.pt", "log.csv", "metrics.json")  # what `fanet train` and `fanet evaluate` leave in their folders
+_PREDICTED = ("_labels", "_overlay")  # ends of the names of what `fanet predict` writes
 _ARCHIVE_FOLDER = "__MACOSX"
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".tbz2", ".xz", ".txz", ".zst", ".7z", ".rar")
 _FEWEST_NUMBERS = 5  # in a line of YOLO's: class, centre and size of a box
@@ -60,12 +61,25 @@ def read_tree(root: Path) -> Tree:
             tree.unread.append(file)
         elif is_image_file(Path(file.path)):
             tree.images.append(file)
+    tree.images = _without_predictions(tree.images)
     stems = {PurePosixPath(file.name).stem for file in tree.images}
     for file in tree.texts:
         is_text = PurePosixPath(file.name).suffix.lower() == ".txt" and PurePosixPath(file.name).stem in stems
         if is_text and _is_numbers(Path(file.path)):
             tree.yolo.append(file)
     return tree
+
+
+def _without_predictions(images: Sequence[File]) -> list[File]:
+    """Leave out what `fanet predict` wrote: labels and an overlay, without their image beside them."""
+    names = {PurePosixPath(file.name).with_suffix("").as_posix() for file in images}
+
+    def is_result(file: File) -> bool:
+        name = PurePosixPath(file.name).with_suffix("").as_posix()
+        base = next((name.removesuffix(end) for end in _PREDICTED if name.endswith(end)), None)
+        return base is not None and base not in names and all(base + end in names for end in _PREDICTED)
+
+    return [file for file in images if not is_result(file)]
 
 
 def _add_json(tree: Tree, file: File) -> None:

@@ -12,6 +12,7 @@ from fanet.errors import UserError, needs_extra
 from fanet.media.images import reading
 from fanet.media.label_maps import read_colours, read_values
 from fanet.segmentation.data.parallel import parallel_map
+from fanet.segmentation.data.survey.meaning import MOST
 
 with needs_extra("seg", "cv2"):
     import cv2
@@ -33,8 +34,9 @@ class Contents:
         values: Pixels by number.
         colours: Pixels by colour, and the first mask that has it.
         files: The numbers or colours in each mask.
-        palette: The colours that the first mask with a palette shows numbers in.
+        palette: The colours in which masks with a palette show numbers.
         instances: A mask whose numbers seem to count objects, or nothing.
+        notes: A line for each thing that was guessed.
     """
 
     values: Counter[int] = field(default_factory=Counter)
@@ -42,6 +44,7 @@ class Contents:
     files: dict[str, tuple[Any, ...]] = field(default_factory=dict)
     palette: dict[int, Colour] = field(default_factory=dict)
     instances: str = ""
+    notes: list[str] = field(default_factory=list)
 
 
 def read_contents(files: Sequence[str]) -> Contents:
@@ -51,7 +54,7 @@ def read_contents(files: Sequence[str]) -> Contents:
         files: Their paths.
 
     Raises:
-        UserError: Masks cannot be read, or are compressed with loss.
+        UserError: Masks cannot be read, are compressed with loss, or it is not clear whether numbers or colours count.
     """
     contents = Contents()
     numbers = _map(_values_of, files)
@@ -59,9 +62,11 @@ def read_contents(files: Sequence[str]) -> Contents:
         for file, found in zip(files, numbers, strict=True):
             contents.values.update(found)
             contents.files[file] = tuple(found)
-        contents.palette = _palette(files[0])
-        contents.instances = _numbered(contents.files)
-        return contents
+        contents.palette, clash = _palettes(contents.files)
+        if not clash:
+            contents.instances = _numbered(contents.files)
+            return contents
+        contents = Contents(notes=[f"{clash}: the colours count"])
     colours = _map(_colours_of, files)
     faults = [
         fault if isinstance(fault, str) else found
@@ -70,6 +75,8 @@ def read_contents(files: Sequence[str]) -> Contents:
     ]
     if faults:
         raise UserError(faults[0] + (f" (and {len(faults) - 1} more masks like it)" if faults[1:] else ""))
+    if not contents.notes:
+        _require_one_kind(files, numbers)
     for file, found in zip(files, colours, strict=True):
         contents.files[file] = tuple(found)
         for colour, count in found.items():
@@ -105,6 +112,44 @@ def _colours_of(files: Sequence[str], index: int) -> dict[Colour, int] | str:
 def _counts(values: np.ndarray) -> dict[int, int]:
     found, counts = np.unique(values, return_counts=True)
     return dict(zip(found[:_KEPT].tolist(), counts[:_KEPT].tolist(), strict=True))
+
+
+def _require_one_kind(files: Sequence[str], numbers: Sequence[dict[int, int] | str]) -> None:
+    """Refuse masks of which some hold colours and others small numbers, which as colours are nearly black."""
+    for file, found in zip(files, numbers, strict=True):
+        if not isinstance(found, str) and any(0 < number < MOST for number in found):
+            other = next(path for path, fault in zip(files, numbers, strict=True) if isinstance(fault, str))
+            raise UserError(f"{other} holds colours, but {file} numbers: save all masks in the same way")
+
+
+def _palettes(files: Mapping[str, Sequence[int]]) -> tuple[dict[int, Colour], str]:
+    """Compare the palettes of masks, as far as their numbers use them.
+
+    Args:
+        files: The numbers in each mask.
+
+    Returns:
+        The colour of each number; and a text that says where two masks show a number in different colours, as programs
+        do that sort the palette of each file anew, or nothing.
+
+    Raises:
+        UserError: They do, but there are more colours than numbers: either may be what counts.
+    """
+    palette: dict[int, Colour] = {}
+    first: dict[int, str] = {}
+    colours: set[Colour] = set()
+    clash = ""
+    for file, found in files.items():
+        of_file = _palette(file)
+        for number in found:
+            if number in of_file:
+                colours.add(of_file[number])
+                if palette.setdefault(number, of_file[number]) != of_file[number] and not clash:
+                    clash = f"{first[number]} and {file} show the number {number} in different colours"
+                first.setdefault(number, file)
+    if clash and len(colours) > len(palette):
+        raise UserError(f"{clash}, and it is not clear whether numbers or colours count: save all with one palette")
+    return {**_palette(next(iter(files))), **palette}, clash
 
 
 def _palette(file: str) -> dict[int, Colour]:

@@ -28,14 +28,15 @@ _ASIDE = {
 _INSTANCES = {"segmentationobject", "instance", "instances", "instanceids"}
 _FILLERS = {"dir", "folder", "ground", "map", "maps", "file", "files"}
 _SPLIT_WORDS = {
-    **dict.fromkeys(("train", "training", "trn", "tr"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "dev", "validate"), "val"),
-    **dict.fromkeys(("test", "testing", "tst", "ts"), "test"),
+    **dict.fromkeys(("train", "training", "trn", "tr", "trainset"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev", "validate", "valset", "validset", "devset"), "val"),
+    **dict.fromkeys(("test", "testing", "tst", "ts", "testset"), "test"),
 }
+_NUMBERED_SPLIT = re.compile(r"([a-z]{3,})\d+")  # as COCO's `train2017`
 _GLUED = re.compile(r"(train|val|test)(annot|mask|masks|label|labels|images?)")  # as CamVid's `trainannot`
 # A part of a file's name that marks a mask, `a_mask.png`, `mask_a.png`, `gt-a.png`.
 _MARK_WORDS = "masks?|labels?|seg|segmentation|gt|groundtruth|annotations?|annot|semantic|labelids"
-_MARK = re.compile(rf"(?:^(?:{_MARK_WORDS})(?=[_\-. ])|(?<=[_\-. ])(?:{_MARK_WORDS})$)", re.IGNORECASE)
+_MARK = re.compile(rf"(?:^(?:{_MARK_WORDS})(?=[_\-. ]|$)|(?<=[_\-. ])(?:{_MARK_WORDS})$)", re.IGNORECASE)
 
 
 def words_of(part: str) -> list[str]:
@@ -72,9 +73,9 @@ def key_of(folder: str) -> tuple[str, ...]:
         words = words_of(part)
         if set(words) & (_LABEL_WORDS | _IMAGE_WORDS):
             words = [word for word in words if word not in _LABEL_WORDS | _IMAGE_WORDS | _FILLERS]
-            part = "_".join(_SPLIT_WORDS.get(word, word) for word in words)
+            part = "_".join(_split_word(word) or word for word in words)
         else:
-            part = _SPLIT_WORDS.get(part.lower(), part)
+            part = _split_word(part.lower()) or part
         if part:
             rest.append(part)
     return tuple(rest)
@@ -83,10 +84,16 @@ def key_of(folder: str) -> tuple[str, ...]:
 def split_of(path: str) -> str | None:
     """Return the split that a path names by a word in one of its parts, the deepest first; None if it names none."""
     for part in reversed(PurePosixPath(path).parts):
-        found = {_SPLIT_WORDS[word] for word in words_of(part) if word in _SPLIT_WORDS}
+        found = {split for word in words_of(part) if (split := _split_word(word)) is not None}
         if len(found) == 1:
             return found.pop()
     return None
+
+
+def _split_word(word: str) -> str | None:
+    """Return the split that a word names, with or without a number; None if it names none."""
+    numbered = _NUMBERED_SPLIT.fullmatch(word)
+    return _SPLIT_WORDS.get(numbered[1] if numbered is not None else word)
 
 
 def is_aside(folder: str) -> bool:

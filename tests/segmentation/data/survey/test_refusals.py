@@ -12,7 +12,7 @@ from fanet.errors import UserError
 from fanet.segmentation.data.survey import drafts, survey_folder, write_new
 
 from .photos import labels, photo, save, words, write_pairs
-from .test_survey import COLOURS, NAMES, WHITE, coco, write_flat_yolo, write_images, write_text
+from .test_survey import COLOURS, NAMES, WHITE, coco, labelme, write_flat_yolo, write_images, write_text
 
 
 def grey(root: Path) -> None:
@@ -195,6 +195,67 @@ def broken_image(root: Path) -> None:
     path.write_bytes(path.read_bytes()[:200])
 
 
+def numbers_without_names(root: Path) -> None:
+    write_pairs(root, NAMES, change=lambda found: np.array([0, 2, 3], np.uint8)[found])
+    write_text(root / "data.yaml", "names: {1: bottle, 3: can}")
+
+
+def ids_with_gaps(root: Path) -> None:
+    write_flat_yolo(root)
+    (root / "classes.txt").unlink()
+    write_text(root / "data.yaml", "names: {0: bottle, 5: can}")
+
+
+def name_twice(root: Path) -> None:
+    write_pairs(root, NAMES)
+    write_text(root / "classes.txt", "floor\ncan\ncan")
+
+
+def table_without_header(root: Path) -> None:
+    write_pairs(root, NAMES, change=lambda found: COLOURS[found])
+    write_text(root / "class_dict.csv", "floor,0,0,0,0\nbottle,1,230,5,5\ncan,2,4,200,3\n")
+
+
+def colours_and_numbers(root: Path) -> None:
+    write_pairs(root, NAMES)
+    write_pairs(root, NAMES[:4], change=lambda found: COLOURS[found])
+
+
+def palettes_of_two_tools(root: Path) -> None:
+    """Masks that hold the same numbers, and show them in other colours."""
+    write_pairs(root, NAMES)
+    for number, name in enumerate(NAMES):
+        mask = Image.fromarray(labels(number))
+        mask.putpalette((COLOURS + number % 2).tobytes())
+        mask.save(root / "masks" / f"{name}.png")
+
+
+def twins(root: Path) -> None:
+    write_pairs(root, NAMES)
+    save(root / "images" / f"{NAMES[0]}.png", photo(0))
+
+
+def no_categories(root: Path) -> None:
+    write_images(root, "images/{}.jpg", NAMES)
+    write_text(root / "a.json", json.dumps(json.loads(coco(NAMES)) | {"categories": []}))
+
+
+def category_called_7(root: Path) -> None:
+    write_images(root, "images/{}.jpg", NAMES)
+    content = json.loads(coco(NAMES))
+    content["categories"][0]["name"] = 7
+    write_text(root / "a.json", json.dumps(content))
+
+
+def empty_label(root: Path) -> None:
+    write_images(root, "{}.jpg", NAMES)
+    for name in NAMES:
+        write_text(root / f"{name}.json", labelme(name))
+    content = json.loads(labelme(NAMES[4]))
+    content["shapes"][0]["label"] = " "
+    write_text(root / f"{NAMES[4]}.json", json.dumps(content))
+
+
 REFUSALS = {
     grey: r"different numbers, .*: if edges are smoothed.*classes\.txt",
     smoothed: r"different numbers, .*: if edges are smoothed",
@@ -228,6 +289,16 @@ REFUSALS = {
     one_image: r"only one labelled image",
     list_is_in_the_way: r"val\.txt, which is not overwritten",
     broken_image: r"truncated",
+    numbers_without_names: r"the masks hold 2, which .*data\.yaml does not number: add a name for each",
+    ids_with_gaps: r"class id 1, but .*data\.yaml names only 0, 5",
+    name_twice: r"classes\.txt names can twice",
+    table_without_header: r"not clear which columns are the name and the colour, got 'floor,0,0,0,0': write the header",
+    colours_and_numbers: r"holds colours, but .* numbers: save all masks in the same way",
+    palettes_of_two_tools: r"in different colours, and it is not clear whether numbers or colours count",
+    twins: r"would both be called .*: keep one of them",
+    no_categories: r"a\.json has no categories",
+    category_called_7: r"a\.json: the category with the id \d must have a text as its name, got 7",
+    empty_label: r"\.json: shape 1 of \d+ has an empty label",
 }
 
 

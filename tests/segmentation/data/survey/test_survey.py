@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from PIL import Image
 
 from fanet.errors import UserError
 from fanet.segmentation.data import open_dataset
@@ -152,6 +153,42 @@ def test_colours_are_found_and_their_names_read(tmp_path):
     assert (samples(tmp_path)[f"{NAMES[0]}.jpg"] == labels(0)).all()
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "id,name,r,g,b\n0,type 0,0,0,0\n1,type 1,230,5,5\n2,type 2,4,200,3\n",
+        "name,id,red,green,blue\ntype 2,2,4,200,3\ntype 0,0,0,0,0\ntype 1,1,230,5,5\n",
+        "r,g,b,id,name\n0,0,0,0,type 0\n230,5,5,1,type 1\n4,200,3,2,type 2\n",
+        "type 0,0,0,0\ntype 1,230,5,5\ntype 2,4,200,3\n",
+        "0;type 0;0;0;0\n1;type 1;230;5;5\n2;type 2;4;200;3\n",
+        "name,colour\ntype 0,#000000\ntype 1,#e60505\ntype 2,#04C803\n",
+        "#000000,type 0\n#e60505,type 1\n#04c803,type 2\n",
+        "0 0 0\ttype 0\n230 5 5\ttype 1\n4 200 3\ttype 2\n",
+        "type 0 0 0 0\ntype 1 230 5 5\ntype 2 4 200 3\n",
+    ],
+)
+def test_tables_of_colours_are_read_by_their_columns(tmp_path, text):
+    write_pairs(tmp_path, NAMES, change=lambda found: COLOURS[found])
+    (tmp_path / "class_dict.csv").write_text(text)
+    assert described(tmp_path)["classes"] == ["type 0", "type 1", "type 2"]
+    assert (samples(tmp_path)[f"{NAMES[0]}.jpg"] == labels(0)).all()
+
+
+def test_colours_count_where_each_mask_has_a_palette_of_its_own(tmp_path):
+    write_pairs(tmp_path, NAMES)
+    for number, name in enumerate(NAMES):
+        order = np.roll(np.arange(3), number)
+        mask = Image.fromarray(order[labels(number)].astype(np.uint8))
+        mask.putpalette(COLOURS[np.argsort(order)].tobytes())
+        mask.save(tmp_path / "masks" / f"{name}.png")
+    (tmp_path / "class_dict.csv").write_text("name,r,g,b\nfloor,0,0,0\nbottle,230,5,5\ncan,4,200,3\n")
+    survey = survey_folder(tmp_path)
+    assert any("show the number 0 in different colours: the colours count" in line for line in survey.guesses)
+    described(tmp_path)
+    for number, name in enumerate(NAMES):
+        assert (samples(tmp_path)[f"{name}.jpg"] == labels(number)).all()
+
+
 def test_names_of_cvat_are_read(tmp_path):
     write_pairs(tmp_path, NAMES, change=lambda found: COLOURS[found])
     (tmp_path / "labelmap.txt").write_text(
@@ -187,6 +224,99 @@ def test_numbers_in_a_table_are_those_of_the_masks(tmp_path):
     content = described(tmp_path)
     assert content["classes"] == ["floor", "bottle", "bag", "can"] and content["values"] == {0: 0, 1: 1, 3: 2, 5: 3}
     assert set(np.unique(samples(tmp_path)[f"{NAMES[0]}.jpg"])) == {0, 1, 3}
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("data.yaml", "names: {0: floor, 1: bottle, 3: bag, 5: can}"),
+        ("data.yaml", "names: {5: can, 3: bag, 1: bottle}"),
+        ("classes.txt", "0 floor\n1 bottle\n3 bag\n5 can\n"),
+        ("classes.txt", "5: can\n3: bag\n1: bottle\n0: floor\n"),
+        ("classes.csv", "name,id\nfloor,0\nbottle,1\nbag,3\ncan,5\n"),
+    ],
+)
+def test_numbers_of_names_are_those_of_the_masks(tmp_path, file, text):
+    write_pairs(tmp_path, NAMES, change=lambda found: np.array([0, 1, 5], np.uint8)[found])
+    (tmp_path / file).write_text(text)
+    content = described(tmp_path)
+    assert content["classes"][1:] == ["bottle", "bag", "can"] and content["values"] == {0: 0, 1: 1, 3: 2, 5: 3}
+
+
+@pytest.mark.parametrize("names", ["{1: bottle, 2: can}", "{0: bottle, 7: can}", "[bottle, bottle]"])
+def test_ids_of_yolo_are_those_that_its_names_have(tmp_path, names):
+    write_images(tmp_path, "images/{}.jpg", NAMES)
+    ids = [0, 1] if "[" in names else list(yaml.safe_load(names))
+    for number, name in enumerate(NAMES):
+        write_text(tmp_path / "labels" / f"{name}.txt", f"{ids[number % 2]} 0.1 0.1 0.5 0.1 0.5 0.6\n")
+    write_text(tmp_path / "data.yaml", f"names: {names}\n")
+    content = described(tmp_path)
+    assert content["classes"] == ["background", *dict.fromkeys(name.strip("[]{} 0127:") for name in names.split(","))]
+    found = samples(tmp_path)
+    assert set(np.unique(found[f"{NAMES[1]}.jpg"])) == {0, len(content["classes"]) - 1}
+
+
+def test_each_image_may_have_a_folder(tmp_path):
+    write_pairs(tmp_path, NAMES, "{}/image.jpg", "{}/mask.png")
+    assert described(tmp_path)["splits"]["train"]["images"] == "{name}/image.jpg"
+    found = {split: open_dataset("folder", tmp_path, split) for split in ("train", "val")}
+    assert sum(map(len, found.values())) == 10
+    for dataset in found.values():
+        for name, sample in zip(dataset.names, dataset, strict=True):
+            assert (sample.labels == labels(NAMES.index(name))).all()
+
+
+def test_splits_may_have_numbers(tmp_path):
+    for number, split in enumerate(("train2017", "val2017", "testset")):
+        names = [f"{split}{name}" for name in NAMES[:4]]
+        write_pairs(tmp_path, names, f"images/{split}/{{}}.jpg", f"masks/{split}/{{}}.png", first=4 * number)
+    assert list(described(tmp_path)["splits"]) == ["train", "val", "test"]
+
+
+def test_splits_of_masks_divide_images_that_are_in_one_folder(tmp_path):
+    write_pairs(tmp_path, NAMES[:7], mask="masks/train/{}.png")
+    write_pairs(tmp_path, NAMES[7:], mask="masks/val/{}.png", first=7)
+    described(tmp_path)
+    assert [len(open_dataset("folder", tmp_path, split)) for split in ("train", "val")] == [7, 3]
+    assert (samples(tmp_path)[f"{NAMES[8]}.jpg"] == labels(8)).all()
+
+
+def test_images_of_coco_that_are_missing_are_told(tmp_path):
+    write_coco(tmp_path)
+    next(tmp_path.glob(f"**/{NAMES[3]}.*")).unlink()
+    assert any(line.startswith("1 image of ") and NAMES[3] in line for line in survey_folder(tmp_path).guesses)
+
+
+def test_images_that_are_added_later_are_told(tmp_path):
+    write_pairs(tmp_path, NAMES)
+    described(tmp_path)
+    assert not survey_folder(tmp_path).guesses and not open_dataset("folder", tmp_path, "train").unlisted()
+    write_pairs(tmp_path, ["new"], first=20)
+    line = "images: 1 labelled image left out, in no list (train.txt, val.txt): "
+    assert open_dataset("folder", tmp_path, "val").unlisted()[0].startswith(line)
+    assert survey_folder(tmp_path).guesses[0].startswith(f"train and val: {line}")
+    with (tmp_path / "train.txt").open("a") as file:
+        file.write("images/new.jpg\n")
+    assert not survey_folder(tmp_path).guesses
+
+
+def test_predictions_are_no_data(tmp_path):
+    write_pairs(tmp_path, NAMES)
+    for ends in ("labels", "overlay"):
+        write_images(tmp_path, f"out/{{}}_{ends}.png", NAMES)
+    described(tmp_path)
+    assert len(samples(tmp_path)) == 10
+
+
+def test_files_that_are_being_written_are_not_told(tmp_path):
+    for recording in "abc":
+        write_pairs(
+            tmp_path,
+            [f"{recording}{name}" for name in NAMES],
+            f"{recording}/images/{{}}.png",
+            f"{recording}/masks/{{}}.png",
+        )
+    assert ".tmp" not in " ".join(survey_folder(tmp_path).guesses)
 
 
 def test_table_that_counts_objects_from_one_leaves_zero_to_the_background(tmp_path):
