@@ -1,7 +1,8 @@
 """Read the text files in which people describe data: JSON, YAML and lines of numbers."""
 
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,3 +72,19 @@ def read_yaml(path: Path) -> Any:
     # Beside its own errors, PyYAML passes on those of Python at dates, numbers and binary values that do not exist.
     except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
         raise UserError(f"{path} is not valid YAML: {one_line(error)}") from error
+
+
+def numbered_lines(lines: Sequence[str]) -> dict[int, str] | None:
+    """Return names by the numbers before them, `0 can`, `1: can` or `2. can`; None if the lines are names as they are.
+
+    Numbers without a colon or the like may be a part of the name, `2 axle truck`: these must rise from 0 or 1.
+    """
+    for mark, is_clear in ((r"\s*[:;=]\s*", True), (r"[.,]\s+", False), (r"\s+", False)):
+        found = [re.fullmatch(rf"(\d{{1,9}}){mark}(\S.*)", line) for line in lines]
+        entries = [(int(match[1]), match[2].strip()) for match in found if match is not None]
+        named = dict(entries)
+        if not entries or not len(lines) == len(entries) == len(named) == len(set(named.values())):
+            continue
+        if is_clear or (list(named) == sorted(named) and entries[0][0] in (0, 1)):
+            return named
+    return None

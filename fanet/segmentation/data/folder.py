@@ -74,7 +74,7 @@ class FolderDataset(SegmentationDataset, kind="folder"):
             self.cure_of_sizes = "use the images that were annotated, at the size that they had"
         self.ignores_by_default = config.kind == "index" and not options.keys() & {"ignore_index", "values"}
         self.notes = [*found.notes, *self.reader.notes, *notes]
-        self._unlisted = self._in_no_list(places, found.files)
+        self._split, self._images = split, found.files
         if self.missing_masks:
             self.missing_hint = self._hint(places, images, labels)
         require_pairs(self, where, strict)
@@ -97,24 +97,25 @@ class FolderDataset(SegmentationDataset, kind="folder"):
         return chosen, masks, notes
 
     def unlisted(self) -> list[str]:
-        return self._unlisted
-
-    def _in_no_list(self, places: Places, images: Mapping[str, str]) -> list[str]:
+        if self.config.places(self._split).listed is None:
+            return []
         lists: list[str] = []
         named: set[str] = set()
-        for other in map(self.config.places, self.config.splits):
-            if other.images == places.images and other.listed is None:
-                return []
-            if other.images == places.images and other.listed is not None and other.listed not in lists:
-                lists.append(other.listed)
-                with suppress(UserError):  # said where that split is opened
-                    named |= listed_images(self.root, other.listed, images)[0].keys()
-        files = set(self.reader.files.values())
-        rest = [path for name, path in images.items() if name in self.reader.files and path not in files]
-        rest = [path for name, path in images.items() if name not in named and path in set(rest)]
+        found = {self.config.places(self._split).images: self._images}
+        try:
+            for places in {self.config.places(split) for split in self.config.splits}:
+                if places.images not in found:
+                    found[places.images] = find_images(self.root, places.images, self.reader.beside).files
+                images = found[places.images]
+                named |= set((listed_images(self.root, places.listed, images)[0] if places.listed else images).values())
+                lists += [places.listed] if places.listed else []
+        except UserError:  # said where that split is opened
+            return []
+        named |= set(self.reader.files.values())  # masks beside the images
+        rest = [path for name, path in self._images.items() if name in self.reader.files and path not in named]
         if not rest:
             return []
-        what = f"{counted(len(rest), 'labelled image')} left out, in no list ({', '.join(lists)})"
+        what = f"{counted(len(rest), 'labelled image')} left out, in no list ({', '.join(sorted(set(lists)))})"
         return [f"images: {what}: {shortened(rest)}: add their names to one"]
 
     def _require_listed(self, masks: Mapping[str, str], places: Places) -> None:

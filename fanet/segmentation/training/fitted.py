@@ -30,6 +30,7 @@ _EVALUATIONS, _EVALUATION_SHARE = 5, 0.25  # how many, and which part of the tim
 _FEWEST_STEPS = 20
 _WARMUP = 14  # one step in so many; as in the recipe `own`
 _TRIAL_SHARE = 0.05  # of the time, for the steps that tell how many fit into it
+_SLOWER = 1.1  # steps of minutes are slower than those of a trial: processors heat up, and machines are shared
 
 Size = tuple[int, int]
 
@@ -164,7 +165,8 @@ def fit_recipe(
     while fitted["train"]["batch_size"] > 2 and cost.free_mb and _is_full(cost):
         fitted["train"]["batch_size"] //= 2
         cost = attempt(fitted)
-    length = fit_to_minutes(minutes, cost.seconds_per_step, cost.seconds_per_evaluation, cost.start_seconds)
+    seconds_per_step = _SLOWER * cost.seconds_per_step
+    length = fit_to_minutes(minutes, seconds_per_step, cost.seconds_per_evaluation, cost.start_seconds)
     if length.seconds > 1.25 * 60 * minutes:
         raise UserError(
             f"--minutes {minutes:g} is too short: the start, {length.iterations} steps and an evaluation take "

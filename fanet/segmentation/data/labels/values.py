@@ -98,7 +98,7 @@ def _checked(values: Any, classes: ClassScheme, where: str) -> dict[int, int]:
 
 
 def suggestion(seen: Sequence[int], classes: ClassScheme) -> str | None:
-    """Return the line of `dataset.yaml` that most likely gives all numbers in masks a meaning.
+    """Return the line of `dataset.yaml` that most likely gives all numbers in masks a meaning, or two of them.
 
     Args:
         seen: The numbers.
@@ -110,9 +110,10 @@ def suggestion(seen: Sequence[int], classes: ClassScheme) -> str | None:
     numbers, count = sorted(set(seen)), len(classes)
     if len(numbers) > min(count + 1, _MOST_VALUES):
         return None
-    has_background = numbers[:1] == [0] and background_of(classes.names) is not None
-    if numbers == list(range(count + 1)) and not has_background:
-        return "ignore_index: 0"
+    has_background = numbers[:1] == [0] and background_of(classes.names) == 0
+    if numbers == list(range(count + 1)):
+        line = "ignore_index: 0"
+        return f"{line} (1 is then {classes.names[0]}), or one more class for {count}," if has_background else line
     void = None
     if len(numbers) > count:  # one that is no class: white, the middle of black and white, or one at the end
         if numbers[0] == 0 and len(numbers) == 3 and numbers[2] == 255:
@@ -122,5 +123,4 @@ def suggestion(seen: Sequence[int], classes: ClassScheme) -> str | None:
     meanings = {number: str(i) for i, number in enumerate(number for number in numbers if number != void)}
     if void is not None:
         meanings[void] = IGNORE
-    line = "values: {" + ", ".join(f"{number}: {meanings[number]}" for number in numbers) + "}"
-    return f"{line}, or one more class for {void}," if void == count and has_background else line
+    return "values: {" + ", ".join(f"{number}: {meanings[number]}" for number in numbers) + "}"

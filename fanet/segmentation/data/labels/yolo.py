@@ -11,7 +11,7 @@ from fanet.classes import ClassScheme, background_of
 from fanet.errors import UserError
 from fanet.media.size import read_size
 from fanet.segmentation.data.dataset import UnknownLabelError, shortened
-from fanet.segmentation.data.documents import read_text, read_yaml
+from fanet.segmentation.data.documents import numbered_lines, read_text, read_yaml
 from fanet.segmentation.data.labels.base import LabelReader
 from fanet.segmentation.data.labels.one_per_image import find_annotations
 from fanet.segmentation.data.labels.outlines import (
@@ -179,8 +179,9 @@ def _class_names(root: Path, place: str, stated: Any) -> tuple[dict[int, str] | 
 def _names_in(path: Path) -> dict[int, str]:
     """Return the name of each class id in a file."""
     if path.suffix not in (".yaml", ".yml"):
-        lines = [line.strip() for line in read_text(path).splitlines()]
-        return dict(enumerate(line for line in lines if line))
+        lines = [line for line in map(str.strip, read_text(path).splitlines()) if line]
+        named = numbered_lines(lines) or dict(enumerate(lines))
+        return dict(enumerate(named.values())) if list(named) == list(range(1, len(named) + 1)) else named
     content = read_yaml(path)
     if isinstance(content, dict) and "kpt_shape" in content:
         raise UserError(f"{path} describes keypoints (kpt_shape), not outlines: they cannot be drawn")

@@ -69,7 +69,7 @@ def categories_of(path: Path) -> tuple[list[str], list[str]]:
     """
     content = _read(path)
     used = {str(entry.get("category_id")) for entry in content["annotations"]}
-    categories = sorted(content.get("categories", []), key=lambda entry: _order(entry.get("id")))
+    categories = sorted(content.get("categories") or [], key=lambda entry: _order(entry.get("id")))
     names = [(str(entry.get("name")).strip(), str(entry.get("id")) in used) for entry in categories]
     return [name for name, is_used in names if is_used], [name for name, is_used in names if not is_used]
 

@@ -16,6 +16,7 @@ from fanet.segmentation.data.survey.words import (
     IMAGES,
     LABELS,
     is_aside,
+    is_mark,
     is_marked,
     is_of_instances,
     key_of,
@@ -124,8 +125,9 @@ def _divided(tree: Tree) -> tuple[list[_Part], list[_Part], list[str]]:
             notes.append(f"{counted(len(files), 'image')} in {folder} left out: drawings to look at, by its name")
             continue
         role = role_of(folder)
-        marked = tuple(file for file in files if is_marked(stem_of(file)))
-        plain = tuple(file for file in files if not is_marked(stem_of(file)))
+        is_mask = is_mark if len(files) == 2 and any(is_mark(stem_of(file)) for file in files) else is_marked
+        marked = tuple(file for file in files if is_mask(stem_of(file)))
+        plain = tuple(file for file in files if not is_mask(stem_of(file)))
         if role == LABELS:
             masks.append(_Part(folder, tuple(files)))
         elif marked and plain:
@@ -142,9 +144,9 @@ def _divided(tree: Tree) -> tuple[list[_Part], list[_Part], list[str]]:
                 (images if role == IMAGES or twins else unnamed).append(images_of)
     has_labels = bool(masks or tree.coco or tree.labelme or tree.yolo)
     for part in unnamed:
-        is_mask = not has_labels and _looks_like_masks(part)
-        (masks if is_mask else images).append(part)
-        if is_mask:
+        has_masks = not has_labels and _looks_like_masks(part)
+        (masks if has_masks else images).append(part)
+        if has_masks:
             notes.append(f"{part.folder} holds the masks, by what is in its files")
     return images, masks, notes
 
@@ -198,8 +200,7 @@ def _paired(images: Sequence[_Part], labels: Sequence[_Part], root: Path) -> dic
         found += [(other, pairs) for other in others if found and (pairs := _pairs(part, other, root))]
         if len(found) > 1:
             found = [each for each in found if not is_of_instances(each[0].folder)] or found
-        count = len({image.name for _, pairs in found for image, _ in pairs})
-        if count < sum(len(pairs) for _, pairs in found) and max(len(pairs) for _, pairs in found) * 2 > count:
+        if len(found) > 1 and max(len(pairs) for _, pairs in found) * 2 > len(part.files) and not _are_splits(found):
             one, other = (_place(root, each.folder) for each, _ in found[:2])
             raise UserError(
                 f"{one} and {other} both have labels for the images in {_place(root, part.folder)}: move the one that "
@@ -211,14 +212,23 @@ def _paired(images: Sequence[_Part], labels: Sequence[_Part], root: Path) -> dic
             source.pairs += [(image, label) for image, label in pairs if image.name not in paired]
             paired |= {image.name for image, _ in pairs}
         if found:
+            largest = max(found, key=lambda each: len(each[1]))[0]
+            source = sources[split_of(part.folder) or split_of(largest.folder) or ALL]
             source.alone += [file for file in part.files if file.name not in paired]
     return sources
+
+
+def _are_splits(found: Sequence[tuple[_Part, list[Pair]]]) -> bool:
+    """Return whether folders of masks are splits of one folder of images, by their names."""
+    splits = [split_of(part.folder) for part, _ in found]
+    images = [image.name for _, pairs in found for image, _ in pairs]
+    return None not in splits and len(set(splits)) == len(splits) and len(set(images)) == len(images)
 
 
 def _pairs(images: _Part, labels: _Part, root: Path) -> list[Pair]:
     """Pair the files of two folders by their names; none if fewer than half of either fit."""
     names, others = images.by_stem(), labels.by_stem()
-    if images.folder == labels.folder and len(names) == len(others) == 1:
+    if images.folder == labels.folder and len(names) == len(others) == 1 and is_mark(next(iter(others))):
         return list(zip(names.values(), others.values(), strict=True))  # a folder for each image
     enough = min(len(names), len(others)) / 2
     pairs = [(names[name], others[name]) for name in names if name in others]

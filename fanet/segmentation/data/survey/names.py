@@ -1,12 +1,14 @@
 """What classes are called, and their colours: the files in which people write that down."""
 
+import csv
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from fanet.errors import UserError
-from fanet.segmentation.data.documents import read_text, read_yaml
+from fanet.media.formats import IMAGE_SUFFIXES
+from fanet.segmentation.data.documents import numbered_lines, read_text, read_yaml
 from fanet.segmentation.data.survey.tree import Tree
 
 _LISTS = (
@@ -16,20 +18,24 @@ _LISTS = (
 _TABLES = ("class_dict.csv", "classes.csv", "_classes.csv", "label_colors.txt", "labelmap.txt", "label_map.txt")
 _YAMLS = ("data.yaml", "data.yml")
 _SPECIAL = ("__ignore__",)  # in labelme's lists
-_NUMBERED = re.compile(r"(\d+)\s*[:;,.=\s]\s*(.+)")
+_COLOUR = re.compile(r"(\d{1,3})[,;\s]+(\d{1,3})[,;\s]+(\d{1,3})")
+_COLOUR_LAST = re.compile(r"[^,;\t]*[^,;\t\d\s][^,;\t]*[,;\t]\s*(\d{1,3})[,;\t]\s*(\d{1,3})[,;\t]\s*(\d{1,3})")
+_COLOUR_CELL = re.compile(r"(?:rgb)?[(\[]?\s*(\d{1,3})[,;\s]+(\d{1,3})[,;\s]+(\d{1,3})\s*[)\]]?", re.IGNORECASE)
+_DELIMITERS = ",;\t"
 _HEX = re.compile(r"#[0-9a-fA-F]{6}")
-_MARKS = re.compile(r"[:,;\t]")
-_SPACED = re.compile(r"(\d{1,3})\s+(\d{1,3})\s+(\d{1,3})")
-_SPACED_FIRST, _SPACED_LAST = re.compile(rf"{_SPACED.pattern}\s+(\S.*)"), re.compile(rf"(.*\S)\s+{_SPACED.pattern}")
-# What the columns of a table are called; spaces and underscores do not count.
+_WHOLE = re.compile(r"\d{1,9}")
+# What the columns of a table are called, the likeliest first; spaces and underscores do not count.
 _COLUMNS = {
-    "name": ("name", "names", "class", "classname", "label", "labelname", "category", "object"),
-    "number": ("id", "index", "value", "pixelvalue", "number", "code", "classid", "labelid", "categoryid", "trainid"),
+    "name": ("name", "names", "classname", "labelname", "class", "label", "category"),
+    "number": ("id", "index", "idx", "value", "pixelvalue", "classid", "labelid", "number", "code", "trainid"),
     "colour": ("colour", "color", "hex", "hexcode", "rgb", "colourrgb", "colorrgb"),
     "red": ("r", "red"),
     "green": ("g", "green"),
     "blue": ("b", "blue"),
 }
+_CHANNELS = ("red", "green", "blue")
+
+Colour = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -45,7 +51,7 @@ class Names:
 
     file: str
     names: tuple[str, ...]
-    colours: tuple[tuple[int, int, int], ...] = ()
+    colours: tuple[Colour, ...] = ()
     numbers: tuple[int, ...] = ()
 
 
@@ -57,13 +63,16 @@ def find_names(tree: Tree) -> tuple[Names | None, list[str]]:
     Raises:
         UserError: A file cannot be read.
     """
-    found = []
+    found, notes = [], []
     for file in sorted(tree.texts, key=lambda file: (file.name.count("/"), file.name)):
         called = PurePosixPath(file.name).name.lower()
         path = Path(file.path)
         names = None
         if called in _TABLES:
             names = _table(path, file.name)
+            if names is None or any(PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES for name in names.names):
+                names = None  # such as a table of images
+                notes.append(f"{file.name} is no table of classes with one name a line, and is not used")
         elif called in _LISTS:
             names = _list(path, file.name)
         elif called in _YAMLS:
@@ -72,7 +81,8 @@ def find_names(tree: Tree) -> tuple[Names | None, list[str]]:
             found.append(names)
     found.sort(key=lambda names: not names.colours)
     others = [other.file for other in found[1:] if other.names != found[0].names]
-    notes = [f"class names are those of {found[0].file}, not those of {others[0]}"] if others else []
+    if others:
+        notes.append(f"class names are those of {found[0].file}, not those of {others[0]}")
     return (found[0] if found else None), notes
 
 
@@ -94,108 +104,134 @@ def _list(path: Path, file: str) -> Names | None:
     """Read a file with a name in each line, numbered or not."""
     lines = [line.strip().strip("\"'") for line in read_text(path).splitlines()]
     lines = [line for line in lines if line and not line.startswith("#") and line not in _SPECIAL]
-    numbered = [_NUMBERED.fullmatch(line) for line in lines]
-    if lines and all(numbered):
-        entries = sorted((int(match[1]), match[2].strip()) for match in numbered if match is not None)
-        numbers, words = zip(*entries, strict=True)
-        if len(set(numbers)) == len(lines) == len(set(words)):
-            plain = list(numbers) in (list(range(len(lines))), list(range(1, len(lines) + 1)))
-            return Names(file, words, numbers=() if plain else numbers)
     if not all(line.isprintable() for line in lines):
         raise UserError(f"{path} must have the name of a class in each line")
-    return Names(file, tuple(lines)) if lines else None
+    numbered = numbered_lines(lines)
+    if numbered is None:
+        return Names(file, tuple(lines)) if lines else None
+    numbers = tuple(sorted(numbered))
+    plain = numbers in (tuple(range(len(lines))), tuple(range(1, len(lines) + 1)))
+    return Names(file, tuple(numbered[number] for number in numbers), numbers=() if plain else numbers)
 
 
 def _table(path: Path, file: str) -> Names | None:
-    """Read a table of names with colours or numbers, such as CamVid's `name,r,g,b` and CVAT's `name:r,g,b::`.
+    """Read names with colours or numbers: a table, or lines such as CVAT's `name:r,g,b::` and CamVid's `r g b name`.
 
-    Columns are told apart by their header, else by what is in them. Colours may be three numbers or `#rrggbb`. A text
-    file without colours is a list.
-
-    Raises:
-        UserError: It is not clear which columns are the colour.
+    The columns of a CSV file are told apart by their header, else by what is in them. None if that is not clear.
     """
     lines = [line.strip() for line in read_text(path).splitlines()]
     lines = [line for line in lines if line and (not line.startswith("#") or _HEX.match(line))]
-    rows = [_cells(line) for line in lines]
-    header = _header(rows[0]) if rows else {}
-    rows = rows[1:] if header else rows
-    found = [_entry(row, header) for row in rows]
-    entries = [(name, colour, number) for name, colour, number in found if name and colour is not None]
-    if entries and len(entries) == len(found):
-        numbered = sorted((number, name, colour) for name, colour, number in entries if number is not None)
-        if len({number for number, *_ in numbered}) < len(entries):
-            return Names(file, tuple(name for name, *_ in entries), tuple(colour for _, colour, _ in entries))
-        numbers, names, colours = zip(*numbered, strict=True)
-        return Names(file, names, colours, numbers)
-    if entries or any(sum(cell.isdecimal() for cell in row) > 3 for row in rows):
-        wrong = (entry[1] is None or not entry[0] for entry in found)
-        line = next(line for line, is_wrong in zip(lines[bool(header) :], wrong, strict=True) if is_wrong)
-        raise UserError(
-            f"{path}: it is not clear which columns are the name and the colour, got {line[:60]!r}: write the header "
-            "name,r,g,b above lines like can,230,5,5"
-        )
-    if path.suffix.lower() == ".txt":
-        return _list(path, file)
-    return _numbered_table(rows if header else rows[1:], header, file) or _numbered_table(rows, header, file)
+    is_list = path.suffix.lower() == ".txt"
+    if not is_list:
+        names = _columns(lines, file)
+        if names is not None:
+            return names
+    names_of: list[str] = []
+    colours: list[Colour] = []
+    for line in lines:
+        match = _COLOUR_LAST.fullmatch(line) or _COLOUR.search(line)
+        if match is None:
+            continue  # a header
+        around = [*re.split(r"[:,;\t]", line[: match.start(1)]), *re.split(r"[:,;\t]", line[match.end(3) :])]
+        name = next((word.strip().strip('"') for word in around if word.strip()), "")
+        red, green, blue = (int(value) for value in match.groups())
+        if not name or max(red, green, blue) > 255:
+            return None
+        names_of.append(name)
+        colours.append((red, green, blue))
+    if names_of:
+        return Names(file, tuple(names_of), tuple(colours))
+    return _list(path, file) if is_list or not any(mark in "".join(lines) for mark in _DELIMITERS) else None
 
 
-def _cells(line: str) -> list[str]:
-    """Divide a line of a table, at spaces only if there are no other marks."""
-    if _MARKS.search(line):
-        cells = [cell.strip().strip("\"'") for cell in _MARKS.split(line)]
+def _columns(lines: Sequence[str], file: str) -> Names | None:
+    """Read a table by its columns; None if it is not clear which is which."""
+    delimiter = next((mark for mark in _DELIMITERS if mark in "".join(lines[:1])), ",")  # by the header
+    rows = [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=delimiter)]
+    rows = [row for row in rows if any(row)]
+    width = max(map(len, rows), default=0)
+    rows = [[*row, *[""] * (width - len(row))] for row in rows]
+    places = _by_header(rows[0]) if rows else {}
+    if places:
+        rows = rows[1:]
     else:
-        match = _SPACED_LAST.fullmatch(line) or _SPACED_FIRST.fullmatch(line)
-        cells = list(match.groups()) if match is not None else [line]
-    spread = [match.groups() if (match := _SPACED.fullmatch(cell)) else (cell,) for cell in cells]
-    return [cell for group in spread for cell in group]
+        places = _by_content(rows)
+    if not rows or "name" not in places:
+        return None
+    names = tuple(row[places["name"]] for row in rows)
+    colours = tuple(_colour_in(row, places) for row in rows)
+    numbers = [_whole(row[places["number"]]) if "number" in places else None for row in rows]
+    whole = [number for number in numbers if number is not None]
+    known = tuple(colour for colour in colours if colour is not None)
+    has_colours = not places.keys().isdisjoint({"colour", "red"})
+    if not all(names) or (has_colours and len(known) < len(rows)):
+        return None
+    if len(set(whole)) < len(rows):
+        return Names(file, names, known)
+    order = sorted(range(len(rows)), key=lambda row: whole[row])
+    return Names(
+        file,
+        tuple(names[row] for row in order),
+        tuple(known[row] for row in order) if has_colours else (),
+        tuple(whole[row] for row in order),
+    )
 
 
-def _header(row: Sequence[str]) -> dict[str, int]:
+def _by_header(row: Sequence[str]) -> dict[str, int]:
     """Return the place of each column that a row names; empty if it is no header."""
     plain = [re.sub(r"[\W_]", "", cell).lower() for cell in row]
-    found = {column: plain.index(word) for column, words in _COLUMNS.items() for word in words if word in plain}
-    return found if len(set(found.values())) > 1 and not any(cell.isdecimal() for cell in row) else {}
+    if any(_whole(cell) is not None for cell in row):
+        return {}
+    firsts = {column: next((word for word in words if word in plain), None) for column, words in _COLUMNS.items()}
+    found = {column: plain.index(word) for column, word in firsts.items() if word is not None}
+    return found if "name" in found else {}
 
 
-def _entry(row: Sequence[str], header: Mapping[str, int]) -> tuple[str, tuple[int, int, int] | None, int | None]:
-    """Return the name, the colour and the number in a row, as far as they are there."""
-    row = [*row, *[""] * (max(header.values(), default=0) + 1 - len(row))]
-    whole = [index for index, cell in enumerate(row) if cell.isdecimal()]
-    colour: tuple[int, int, int] | None = None
-    hexes = [index for index, cell in enumerate(row) if _HEX.fullmatch(cell)]
-    if {"red", "green", "blue"} <= header.keys():
-        of_colour = [header[channel] for channel in ("red", "green", "blue")]
-        levels = [int(row[index]) for index in of_colour if row[index].isdecimal()]
-    elif hexes:
-        of_colour, levels = hexes[:1], list(bytes.fromhex(row[hexes[0]][1:]))
-    else:
-        runs = [whole[i : i + 3] for i in range(len(whole) - 2) if whole[i + 2] == whole[i] + 2]
-        if header.keys() & {"number"}:
-            runs = [run for run in runs if header["number"] not in run]
-        of_colour = runs[0] if len(runs) == 1 else []
-        levels = [int(row[index]) for index in of_colour]
-    if len(levels) == 3 and max(levels) <= 255:
-        colour = (levels[0], levels[1], levels[2])
-    else:
-        of_colour = []
-    rest = [index for index in range(len(row)) if index not in of_colour]
-    numbers = [header["number"]] if "number" in header else [index for index in rest if index in whole]
-    number = int(row[numbers[0]]) if len(numbers) == 1 and row[numbers[0]].isdecimal() else None
-    names = [header["name"]] if "name" in header else [i for i in rest if row[i] and i not in numbers]
-    return (row[names[0]] if names else ""), colour, number
+def _by_content(rows: Sequence[Sequence[str]]) -> dict[str, int]:
+    """Return the place of each column without a header: one of names, and numbers, colours or both; else empty."""
+    columns = list(zip(*rows, strict=True))
+    numbers = [index for index, cells in enumerate(columns) if all(_whole(cell) is not None for cell in cells)]
+    hexes = [index for index, cells in enumerate(columns) if all(_HEX.fullmatch(cell) for cell in cells)]
+    texts = [index for index, cells in enumerate(columns) if index not in (*numbers, *hexes) and all(cells)]
+    if len(texts) != 1 or len(hexes) > 1 or not (numbers or hexes):
+        return {}
+    found = {"name": texts[0]} | ({"colour": hexes[0]} if hexes else {})
+    if len(numbers) == 4:
+        counting = [index for index in (numbers[0], numbers[-1]) if _counts(columns[index])]
+        if len(counting) != 1:
+            return {}
+        found["number"] = counting[0]
+        numbers = [index for index in numbers if index != counting[0]]
+    elif len(numbers) == 1:
+        found["number"] = numbers.pop()
+    if numbers and (len(numbers) != 3 or numbers[2] != numbers[0] + 2 or hexes):
+        return {}
+    return found | dict(zip(_CHANNELS, numbers, strict=bool(numbers)))
 
 
-def _numbered_table(rows: Sequence[Sequence[str]], header: Mapping[str, int], file: str) -> Names | None:
-    """Return the classes of a table without colours: `Pixel Value, Class` as Roboflow has it, or names alone."""
-    found = [(name, number) for name, _, number in (_entry(row, header) for row in rows)]
-    if not found or not all(name for name, _ in found):
-        return None
-    numbers = {number: name for name, number in found if number is not None}
-    if len(numbers) < len(found):
-        return Names(file, tuple(name for name, _ in found))
-    order = tuple(sorted(numbers))
-    return Names(file, tuple(numbers[number] for number in order), numbers=order)
+def _counts(cells: Sequence[str]) -> bool:
+    """Return whether cells are 0, 1, 2, … or 1, 2, 3, … in any order."""
+    values = sorted(int(cell) for cell in cells)
+    return len(values) > 1 and values in (list(range(len(values))), list(range(1, len(values) + 1)))
+
+
+def _colour_in(row: Sequence[str], places: Mapping[str, int]) -> Colour | None:
+    levels: list[int | None] = []
+    if set(_CHANNELS) <= places.keys():
+        levels = [_whole(row[places[channel]]) for channel in _CHANNELS]
+    elif "colour" in places:
+        cell = row[places["colour"]]
+        match = _COLOUR_CELL.fullmatch(cell)
+        if _HEX.fullmatch(cell):
+            levels = list(bytes.fromhex(cell[1:]))
+        elif match is not None:
+            levels = [int(value) for value in match.groups()]
+    whole = [level for level in levels if level is not None and level <= 255]
+    return (whole[0], whole[1], whole[2]) if len(whole) == 3 else None
+
+
+def _whole(cell: str) -> int | None:
+    return int(cell) if _WHOLE.fullmatch(cell) else None
 
 
 def _yaml(path: Path, file: str) -> Names | None:
@@ -205,7 +241,7 @@ def _yaml(path: Path, file: str) -> Names | None:
     numbers: tuple[int, ...] = ()
     if isinstance(names, dict):
         keys = sorted(names, key=lambda key: (len(str(key)), str(key)))  # 2 before 10
-        if all(str(key).isdecimal() for key in keys) and list(map(int, keys)) != list(range(len(keys))):
+        if all(_WHOLE.fullmatch(str(key)) for key in keys) and list(map(int, keys)) != list(range(len(keys))):
             numbers = tuple(map(int, keys))
         names = [names[key] for key in keys]
     if not isinstance(names, Sequence) or isinstance(names, str) or not all(isinstance(name, str) for name in names):

@@ -1,5 +1,6 @@
 """What the numbers in masks mean."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from fanet.segmentation.data.survey.values import Contents
 
 VOID = 255  # the usual number of pixels that do not count
 _VOID_NOTE = f"{VOID} in masks is taken as pixels that do not count"
+_VOIDS = ("void", "ignore", "ignored", "unlabeled", "unlabelled", "unknown", "nodata")
 # Smoothed edges: this many numbers beside the three most frequent, which together cover at most this share.
 _SOFT, _SOFT_SHARE = 8, 0.05
 _SHOWN = 8  # numbers in a line
@@ -105,7 +107,10 @@ def _named(contents: Contents, names: Names, root: Path) -> _Classes:
 
 def _numbered(contents: Contents, names: Names, seen: Sequence[int], root: Path) -> _Classes:
     """Return the classes of a file that says which number each has; 0 is the background if it has none."""
-    classes, numbers = list(names.names), list(names.numbers)
+    named = {
+        number: name for number, name in zip(names.numbers, names.names, strict=True) if not _is_void(number, name)
+    }
+    classes, numbers = list(named.values()), list(named)
     is_most = contents.values[0] == max(contents.values.values())
     if 0 in seen and 0 not in numbers and is_most and background_of(classes) is None:
         classes, numbers = [BACKGROUND, *classes], [0, *numbers]
@@ -117,6 +122,10 @@ def _numbered(contents: Contents, names: Names, seen: Sequence[int], root: Path)
         )
     is_void = VOID in contents.values and VOID not in numbers
     return classes, numbers, [_as_named(names, numbers, classes), *([_VOID_NOTE] * is_void)]
+
+
+def _is_void(number: int, name: str) -> bool:
+    return number == VOID and re.sub(r"[\W_]", "", name).casefold() in _VOIDS
 
 
 def _as_named(names: Names, numbers: Sequence[int], classes: Sequence[str] | None = None) -> str:

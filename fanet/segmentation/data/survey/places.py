@@ -1,6 +1,5 @@
 """Write down where paired files are: the folders and patterns of a split in `dataset.yaml`."""
 
-import glob
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
@@ -44,11 +43,13 @@ def places_of(root: Path, form: str, pairs: Sequence[Pair]) -> dict[str, str]:
 
 def _twins(pairs: Sequence[Pair]) -> tuple[Path, Path] | None:
     """Return an image and another one beside it that differs in its suffix only; None if there are none."""
-    masks = {mask.path for _, mask in pairs}
-    for path in (Path(image.path) for image, _ in pairs):
-        for other in sorted(path.parent.glob(f"{glob.escape(path.stem)}.*")):
-            if other != path and str(other) not in masks and is_image_file(other):
-                return path, other
+    masks, images = {mask.path for _, mask in pairs}, {image.path for image, _ in pairs}
+    stems = {Path(path).with_suffix(""): Path(path) for path in images}
+    for folder in sorted({path.parent for path in stems}):
+        for other in sorted(folder.iterdir()):
+            image = stems.get(other.with_suffix(""))
+            if image not in (None, other) and str(other) not in masks and is_image_file(other):
+                return image, other
     return None
 
 

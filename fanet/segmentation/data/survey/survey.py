@@ -116,7 +116,7 @@ def _meaning(layout: Layout, names: Names | None, root: Path) -> Meaning:
     if layout.form == MASKS:
         if names is not None:
             require_different(names, root)
-        contents = read_contents(files)
+        contents = read_contents(files, names)
         meaning = of_colours(contents, names, root) if contents.colours else of_numbers(contents, names, root)
         meaning.notes[:0] = contents.notes
         return meaning

@@ -39,7 +39,7 @@ class Tree:
 
 
 def read_tree(root: Path) -> Tree:
-    """List what is in a folder, without the results of earlier trainings and evaluations.
+    """List what is in a folder, without the results of earlier trainings, evaluations and predictions.
 
     Raises:
         UserError: A folder or file cannot be read.

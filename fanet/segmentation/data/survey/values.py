@@ -13,6 +13,7 @@ from fanet.media.images import reading
 from fanet.media.label_maps import read_colours, read_values
 from fanet.segmentation.data.parallel import parallel_map
 from fanet.segmentation.data.survey.meaning import MOST
+from fanet.segmentation.data.survey.names import Names
 
 with needs_extra("seg", "cv2"):
     import cv2
@@ -47,26 +48,42 @@ class Contents:
     notes: list[str] = field(default_factory=list)
 
 
-def read_contents(files: Sequence[str]) -> Contents:
+def read_contents(files: Sequence[str], names: Names | None = None) -> Contents:
     """Read all masks.
 
     Args:
         files: Their paths.
+        names: The classes that a file names, which tells whether numbers or colours count.
 
     Raises:
         UserError: Masks cannot be read, are compressed with loss, or it is not clear whether numbers or colours count.
     """
-    contents = Contents()
-    numbers = _map(_values_of, files)
-    if not any(isinstance(found, str) for found in numbers):
-        for file, found in zip(files, numbers, strict=True):
-            contents.values.update(found)
-            contents.files[file] = tuple(found)
-        contents.palette, clash = _palettes(contents.files)
+    read = _map(_numbers_of, files)
+    numbers = [found for found, _ in read]
+    palettes = [palette for _, palette in read]
+    whole = {file: found for file, found in zip(files, numbers, strict=True) if not isinstance(found, str)}
+    if len(whole) == len(files):
+        clash = _clash(whole, palettes, names)
         if not clash:
+            contents = Contents()
+            for file, found in whole.items():
+                contents.values.update(found)
+                contents.files[file] = tuple(found)
+            contents.palette = {number: colour for palette in palettes[::-1] for number, colour in palette.items()}
             contents.instances = _numbered(contents.files)
             return contents
-        contents = Contents(notes=[f"{clash}: the colours count"])
+        return _in_colours(files, numbers, [f"{clash}: the colours count"])
+    contents = _in_colours(files, numbers, [])
+    plain = {
+        file: found for file, palette in zip(files, palettes, strict=True) if (found := whole.get(file)) and not palette
+    }
+    _require_one_kind(contents, plain)
+    return contents
+
+
+def _in_colours(files: Sequence[str], numbers: Sequence[dict[int, int] | str], notes: list[str]) -> Contents:
+    """Read the colours of masks, of which some hold no numbers."""
+    contents = Contents(notes=notes)
     colours = _map(_colours_of, files)
     faults = [
         fault if isinstance(fault, str) else found
@@ -75,8 +92,6 @@ def read_contents(files: Sequence[str]) -> Contents:
     ]
     if faults:
         raise UserError(faults[0] + (f" (and {len(faults) - 1} more masks like it)" if faults[1:] else ""))
-    if not contents.notes:
-        _require_one_kind(files, numbers)
     for file, found in zip(files, colours, strict=True):
         contents.files[file] = tuple(found)
         for colour, count in found.items():
@@ -91,12 +106,12 @@ def _map(function: Callable[[Sequence[str], int], Any], files: Sequence[str]) ->
         return list(results)
 
 
-def _values_of(files: Sequence[str], index: int) -> dict[int, int] | str:
-    """Return the pixels by number, or why a mask holds none."""
+def _numbers_of(files: Sequence[str], index: int) -> tuple[dict[int, int] | str, dict[int, Colour]]:
+    """Return the pixels by number, or why a mask holds none; and the colours in which it shows numbers, if any."""
     try:
-        return _counts(read_values(files[index]).pixels)
+        return _counts(read_values(files[index]).pixels), _palette(files[index])
     except UserError as error:
-        return str(error)
+        return str(error), {}
 
 
 def _colours_of(files: Sequence[str], index: int) -> dict[Colour, int] | str:
@@ -114,42 +129,40 @@ def _counts(values: np.ndarray) -> dict[int, int]:
     return dict(zip(found[:_KEPT].tolist(), counts[:_KEPT].tolist(), strict=True))
 
 
-def _require_one_kind(files: Sequence[str], numbers: Sequence[dict[int, int] | str]) -> None:
-    """Refuse masks of which some hold colours and others small numbers, which as colours are nearly black."""
-    for file, found in zip(files, numbers, strict=True):
-        if not isinstance(found, str) and any(0 < number < MOST for number in found):
-            other = next(path for path, fault in zip(files, numbers, strict=True) if isinstance(fault, str))
-            raise UserError(f"{other} holds colours, but {file} numbers: save all masks in the same way")
+def _require_one_kind(contents: Contents, plain: Mapping[str, dict[int, int]]) -> None:
+    """Refuse masks of which some hold colours and others, `plain`, small numbers, which as colours are nearly black."""
+    other = next((file for file in contents.files if file not in plain), "")
+    used = {colour for file, found in contents.files.items() if file not in plain for colour in found}
+    small = {number for found in plain.values() for number in found if 0 < number < MOST}
+    if sum((number, number, number) not in used for number in small) > 1:
+        file = next(file for file, found in plain.items() if small.intersection(found))
+        raise UserError(f"{other} holds colours, but {file} numbers: save all masks in the same way")
 
 
-def _palettes(files: Mapping[str, Sequence[int]]) -> tuple[dict[int, Colour], str]:
-    """Compare the palettes of masks, as far as their numbers use them.
+def _clash(files: Mapping[str, dict[int, int]], palettes: Sequence[dict[int, Colour]], names: Names | None) -> str:
+    """Return where two masks show a number in different colours, if the colours are what counts; else nothing.
 
-    Args:
-        files: The numbers in each mask.
-
-    Returns:
-        The colour of each number; and a text that says where two masks show a number in different colours, as programs
-        do that sort the palette of each file anew, or nothing.
+    Programs do that which sort the palette of each file anew, or which use palettes of their own.
 
     Raises:
-        UserError: They do, but there are more colours than numbers: either may be what counts.
+        UserError: It is not clear which counts.
     """
-    palette: dict[int, Colour] = {}
-    first: dict[int, str] = {}
+    shown: dict[int, tuple[Colour, str]] = {}
     colours: set[Colour] = set()
     clash = ""
-    for file, found in files.items():
-        of_file = _palette(file)
+    for (file, found), palette in zip(files.items(), palettes, strict=True):
         for number in found:
-            if number in of_file:
-                colours.add(of_file[number])
-                if palette.setdefault(number, of_file[number]) != of_file[number] and not clash:
-                    clash = f"{first[number]} and {file} show the number {number} in different colours"
-                first.setdefault(number, file)
-    if clash and len(colours) > len(palette):
+            if number in palette:
+                colours.add(palette[number])
+                colour, first = shown.setdefault(number, (palette[number], file))
+                if colour != palette[number] and not clash:
+                    clash = f"{first} and {file} show the number {number} in different colours"
+    if not clash or (names is not None and names.numbers and not names.colours):
+        return ""
+    is_clear = colours <= set(names.colours) if names is not None else len(colours) <= len(shown)
+    if not all(palettes) or not is_clear:
         raise UserError(f"{clash}, and it is not clear whether numbers or colours count: save all with one palette")
-    return {**_palette(next(iter(files))), **palette}, clash
+    return clash
 
 
 def _palette(file: str) -> dict[int, Colour]:

@@ -32,11 +32,11 @@ _SPLIT_WORDS = {
     **dict.fromkeys(("val", "valid", "validation", "dev", "validate", "valset", "validset", "devset"), "val"),
     **dict.fromkeys(("test", "testing", "tst", "ts", "testset"), "test"),
 }
-_NUMBERED_SPLIT = re.compile(r"([a-z]{3,})\d+")  # as COCO's `train2017`
+_OF_YEAR = re.compile(r"([a-z]{3,})(?:19|20)\d\d")  # as COCO's `train2017`
 _GLUED = re.compile(r"(train|val|test)(annot|mask|masks|label|labels|images?)")  # as CamVid's `trainannot`
 # A part of a file's name that marks a mask, `a_mask.png`, `mask_a.png`, `gt-a.png`.
 _MARK_WORDS = "masks?|labels?|seg|segmentation|gt|groundtruth|annotations?|annot|semantic|labelids"
-_MARK = re.compile(rf"(?:^(?:{_MARK_WORDS})(?=[_\-. ]|$)|(?<=[_\-. ])(?:{_MARK_WORDS})$)", re.IGNORECASE)
+_MARK = re.compile(rf"(?:^(?:{_MARK_WORDS})(?=[_\-. ])|(?<=[_\-. ])(?:{_MARK_WORDS})$)", re.IGNORECASE)
 
 
 def words_of(part: str) -> list[str]:
@@ -73,9 +73,9 @@ def key_of(folder: str) -> tuple[str, ...]:
         words = words_of(part)
         if set(words) & (_LABEL_WORDS | _IMAGE_WORDS):
             words = [word for word in words if word not in _LABEL_WORDS | _IMAGE_WORDS | _FILLERS]
-            part = "_".join(_split_word(word) or word for word in words)
+            part = "_".join(_SPLIT_WORDS.get(word, word) for word in words)
         else:
-            part = _split_word(part.lower()) or part
+            part = _SPLIT_WORDS.get(part.lower(), part)
         if part:
             rest.append(part)
     return tuple(rest)
@@ -91,9 +91,9 @@ def split_of(path: str) -> str | None:
 
 
 def _split_word(word: str) -> str | None:
-    """Return the split that a word names, with or without a number; None if it names none."""
-    numbered = _NUMBERED_SPLIT.fullmatch(word)
-    return _SPLIT_WORDS.get(numbered[1] if numbered is not None else word)
+    """Return the split that a word names, with or without a year; None if it names none."""
+    of_year = _OF_YEAR.fullmatch(word)
+    return _SPLIT_WORDS.get(of_year[1] if of_year is not None else word)
 
 
 def is_aside(folder: str) -> bool:
@@ -109,3 +109,8 @@ def is_of_instances(folder: str) -> bool:
 def is_marked(stem: str) -> bool:
     """Return whether the name of a file says that it is a mask: `a_mask`, `gt-a`."""
     return _MARK.search(stem) is not None
+
+
+def is_mark(stem: str) -> bool:
+    """Return whether the name of a file is nothing but the word for a mask, as `mask` in a folder for each image."""
+    return re.fullmatch(_MARK_WORDS, stem, re.IGNORECASE) is not None

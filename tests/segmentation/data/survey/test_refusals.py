@@ -211,11 +211,6 @@ def name_twice(root: Path) -> None:
     write_text(root / "classes.txt", "floor\ncan\ncan")
 
 
-def table_without_header(root: Path) -> None:
-    write_pairs(root, NAMES, change=lambda found: COLOURS[found])
-    write_text(root / "class_dict.csv", "floor,0,0,0,0\nbottle,1,230,5,5\ncan,2,4,200,3\n")
-
-
 def colours_and_numbers(root: Path) -> None:
     write_pairs(root, NAMES)
     write_pairs(root, NAMES[:4], change=lambda found: COLOURS[found])
@@ -228,6 +223,17 @@ def palettes_of_two_tools(root: Path) -> None:
         mask = Image.fromarray(labels(number))
         mask.putpalette((COLOURS + number % 2).tobytes())
         mask.save(root / "masks" / f"{name}.png")
+
+
+def recordings_of_classes(root: Path) -> None:
+    """A folder of masks for each class, of some images each."""
+    write_pairs(root, NAMES[:8], mask="masks/can/{}.png")
+    write_pairs(root, NAMES[6:], mask="masks/bag/{}.png", first=6)
+
+
+def one_palette_and_none(root: Path) -> None:
+    palettes_of_two_tools(root)
+    save(root / "masks" / f"{NAMES[0]}.png", labels(0))
 
 
 def twins(root: Path) -> None:
@@ -292,9 +298,10 @@ REFUSALS = {
     numbers_without_names: r"the masks hold 2, which .*data\.yaml does not number: add a name for each",
     ids_with_gaps: r"class id 1, but .*data\.yaml names only 0, 5",
     name_twice: r"classes\.txt names can twice",
-    table_without_header: r"not clear which columns are the name and the colour, got 'floor,0,0,0,0': write the header",
     colours_and_numbers: r"holds colours, but .* numbers: save all masks in the same way",
     palettes_of_two_tools: r"in different colours, and it is not clear whether numbers or colours count",
+    recordings_of_classes: r"both have labels for the images .* a number for each class",
+    one_palette_and_none: r"in different colours, and it is not clear whether numbers or colours count",
     twins: r"would both be called .*: keep one of them",
     no_categories: r"a\.json has no categories",
     category_called_7: r"a\.json: the category with the id \d must have a text as its name, got 7",

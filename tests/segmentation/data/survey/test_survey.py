@@ -12,6 +12,8 @@ from PIL import Image
 from fanet.errors import UserError
 from fanet.segmentation.data import open_dataset
 from fanet.segmentation.data.survey import survey_folder, write_new
+from fanet.segmentation.data.survey.names import find_names
+from fanet.segmentation.data.survey.tree import read_tree
 
 from .photos import HEIGHT, WIDTH, labels, photo, save, words, write_pairs
 
@@ -164,7 +166,9 @@ def test_colours_are_found_and_their_names_read(tmp_path):
         "name,colour\ntype 0,#000000\ntype 1,#e60505\ntype 2,#04C803\n",
         "#000000,type 0\n#e60505,type 1\n#04c803,type 2\n",
         "0 0 0\ttype 0\n230 5 5\ttype 1\n4 200 3\ttype 2\n",
-        "type 0 0 0 0\ntype 1 230 5 5\ntype 2 4 200 3\n",
+        'color,name\n"0,0,0",type 0\n"(230, 5, 5)",type 1\n"rgb(4, 200, 3)",type 2\n',
+        "name,category,r,g,b\ntype 0,things,0,0,0\ntype 1,things,230,5,5\ntype 2,stuff,4,200,3\n,,,,\n",
+        "Klasse,Rot,Gruen,Blau\ntype 0,0,0,0\ntype 1,230,5,5\ntype 2,4,200,3\n",
     ],
 )
 def test_tables_of_colours_are_read_by_their_columns(tmp_path, text):
@@ -187,6 +191,77 @@ def test_colours_count_where_each_mask_has_a_palette_of_its_own(tmp_path):
     described(tmp_path)
     for number, name in enumerate(NAMES):
         assert (samples(tmp_path)[f"{name}.jpg"] == labels(number)).all()
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "names", "numbers"),
+    [
+        ("classes.csv", "0,floor\n1,can\n2,bag\n", ("floor", "can", "bag"), (0, 1, 2)),
+        ("classes.csv", "floor\ncan\n", ("floor", "can"), ()),
+        ("classes.csv", "name,id,trainId\nroad,7,0\nwalk,8,1\n", ("road", "walk"), (7, 8)),
+        ("classes.csv", "Idx,Ratio,Train,Name\n1,0.5,9,floor\n2,0.3,8,can\n", ("floor", "can"), (1, 2)),
+        ("classes.csv", 'id,name\n1,"bottle, PET"\n2,"can: steel"\n', ("bottle, PET", "can: steel"), (1, 2)),
+        ("classes.txt", "1.5l bottle\n0.33l can\n", ("1.5l bottle", "0.33l can"), ()),
+        ("classes.txt", "2 axle truck\n3 axle bus\n", ("2 axle truck", "3 axle bus"), ()),
+        ("classes.txt", "1, 2 or 3 leaves\n0 leaves\n", ("1, 2 or 3 leaves", "0 leaves"), ()),
+        ("classes.txt", "7: road\n0: void\n", ("void", "road"), (0, 7)),
+        ("label_colors.txt", "floor: (0, 0, 0)\ncan: (230, 5, 5)\n", ("floor", "can"), ()),
+        ("label_colors.txt", "0,0,0 floor\n230,5,5 can\n", ("floor", "can"), ()),
+        ("labelmap.txt", "# label:color_rgb:parts:actions\n1:0,0,0::\n2:230,5,5::\n", ("1", "2"), ()),
+    ],
+)
+def test_names_and_numbers_in_files(tmp_path, file, text, names, numbers):
+    (tmp_path / file).write_text(text)
+    found, _ = find_names(read_tree(tmp_path))
+    assert (found.names, found.numbers) == (names, numbers)
+
+
+@pytest.mark.parametrize(
+    "text", ["filename, can, bottle, bag\na.jpg, 1, 0, 1\nb.jpg, 0, 1, 1\n", f"name,r,g,b\nfloor,{'9' * 5000},0,0\n"]
+)
+def test_other_tables_are_told_and_not_used(tmp_path, text):
+    write_pairs(tmp_path, NAMES)
+    (tmp_path / "_classes.csv").write_text(text)
+    survey = survey_folder(tmp_path)
+    assert survey.classes.names == ("background", "class_1", "class_2")
+    assert "_classes.csv is no table of classes with one name a line, and is not used" in survey.guesses
+
+
+def test_numbers_count_where_a_table_states_them_whatever_the_palettes(tmp_path):
+    write_pairs(tmp_path, NAMES)
+    for number, name in enumerate(NAMES):
+        mask = Image.fromarray(labels(number))
+        mask.putpalette((COLOURS + number % 2).tobytes())
+        mask.save(tmp_path / "masks" / f"{name}.png")
+    (tmp_path / "classes.csv").write_text("id,name\n0,floor\n1,can\n2,bag\n")
+    assert described(tmp_path)["mask_kind"] == "index"
+    assert (samples(tmp_path)[f"{NAMES[1]}.jpg"] == labels(1)).all()
+
+
+def test_dark_colours_are_colours(tmp_path):
+    dark = np.array([[10, 10, 10], [230, 5, 5], [4, 200, 3]], np.uint8)
+    write_pairs(tmp_path, NAMES, change=lambda found: dark[found])
+    save(tmp_path / "masks" / f"{NAMES[0]}.png", np.full((HEIGHT, WIDTH, 3), 10, np.uint8))
+    assert described(tmp_path)["mask_kind"] == "colour"
+
+
+def test_void_at_255_is_no_class(tmp_path):
+    write_pairs(tmp_path, NAMES, change=lambda found: np.array([0, 1, 255], np.uint8)[found])
+    (tmp_path / "classes.txt").write_text("0: floor\n1: can\n255: void\n")
+    content = described(tmp_path)
+    assert content["classes"] == ["floor", "can"] and content["ignore_index"] == 255
+
+
+def test_lists_may_call_the_same_folder_by_other_names(tmp_path):
+    write_pairs(tmp_path, NAMES)
+    for split, names in (("train", NAMES[:7]), ("val", NAMES[7:])):
+        (tmp_path / f"{split}.txt").write_text("\n".join(names))
+    places = {"train": "images", "val": "images/*.jpg"}
+    splits = {name: {"images": place, "masks": "masks", "list": f"{name}.txt"} for name, place in places.items()}
+    (tmp_path / "dataset.yaml").write_text(yaml.safe_dump({"classes": ["a", "b", "c"], "splits": splits}))
+    assert not open_dataset("folder", tmp_path, "train").unlisted()
+    (tmp_path / "val.txt").unlink()
+    assert not open_dataset("folder", tmp_path, "train").unlisted()
 
 
 def test_names_of_cvat_are_read(tmp_path):
