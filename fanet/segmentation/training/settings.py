@@ -132,7 +132,7 @@ class Settings:
         last, warmup = settings.train.iterations - 1, settings.scheduler.warmup_iterations
         if warmup > last:
             raise UserError(
-                f"scheduler.warmup_iterations must be below train.iterations, in 0..{last}, got {warmup}: set it too"
+                f"scheduler.warmup_iterations must be in 0..{last}, below train.iterations, got {warmup}: set it too"
             )
         if settings.scheduler.name == "step" and not settings.scheduler.steps:
             raise UserError("scheduler.name=step needs the iterations that lower the rate: set scheduler.steps=[…]")
