@@ -6,8 +6,8 @@ from typing import Any
 
 from fanet.errors import UserError
 from fanet.segmentation.data.survey.meaning import BACKGROUND, MOST, Meaning, with_background
-from fanet.segmentation.data.survey.names import Names
-from fanet.segmentation.data.survey.values import Colour, Contents
+from fanet.segmentation.data.survey.names import Colour, Names
+from fanet.segmentation.data.survey.values import Contents
 
 VOID = (224, 224, 192)  # of pixels that do not count in Pascal VOC
 _BLACK = (0, 0, 0)

@@ -147,7 +147,10 @@ def _table(path: Path, file: str) -> Names | None:
 def _columns(lines: Sequence[str], file: str) -> Names | None:
     """Read a table by its columns; None if it is not clear which is which."""
     delimiter = next((mark for mark in _DELIMITERS if mark in "".join(lines[:1])), ",")  # by the header
-    rows = [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=delimiter)]
+    try:
+        rows = [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=delimiter)]
+    except csv.Error:  # a field of more than 131,072 characters
+        return None
     rows = [row for row in rows if any(row)]
     width = max(map(len, rows), default=0)
     rows = [[*row, *[""] * (width - len(row))] for row in rows]

@@ -13,7 +13,7 @@ from fanet.media.images import reading
 from fanet.media.label_maps import read_colours, read_values
 from fanet.segmentation.data.parallel import parallel_map
 from fanet.segmentation.data.survey.meaning import MOST
-from fanet.segmentation.data.survey.names import Names
+from fanet.segmentation.data.survey.names import Colour, Names
 
 with needs_extra("seg", "cv2"):
     import cv2
@@ -23,8 +23,6 @@ _FEWEST_PER_WORKER = 256  # masks: for fewer, starting a process takes longer th
 _FEWEST_INSTANCES = 4  # objects in some mask, so that numbered objects can be told from classes
 _WHOLE = 0.95  # share of numbers that are one piece each, if they number objects
 _LOOKED_AT = 64  # masks in which pieces are counted
-
-Colour = tuple[int, int, int]
 
 
 @dataclass
