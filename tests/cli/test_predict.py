@@ -64,18 +64,20 @@ def test_model_is_moved_to_the_device(model, tmp_path, monkeypatch):
     assert moved == [torch.device("cuda"), torch.device("cpu")]
 
 
-def test_folder_of_images_and_videos_is_predicted(net, model, tmp_path, capsys):
+@pytest.mark.parametrize("engine", ["eager", "openvino"])
+def test_folder_of_images_and_videos_is_predicted(engine, net, model, tmp_path, capsys):
     (tmp_path / "in").mkdir()
     _write_image(tmp_path / "in" / "a.png")
     _clip(tmp_path / "in" / "belt.mp4")
-    assert main(["predict", str(tmp_path / "in"), "--model", model, "-o", str(tmp_path / "out")]) == 0
+    words = ["--model", model, "--engine", engine, "-o", str(tmp_path / "out")]
+    assert main(["predict", str(tmp_path / "in"), *words]) == 0
     assert "1 image and 1 video segmented" in capsys.readouterr().out
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert names == ["a_labels.png", "a_overlay.png", "belt_labels.mkv", "belt_overlay.mp4"]
     with av.open(str(tmp_path / "in" / "belt.mp4")) as container:
         frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
     for frame, labels in zip(frames, _maps(tmp_path / "out" / "belt_labels.mkv"), strict=True):
-        np.testing.assert_array_equal(labels, net.predict(frame))
+        assert (labels == net.predict(frame)).mean() >= (1 if engine == "eager" else 0.999)
     assert len(_maps(tmp_path / "out" / "belt_overlay.mp4")) == len(frames)
 
 

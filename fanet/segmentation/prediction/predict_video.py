@@ -1,16 +1,19 @@
 """Prediction over one video file."""
 
 import os
+from collections.abc import Iterator
 
 from tqdm import tqdm
 
 from fanet.errors import UserError, printable_line
 from fanet.media.video import DamagedVideoError, Frame, open_video
-from fanet.segmentation.prediction.extras import predict_outcome
+from fanet.segmentation.prediction.extras import Outcome, predict_outcome
 from fanet.segmentation.prediction.plan import Prediction
 from fanet.segmentation.prediction.predictor import Predictor
 from fanet.segmentation.prediction.recording import write_recording
-from fanet.threads import Background, read_ahead
+from fanet.threads import Background, map_ahead, read_ahead
+
+_FRAMES_AT_ONCE = 2
 
 
 def predict_video(predictor: Predictor, files: Prediction, legend: bool = True) -> None:
@@ -39,14 +42,26 @@ def predict_video(predictor: Predictor, files: Prediction, legend: bool = True) 
             Background() as writer,
             tqdm(desc=files.source.name, unit="frame", total=clip.count, disable=None) as bar,
         ):
-            frame: Frame | None = first
-            while frame is not None:
-                writer.submit(recording.write, frame, predict_outcome(predictor, frame.pixels, files.extras, name))
-                bar.update()
+
+            def rest() -> Iterator[Frame]:
+                nonlocal damage
                 try:
-                    frame = next(frames, None)
+                    yield from frames
                 except DamagedVideoError as error:
-                    damage, frame = error, None
+                    damage = error
+
+            outcome = predict_outcome(predictor, first.pixels, files.extras, name)
+            writer.submit(recording.write, first, outcome)
+            bar.update()
+            several = predictor.for_calls(_FRAMES_AT_ONCE)
+            workers = 1 if several is predictor else _FRAMES_AT_ONCE
+
+            def predict(frame: Frame) -> tuple[Frame, Outcome]:
+                return frame, predict_outcome(several, frame.pixels, files.extras, name)
+
+            for frame, outcome in map_ahead(predict, rest(), workers):
+                writer.submit(recording.write, frame, outcome)
+                bar.update()
     if damage is not None:
         kept = [str(files.partial(files.labels)), *(files.partial(path).name for path in files.results[1:])]
         raise UserError(f"{damage}; their results are in {', '.join(kept[:-1])} and {kept[-1]}") from damage

@@ -27,6 +27,7 @@ from fanet.segmentation.prediction.engines import (
 )
 from fanet.segmentation.prediction.engines.cache import cache_folder, digest
 from fanet.segmentation.prediction.engines.compiled import CompiledEngine
+from fanet.threads import map_ahead
 
 SIZE = (48, 80)
 
@@ -96,6 +97,26 @@ def test_more_shapes_than_are_compiled_give_the_same_labels(net, monkeypatch):
     for size in (SIZE, (33, 65), (40, 41), SIZE):
         image = rng.integers(256, size=(*size, 3), dtype=np.uint8)
         assert (predictor.labels(image) == net.predict(image)).mean() > 0.999
+
+
+@pytest.mark.parametrize("calls", [1, 2, 64])
+def test_calls_at_once_give_the_labels_of_single_ones(net, image, calls):
+    predictor = net.predictor(engine="openvino")
+    several = predictor.for_calls(calls)
+    assert (several is predictor) == (min(calls, torch.get_num_threads()) == 1)
+    images = [np.roll(image, shift, axis=1) for shift in range(6)]
+    found = list(map_ahead(several.labels, images, 3))
+    for shifted, labels in zip(images, found, strict=True):
+        assert (labels == net.predict(shifted)).mean() > 0.999
+
+
+def test_auto_serves_several_calls_by_the_engine_that_it_chose(net, image):
+    predictor = net.predictor(engine="auto", precision="fp32")
+    assert predictor.for_calls(2) is predictor  # not chosen yet
+    predictor.labels(image)
+    assert (predictor.for_calls(2).labels(image) == net.predict(image)).mean() > 0.999
+    eager = net.predictor()
+    assert eager.for_calls(2) is eager
 
 
 def test_compiled_network_is_kept_for_the_next_start(monkeypatch, capsys):

@@ -115,6 +115,11 @@ class AutoEngine:
             self._by_shape[shape] = self._chosen.run if is_quick else self._reference
         return self._by_shape[shape](x)
 
+    def for_calls(self, calls: int) -> Run:
+        """Return the chosen engine for up to `calls` threads at once, or this one if it has none or has not chosen."""
+        several = getattr(self._chosen.run, "for_calls", None) if self._chosen else None
+        return several(calls) if several else self
+
     def _choose(self, x: torch.Tensor) -> Trial:
         trials = list(self._trials(x))
         reference = trials[0]

@@ -1,5 +1,6 @@
 """The engine that runs an ONNX file with OpenVINO (extra `openvino`)."""
 
+import queue
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -19,11 +20,16 @@ class OpenVinoEngine:
     The file is compiled for each shape of input, in about a second. After `MOST_SHAPES` shapes it is compiled once more
     for any shape, which is slower to run.
 
+    Args:
+        path: The ONNX file.
+        precision: `fp32` or `bf16`.
+        calls: How many threads call the engine at once; each call is computed by its share of PyTorch's threads.
+
     Raises:
         UserError: OpenVINO is not installed or cannot read the file.
     """
 
-    def __init__(self, path: str | Path, precision: str = "fp32") -> None:
+    def __init__(self, path: str | Path, precision: str = "fp32", calls: int = 1) -> None:
         with needs_extra("openvino", "openvino"):
             import openvino
 
@@ -31,18 +37,32 @@ class OpenVinoEngine:
         self._settings = {
             "INFERENCE_PRECISION_HINT": _HINTS[precision],
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
-            "PERFORMANCE_HINT": "LATENCY",
+            "PERFORMANCE_HINT": "LATENCY" if calls == 1 else "THROUGHPUT",
+            "NUM_STREAMS": calls,
             "ENABLE_CPU_PINNING": False,  # several processes would be pinned to the same cores
         }
-        self._path = str(path)
+        self._path, self._precision, self._calls = str(path), precision, calls
+        self._by_calls = {calls: self}
         self._by_shape: dict[tuple[int, ...], Callable[[torch.Tensor], torch.Tensor]] = {}
+        self._compiling = threading.Lock()
         self._read()
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        shape = tuple(x.shape) if tuple(x.shape) in self._by_shape or len(self._by_shape) < MOST_SHAPES else ()
-        if shape not in self._by_shape:
-            self._by_shape[shape] = self._compile(shape)
+        with self._compiling:
+            shape = tuple(x.shape) if tuple(x.shape) in self._by_shape or len(self._by_shape) < MOST_SHAPES else ()
+            if shape not in self._by_shape:
+                self._by_shape[shape] = self._compile(shape)
         return self._by_shape[shape](x)
+
+    def for_calls(self, calls: int) -> "OpenVinoEngine":
+        """Return an engine for up to `calls` threads at once: more images a second, though each takes longer.
+
+        It compiles the file anew, and needs the memory of `calls` images.
+        """
+        calls = min(calls, torch.get_num_threads())
+        if calls not in self._by_calls:
+            self._by_calls[calls] = OpenVinoEngine(self._path, self._precision, calls)
+        return self._by_calls[calls]
 
     def _read(self) -> Any:
         try:
@@ -56,13 +76,18 @@ class OpenVinoEngine:
         try:
             if shape:
                 model.reshape(shape)
-            request = self._core.compile_model(model, "CPU", self._settings).create_infer_request()
+            compiled = self._core.compile_model(model, "CPU", self._settings)
+            free: queue.SimpleQueue[Any] = queue.SimpleQueue()  # requests, which take one call at a time
+            for _ in range(self._calls):
+                free.put(compiled.create_infer_request())
         except Exception as error:  # as above
             raise UserError(f"OpenVINO cannot compile {self._path} ({one_line(error, 160)}): choose onnx") from error
-        lock = threading.Lock()  # a request takes one call at a time
 
         def run(x: torch.Tensor) -> torch.Tensor:
-            with lock:
+            request = free.get()
+            try:
                 return torch.from_numpy(request.infer([x.contiguous().numpy()])[0].copy())  # overwritten by the next
+            finally:
+                free.put(request)
 
         return run
