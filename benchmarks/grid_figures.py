@@ -3,10 +3,11 @@
     python benchmarks/grid_figures.py             # all that have been run, into docs/figures/
     python benchmarks/grid_figures.py starts
 
-starts          mIoU by what training starts from, with ten and with all labelled images
-semi_supervised mIoU by what is learnt from images without labels
-ablation        mIoU by row of the paper's Table 2
-equal_budgets   mIoU of networks of one size over what they cost
+starts                  mIoU by what training starts from, with ten and with all labelled images
+semi_supervised         mIoU by what is learnt from images without labels
+ablation                mIoU by row of the paper's Table 2
+equal_budgets           mIoU of networks of one size over what they cost
+clutterbench_networks   mIoU of these networks along each axis of ClutterBench
 """
 
 import argparse
@@ -14,6 +15,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from clutterbench_networks import STEM, read_curves
 from grid_tables import distinct
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -21,6 +23,7 @@ from matplotlib.figure import Figure
 from measuring import RESULTS, read_csv
 
 from fanet.files import atomic_path
+from fanet.segmentation.evaluation.clutterbench.axes import AXES
 from fanet.segmentation.evaluation.clutterbench.plot import COLOURS
 
 FIGURES = Path(__file__).parents[1] / "docs" / "figures"
@@ -120,6 +123,28 @@ def draw_costs(rows: Rows, costs: Rows, path: Path, panel: str, axis: str) -> No
     _save(figure, path)
 
 
+def draw_clutterbench_networks(path: Path) -> None:
+    """Draw the mean over seeds of every network along every axis of ClutterBench, and the span of its seeds."""
+    curves = read_curves()
+    figure = _figure(11.5, 5.4)
+    panels = figure.subplots(2, 4, sharey=True).ravel()
+    for axes, (name, of_networks) in zip(panels, curves.items(), strict=False):
+        axis = AXES[name]
+        at = [axis.shown(value) for value in axis.values]
+        for index, (network, scores) in enumerate(of_networks.items()):
+            axes.fill_between(at, scores.min(axis=0), scores.max(axis=0), color=COLOURS[index], alpha=0.18, linewidth=0)
+            mean, label = scores.mean(axis=0), network.replace("_", " ")
+            axes.plot(at, mean, MARKERS[index], linestyle="-", color=COLOURS[index], label=label, markersize=4)
+        axes.set_title(axis.title, fontsize=11)
+        axes.set_xlabel(axis.unit, fontsize=9)
+        _plain(axes)
+    for axes in panels[::4]:
+        axes.set_ylabel("mIoU, %", fontsize=9)
+    panels[-1].set_visible(False)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=5, frameon=False)
+    _save(figure, path)
+
+
 def draw_starts(path: Path) -> None:
     """Draw grids/starts.yaml."""
     words = {
@@ -180,6 +205,7 @@ DRAWN: dict[str, tuple[Callable[[Path], None], str]] = {
     "semi_supervised": (draw_semi_supervised, "grid-semi_supervised"),
     "ablation": (draw_ablation, "grid-ablation-costs"),
     "equal_budgets": (draw_equal_budgets, "grid-equal_budgets-costs"),
+    "clutterbench_networks": (draw_clutterbench_networks, STEM),
 }
 
 

@@ -58,6 +58,7 @@ from fanet.media.video import import_av, write_overlay_video
 from fanet.scenes import scene
 from fanet.segmentation.network.shipped import load_predictor
 from fanet.segmentation.prediction.predict_files import predict_files
+from fanet.segmentation.prediction.predictor import Predictor
 
 KINDS = ("network", "images", "video", "latency")
 COLUMNS = (
@@ -97,6 +98,13 @@ class Frames:
     video: Path | None
 
 
+def _predicted(predictor: Predictor, source: Path, output: Path) -> float:
+    """Predict a folder or a file, and return the seconds that it took."""
+    start = time.perf_counter()
+    predict_files(predictor, [source], output, overwrite=True)
+    return time.perf_counter() - start
+
+
 class Contender:
     """An engine under measurement, and its times in seconds per frame: a list per kind, an entry per round."""
 
@@ -122,11 +130,11 @@ class Contender:
     def run(self, frames: Frames, output: Path) -> None:
         """Measure one round."""
         self.seconds["network"].append(self._network(frames.arrays))
-        seconds, idle = self._files(frames.images, output, len(frames.arrays))
-        self.seconds["images"].append(seconds)
+        seconds, idle = self._images(frames.images, output)
+        self.seconds["images"].append(seconds / len(frames.arrays))
         self.idle.append(idle)
         if frames.video is not None:
-            self.seconds["video"].append(self._files(frames.video, output, len(frames.arrays))[0])
+            self.seconds["video"].append(_predicted(self.predictor, frames.video, output) / len(frames.arrays))
         latencies = [self._latency(frame) for frame in frames.arrays]
         self.seconds["latency"].append(float(np.median(latencies)))
         self.latencies += latencies
@@ -144,8 +152,8 @@ class Contender:
                 self.predictor.engine(inputs[index % len(inputs)])
         return (now(self.device) - start) / len(frames)
 
-    def _files(self, source: Path, output: Path, count: int) -> tuple[float, float]:
-        """Measure seconds per frame from file to files, and the share of them in which no frame is in the network."""
+    def _images(self, folder: Path, output: Path) -> tuple[float, float]:
+        """Measure seconds from files to files, and the share of them in which no image is in the network."""
         busy = 0.0
 
         def timed(x: torch.Tensor) -> torch.Tensor:
@@ -155,10 +163,8 @@ class Contender:
             busy += now(self.device) - start
             return logits
 
-        start = time.perf_counter()
-        predict_files(replace(self.predictor, engine=timed), [source], output, overwrite=True)
-        seconds = time.perf_counter() - start
-        return seconds / count, 1 - busy / seconds
+        seconds = _predicted(replace(self.predictor, engine=timed), folder, output)
+        return seconds, 1 - busy / seconds
 
     def _latency(self, frame: np.ndarray) -> float:
         start = time.perf_counter()

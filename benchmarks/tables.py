@@ -7,13 +7,12 @@ A page includes a table by a pair of marks, between which the text is replaced:
     <!-- table: zoo -->
     <!-- end table -->
 
-Tables are `zoo`, `inside`, `clutter`, `clutter_seeds`, `clutterbench`, `miniature`, `precision`, `agreement`,
-`scene_objects`, `purity FILE`, `likeness FILE`, `families FILE` and `families_refused FILE`; `zerowaste`, `published`,
-`ablation` and `complexity` of paper_tables.py; `grid FILE DOWN ACROSS`, `classes FILE`, `differences FILE` and
-`costs FILE` of grid_tables.py; and those of speed_tables.py: `throughput FILE`, `modes FILE`, `scaling FILE`,
-`scaling_points FILE`, `prediction FILE`, `profile FILE KIND`, `kept FILE` and
-`training_steps FILE`. FILE is the name of a file in
-benchmarks/results/ without its suffix.
+Tables are `zoo`, `inside`, `clutter`, `clutter_seeds`, `clutterbench`, `clutterbench_networks`, `miniature`,
+`precision`, `agreement`, `scene_objects`, `purity FILE`, `likeness FILE`, `families FILE` and `families_refused FILE`;
+`zerowaste`, `published`, `ablation` and `complexity` of paper_tables.py; `grid FILE DOWN ACROSS`, `classes FILE`,
+`differences FILE` and `costs FILE` of grid_tables.py; and those of speed_tables.py: `throughput FILE`, `modes FILE`,
+`scaling FILE`, `scaling_points FILE`, `prediction FILE`, `profile FILE KIND`, `kept FILE` and `training_steps FILE`.
+FILE is the name of a file in benchmarks/results/ without its suffix.
 `--check` writes nothing and fails if a page is out of date.
 """
 
@@ -23,6 +22,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from clutterbench_networks import clutterbench_networks
 from grid_tables import classes, costs, differences, grid
 from measuring import RESULTS, read_csv
 from paper_tables import Complexity, ablation, complexity, published, zerowaste
@@ -249,6 +249,7 @@ TABLES: dict[str, Callable[..., Rows]] = {
         clutter,
         clutter_seeds,
         clutterbench,
+        clutterbench_networks,
         miniature,
         families,
         families_refused,

@@ -54,12 +54,14 @@ def predict_video(predictor: Predictor, files: Prediction, legend: bool = True) 
             writer.submit(recording.write, first, outcome)
             bar.update()
             several = predictor.for_calls(_FRAMES_AT_ONCE)
-            workers = 1 if several is predictor else _FRAMES_AT_ONCE
 
             def predict(frame: Frame) -> tuple[Frame, Outcome]:
                 return frame, predict_outcome(several, frame.pixels, files.extras, name)
 
-            for frame, outcome in map_ahead(predict, rest(), workers):
+            # one call at a time stays in this thread: others get large memory anew from the system for every frame
+            is_single = several is predictor
+            outcomes = map(predict, rest()) if is_single else map_ahead(predict, rest(), _FRAMES_AT_ONCE)
+            for frame, outcome in outcomes:
                 writer.submit(recording.write, frame, outcome)
                 bar.update()
     if damage is not None:
