@@ -2,6 +2,7 @@
 
 import csv
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
@@ -40,6 +41,7 @@ _SIZES_READ = 16  # images
 _TRIAL_STEPS = 5
 _FEWEST_STEPS = 40
 _WARMUP = 14  # one step in so many; as in the recipe `own`
+_LATE = 1.5  # times as long as was asked for is worth a note
 _TRAINING_SHARE = 0.85  # of the time; the rest is for evaluation and scoring
 
 
@@ -191,7 +193,12 @@ def _planned(folder: Path, stated: dict[str, Any], part: tuple[Part, Part], over
     recipe = load_recipe(BASE, fitted)
     if not any(override.startswith("train.iterations=") for override in overrides):
         each = 60 * stated["minutes"] * _TRAINING_SHARE / stated["folds"]
-        steps = max(_FEWEST_STEPS, int(each / _seconds_per_step(recipe, part)))
+        pace = _seconds_per_step(recipe, part)
+        steps = max(_FEWEST_STEPS, int(each / pace))
+        if steps * pace > _LATE * each:
+            minutes = steps * pace * stated["folds"] / _TRAINING_SHARE / 60
+            note = f"note: {steps} steps for each model are the fewest, so it takes about {minutes:.2g} minutes"
+            print(note, file=sys.stderr)
         length = [f"train.iterations={steps}", f"evaluation.every={steps}"]
         recipe = load_recipe(BASE, [*length, f"scheduler.warmup_iterations={steps // _WARMUP}", *fitted])
     with atomic_path(plan) as path:

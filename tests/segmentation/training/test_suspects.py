@@ -67,12 +67,14 @@ def test_corrupted_masks_come_first(scenes, tmp_path, monkeypatch, capsys):
     assert [float(row["miou"]) for row in rows[3:]] == 9 * [100.0]
     text = (tmp_path / "out" / "suspects.html").read_text()
     assert text.count("<img") == 12 * 4 and "http" not in text
-    out = capsys.readouterr().out
-    assert out.startswith("train/scene_0000") and "12 images ranked" in out
+    out, err = capsys.readouterr()
+    assert out.startswith("train/scene_0000") and "12 images ranked" in out and "note:" not in err
     assert json.loads((tmp_path / "out" / "plan.json").read_text())["recipe"]["train"]["iterations"] == 170
 
     assert main(command) == 0
     assert len(trained) == 3, "what is done is not done again"
+    assert main([*command[:5], "-o", str(tmp_path / "short"), "--minutes", "0.1"]) == 0
+    assert "note: 40 steps for each model are the fewest, so it takes about 0.24 minutes\n" in capsys.readouterr().err
     assert main([*command, "--folds", "4"]) == 2
     assert "another search (folds differ)" in capsys.readouterr().err
 
