@@ -1,13 +1,15 @@
 """Prediction over one video file."""
 
+import itertools
 import os
 from collections.abc import Iterator
+from functools import partial
 
 from tqdm import tqdm
 
 from fanet.errors import UserError, printable_line
 from fanet.media.video import DamagedVideoError, Frame, open_video
-from fanet.segmentation.prediction.extras import Outcome, predict_outcome
+from fanet.segmentation.prediction.extras import Extras, Outcome, predict_outcome
 from fanet.segmentation.prediction.plan import Prediction
 from fanet.segmentation.prediction.predictor import Predictor
 from fanet.segmentation.prediction.recording import write_recording
@@ -34,7 +36,7 @@ def predict_video(predictor: Predictor, files: Prediction, legend: bool = True) 
             raise UserError(f"{files.source} has no frames: leave it out, or record it again")
         size = (first.pixels.shape[0], first.pixels.shape[1])
         name = printable_line(files.source)
-        damage: DamagedVideoError | None = None
+        damage: list[DamagedVideoError] = []
         with (
             write_recording(
                 files, predictor.classes, clip, size, legend, files.partial, predictor.thresholds is not None
@@ -42,30 +44,36 @@ def predict_video(predictor: Predictor, files: Prediction, legend: bool = True) 
             Background() as writer,
             tqdm(desc=files.source.name, unit="frame", total=clip.count, disable=None) as bar,
         ):
-
-            def rest() -> Iterator[Frame]:
-                nonlocal damage
-                try:
-                    yield from frames
-                except DamagedVideoError as error:
-                    damage = error
-
-            outcome = predict_outcome(predictor, first.pixels, files.extras, name)
-            writer.submit(recording.write, first, outcome)
-            bar.update()
-            several = predictor.for_calls(_FRAMES_AT_ONCE)
-
-            def predict(frame: Frame) -> tuple[Frame, Outcome]:
-                return frame, predict_outcome(several, frame.pixels, files.extras, name)
-
-            # one call at a time stays in this thread: others get large memory anew from the system for every frame
-            is_single = several is predictor
-            outcomes = map(predict, rest()) if is_single else map_ahead(predict, rest(), _FRAMES_AT_ONCE)
-            for frame, outcome in outcomes:
+            whole = itertools.chain([first], _until_damage(frames, damage))
+            for frame, outcome in _outcomes(predictor, whole, files.extras, name):
                 writer.submit(recording.write, frame, outcome)
                 bar.update()
-    if damage is not None:
+    if damage:
         kept = [str(files.partial(files.labels)), *(files.partial(path).name for path in files.results[1:])]
-        raise UserError(f"{damage}; their results are in {', '.join(kept[:-1])} and {kept[-1]}") from damage
+        raise UserError(f"{damage[0]}; their results are in {', '.join(kept[:-1])} and {kept[-1]}") from damage[0]
     for path in files.results:
         os.replace(files.partial(path), path)
+
+
+def _until_damage(frames: Iterator[Frame], damage: list[DamagedVideoError]) -> Iterator[Frame]:
+    """Yield frames until one cannot be read, and add to `damage` why."""
+    try:
+        yield from frames
+    except DamagedVideoError as error:
+        damage.append(error)
+
+
+def _outcomes(
+    predictor: Predictor, frames: Iterator[Frame], extras: Extras, name: str
+) -> Iterator[tuple[Frame, Outcome]]:
+    """Predict frame after frame; from the second on two at once, if the engine is faster that way."""
+
+    def predict(by: Predictor, frame: Frame) -> tuple[Frame, Outcome]:
+        return frame, predict_outcome(by, frame.pixels, extras, name)
+
+    yield from map(partial(predict, predictor), itertools.islice(frames, 1))  # `auto` chooses an engine on it
+    several = predictor.for_calls(_FRAMES_AT_ONCE)
+    if several is predictor:  # in this thread: others get large memory from the system anew for every frame
+        yield from map(partial(predict, predictor), frames)
+    else:
+        yield from map_ahead(partial(predict, several), frames, _FRAMES_AT_ONCE)
