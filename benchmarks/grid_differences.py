@@ -67,11 +67,11 @@ def row(found: Side, against: Side) -> dict[str, Any]:
         "reference": against.name,
         "runs": f"{len(found.runs)} and {len(against.runs)}",
         "images": result.images,
-        "miou": round(float(score), 2),
-        "reference_miou": round(float(other), 2),
-        "difference": round(value, 2),
-        "low": round(low, 2),
-        "high": round(high, 2),
+        "miou": round(float(score), 3),
+        "reference_miou": round(float(other), 3),
+        "difference": round(value, 3),
+        "low": round(low, 3),
+        "high": round(high, 3),
         "verdict": "open" if not (low > 0 or high < 0) else "better" if value > 0 else "worse",
     }
 

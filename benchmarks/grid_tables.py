@@ -40,7 +40,7 @@ def differences(stem: str) -> list[list[str]]:
     axes = list(rows[0])[: list(rows[0]).index("reference")]
     table = [[*axes, "compared with", "mIoU (%)", "difference", "95 % interval", "verdict"]]
     for row in rows:
-        scores = f"{float(row['miou']):.1f} and {float(row['reference_miou']):.1f}"
+        scores = f"{float(row['miou']):.2f} and {float(row['reference_miou']):.2f}"
         interval = f"{float(row['low']):+.1f} to {float(row['high']):+.1f}"
         what = [row[axis] for axis in axes]
         table.append([*what, row["reference"], scores, f"{float(row['difference']):+.1f}", interval, row["verdict"]])
@@ -67,7 +67,7 @@ def spread(rows: list[dict[str, str]]) -> str:
     scores = [float(row["miou"]) for row in rows]
     if not scores:
         return NONE
-    mean = f"{round(sum(scores) / len(scores), 2):.1f}"  # by way of two digits, as in the files of differences
+    mean = f"{sum(scores) / len(scores):.1f}"
     return mean if len(scores) == 1 else f"{mean} ({min(scores):.1f} to {max(scores):.1f})"
 
 

@@ -66,13 +66,14 @@ def _until_damage(frames: Iterator[Frame], damage: list[DamagedVideoError]) -> I
 def _outcomes(
     predictor: Predictor, frames: Iterator[Frame], extras: Extras, name: str
 ) -> Iterator[tuple[Frame, Outcome]]:
-    """Predict frame after frame; from the second on two at once, if the engine is faster that way."""
+    """Predict frame after frame, or two at once if the engine is faster that way: `auto` knows after the first."""
 
     def predict(by: Predictor, frame: Frame) -> tuple[Frame, Outcome]:
         return frame, predict_outcome(by, frame.pixels, extras, name)
 
-    yield from map(partial(predict, predictor), itertools.islice(frames, 1))  # `auto` chooses an engine on it
-    several = predictor.for_calls(_FRAMES_AT_ONCE)
+    if (several := predictor.for_calls(_FRAMES_AT_ONCE)) is predictor:
+        yield from map(partial(predict, predictor), itertools.islice(frames, 1))
+        several = predictor.for_calls(_FRAMES_AT_ONCE)
     if several is predictor:  # in this thread: others get large memory from the system anew for every frame
         yield from map(partial(predict, predictor), frames)
     else:

@@ -197,7 +197,8 @@ def _planned(folder: Path, stated: dict[str, Any], part: tuple[Part, Part], over
         steps = max(_FEWEST_STEPS, int(each / pace))
         if steps * pace > _LATE * each:
             minutes = steps * pace * stated["folds"] / _TRAINING_SHARE / 60
-            note = f"note: {steps} steps for each model are the fewest, so it takes about {minutes:.2g} minutes"
+            about = f"{minutes:.0f}" if minutes >= 10 else f"{minutes:.2g}"
+            note = f"note: {steps} steps for each model are the fewest, so it takes about {about} minutes"
             print(note, file=sys.stderr)
         length = [f"train.iterations={steps}", f"evaluation.every={steps}"]
         recipe = load_recipe(BASE, [*length, f"scheduler.warmup_iterations={steps // _WARMUP}", *fitted])

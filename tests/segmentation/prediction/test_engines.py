@@ -1,7 +1,9 @@
 """Engines give the labels of eager PyTorch, and the fastest of them is chosen."""
 
 import copy
+import gc
 import time
+import weakref
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -117,6 +119,26 @@ def test_auto_serves_several_calls_by_the_engine_that_it_chose(net, image):
     assert (predictor.for_calls(2).labels(image) == net.predict(image)).mean() > 0.999
     eager = net.predictor()
     assert eager.for_calls(2) is eager
+
+
+def test_auto_stays_itself_where_the_engine_that_it_chose_serves_one_call(net, monkeypatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    fast = build_engine("openvino", net)
+    for run in (fast, slow_identity(0.0)):
+        engine = AutoEngine([Candidate("openvino", "fp32", lambda run=run: run)])
+        engine(torch.zeros(1, 3, *SIZE))
+        assert engine.for_calls(2) is engine
+
+
+def test_engine_ends_with_its_last_reference(net):
+    engine = build_engine("openvino", net)
+    reference = weakref.ref(engine)
+    gc.disable()
+    try:
+        del engine
+        assert reference() is None
+    finally:
+        gc.enable()
 
 
 def test_compiled_network_is_kept_for_the_next_start(monkeypatch, capsys):

@@ -117,8 +117,11 @@ class AutoEngine:
 
     def for_calls(self, calls: int) -> Run:
         """Return the chosen engine for up to `calls` threads at once, or this one if it has none or has not chosen."""
-        several = getattr(self._chosen.run, "for_calls", None) if self._chosen else None
-        return several(calls) if several else self
+        if self._chosen is None:
+            return self
+        several = getattr(self._chosen.run, "for_calls", None)
+        engine = several(calls) if several else self._chosen.run
+        return self if engine is self._chosen.run else engine
 
     def _choose(self, x: torch.Tensor) -> Trial:
         trials = list(self._trials(x))

@@ -42,7 +42,7 @@ class OpenVinoEngine:
             "ENABLE_CPU_PINNING": False,  # several processes would be pinned to the same cores
         }
         self._path, self._precision, self._calls = str(path), precision, calls
-        self._by_calls = {calls: self}
+        self._by_calls: dict[int, OpenVinoEngine] = {}
         self._by_shape: dict[tuple[int, ...], Callable[[torch.Tensor], torch.Tensor]] = {}
         self._compiling = threading.Lock()
         self._read()
@@ -57,9 +57,11 @@ class OpenVinoEngine:
     def for_calls(self, calls: int) -> "OpenVinoEngine":
         """Return an engine for up to `calls` threads at once: more images a second, though each takes longer.
 
-        It compiles the file anew, and needs the memory of `calls` images.
+        It compiles the file anew, needs the memory of `calls` images, and lives as long as this engine.
         """
         calls = min(calls, torch.get_num_threads())
+        if calls == self._calls:
+            return self
         if calls not in self._by_calls:
             self._by_calls[calls] = OpenVinoEngine(self._path, self._precision, calls)
         return self._by_calls[calls]
