@@ -1,8 +1,7 @@
 """ClutterBench of the networks of grids/equal_budgets.yaml: a network is what its seeds have in common.
 
-The file in benchmarks/results/ is the `scores.csv` of `fanet benchmark clutter`, with the models of the runs on scenes:
-
-    fanet benchmark clutter --import benchmarks/small_peers.py --model runs/equal_budgets/scenes-*/final -o out
+The file in benchmarks/results/ is the `scores.csv` of `fanet benchmark clutter` with the models of the runs on scenes;
+docs/clutterbench.md has the command.
 """
 
 import re
