@@ -66,7 +66,7 @@ def whole(name: str, run: Callable[[], object], rounds: int, flops: float = 0.0)
 
 def operations(run: Callable[[], object], rounds: int) -> Iterator[Entry]:
     """Yield the time in each of torch's operations, without those that it calls."""
-    with profile(activities=[ProfilerActivity.CPU]) as profiler:
+    with profile(activities=[ProfilerActivity.CPU], acc_events=True) as profiler:  # else PyTorch 2.10 warns
         for _ in range(rounds):
             run()
     for event in profiler.key_averages():

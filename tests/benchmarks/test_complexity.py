@@ -7,10 +7,13 @@ import torch
 import torch.nn.functional as F
 from complexity import ABLATIONS, COLUMNS, NETWORKS, SIZES, count_with_fvcore, main, measure, results_path
 from networks import build
+from packaging.version import Version
 from torch import nn
 
 from fanet.backbone.complexity import count_macs, count_parameters
 from fanet.segmentation import SegmentationModel
+
+RECORDED_WITH = Version("2.14")  # of PyTorch
 
 
 def recorded(size: tuple[int, int]) -> list[dict[str, str]]:
@@ -24,7 +27,11 @@ def rows_of(model: str, network: str, size: tuple[int, int]) -> list[dict[str, s
 
 @pytest.mark.parametrize("network", ["classifier", "upernet"])
 def test_recorded_numbers_of_the_smallest_variant_are_current(network: str) -> None:
-    assert rows_of("fanet_pico", network, (224, 224)) == [measure("fanet_pico", {}, network, (224, 224))]
+    (row,) = rows_of("fanet_pico", network, (224, 224))
+    found = measure("fanet_pico", {}, network, (224, 224))
+    # before, traces call some operations by other names
+    keys = [key for key in row if Version(torch.__version__) >= RECORDED_WITH or not key.endswith(("_ops", "_gops"))]
+    assert {key: found[key] for key in keys} == {key: row[key] for key in keys}
 
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
