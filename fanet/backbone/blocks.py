@@ -293,9 +293,23 @@ class FANetBlock(nn.Module):
         self.drop_path2 = DropPath(drop_path) if drop_path > 0 else nn.Identity()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = x + self.drop_path1(self.afe(self.norm1(x)))
-        x = x + self.drop_path2(self.mlp(self.norm2(x)))
-        return x
+        return self.forward_mlp(self.forward_afe(x))
+
+    def forward_afe(self, x: torch.Tensor) -> torch.Tensor:
+        """The first half, x + AFE(LN(x)): (B, C, H, W) -> (B, C, H, W)"""
+        return x + self.drop_path1(self.afe(self.norm1(x)))
+
+    def forward_mlp(self, x: torch.Tensor) -> torch.Tensor:
+        """The second half, x + ConvMLP(LN(x)): (B, C, H, W) -> (B, C, H, W)"""
+        return x + self.drop_path2(self.mlp(self.norm2(x)))
+
+
+def checkpoint_halves(blocks: nn.Sequential, x: torch.Tensor) -> torch.Tensor:
+    """Run blocks so that the backward pass computes the maps inside them again, one half of a block at a time.
+
+    Whole blocks would keep half as many inputs, but hold all maps of a block at once, which is more.
+    """
+    return checkpoint_seq([half for block in blocks for half in (block.forward_afe, block.forward_mlp)], x)
 
 
 class FANetStage(nn.Module):
@@ -338,5 +352,5 @@ class FANetStage(nn.Module):
         # Under autocast convolutions give bfloat16 or float16: the sums over the blocks stay in the parameters' type.
         x = self.downsample(x).to(self.blocks[0].mlp.fc2.weight.dtype)  # type: ignore[union-attr]
         if self.grad_checkpointing and not torch.jit.is_scripting():
-            return checkpoint_seq(self.blocks, x)
+            return checkpoint_halves(self.blocks, x)
         return self.blocks(x)
