@@ -17,6 +17,9 @@ TORCH ?= torch==2.14.1 torchvision==0.29.1
 test test-interop test-all: export MALLOC_MMAP_THRESHOLD_ = 4294967296
 test test-interop test-all: export MALLOC_TRIM_THRESHOLD_ = 8589934592
 
+# The number of threads changes the last bits of a network's maps, and with them a few pixels of a figure.
+figures: export OMP_NUM_THREADS = 1
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-interop test-all lint tables figures docs wheel clean
 
