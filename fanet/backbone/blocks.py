@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from timm.layers import DropPath
-from timm.models import checkpoint_seq
+from timm.models import checkpoint
 from torch import nn
 
 from fanet.backbone.resize import resize_as
@@ -284,6 +284,7 @@ class FANetBlock(nn.Module):
         dtype: Dtype = None,
     ) -> None:
         super().__init__()
+        self.grad_checkpointing = False
         dd: dict[str, Any] = {"device": device, "dtype": dtype}
         self.norm1 = norm_layer(dim, **dd)
         self.afe = AdaptiveFeatureEnhancement(dim, kernel_size, scm, frm, act_layer, norm_layer, dilation, **dd)
@@ -293,6 +294,9 @@ class FANetBlock(nn.Module):
         self.drop_path2 = DropPath(drop_path) if drop_path > 0 else nn.Identity()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.grad_checkpointing and not torch.jit.is_scripting():
+            # Each half by itself: the maps of one half are held at a time, for one more input that is kept.
+            return checkpoint(self.forward_mlp, checkpoint(self.forward_afe, x))
         return self.forward_mlp(self.forward_afe(x))
 
     def forward_afe(self, x: torch.Tensor) -> torch.Tensor:
@@ -302,14 +306,6 @@ class FANetBlock(nn.Module):
     def forward_mlp(self, x: torch.Tensor) -> torch.Tensor:
         """The second half, x + ConvMLP(LN(x)): (B, C, H, W) -> (B, C, H, W)"""
         return x + self.drop_path2(self.mlp(self.norm2(x)))
-
-
-def checkpoint_halves(blocks: nn.Sequential, x: torch.Tensor) -> torch.Tensor:
-    """Run blocks so that the backward pass computes the maps inside them again, one half of a block at a time.
-
-    Whole blocks would keep half as many inputs, but hold all maps of a block at once, which is more.
-    """
-    return checkpoint_seq([half for block in blocks for half in (block.forward_afe, block.forward_mlp)], x)
 
 
 class FANetStage(nn.Module):
@@ -332,7 +328,6 @@ class FANetStage(nn.Module):
         dtype: Dtype = None,
     ) -> None:
         super().__init__()
-        self.grad_checkpointing = False
         entry, inner = dilation  # of the convolution that enters the stage, and of everything after it
         self.downsample: nn.Module = ToChannelsLast()
         if not is_first:
@@ -351,6 +346,4 @@ class FANetStage(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         # Under autocast convolutions give bfloat16 or float16: the sums over the blocks stay in the parameters' type.
         x = self.downsample(x).to(self.blocks[0].mlp.fc2.weight.dtype)  # type: ignore[union-attr]
-        if self.grad_checkpointing and not torch.jit.is_scripting():
-            return checkpoint_halves(self.blocks, x)
         return self.blocks(x)

@@ -28,7 +28,7 @@ from timm.models import (
 )
 from torch import nn
 
-from fanet.backbone.blocks import CONTEXT_GROUPS, STEM_KERNEL_SIZE, STEM_STRIDE, Device, Dtype, FANetStage
+from fanet.backbone.blocks import CONTEXT_GROUPS, STEM_KERNEL_SIZE, STEM_STRIDE, Device, Dtype, FANetBlock, FANetStage
 from fanet.backbone.timm_private import CheckpointingFeatureGetter, feature_take_indices
 from fanet.weights.fitting import complete_head, fit_backbone
 from fanet.weights.loading import allow_in_timm
@@ -166,8 +166,9 @@ class FANet(nn.Module):
     @torch.jit.ignore
     def set_grad_checkpointing(self, enable: bool = True) -> None:
         """Recompute each block's activations in the backward pass instead of keeping them, or stop doing so."""
-        for stage in self.stages.children():
-            setattr(stage, "grad_checkpointing", enable)  # noqa: B010
+        for module in self.modules():
+            if isinstance(module, FANetBlock):
+                module.grad_checkpointing = enable
 
     @torch.jit.ignore
     def get_classifier(self) -> nn.Module:

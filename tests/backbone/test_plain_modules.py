@@ -184,6 +184,26 @@ def test_a_subset_of_maps_trains_with_gradient_checkpointing(name, feature_cls):
 
 
 @both
+def test_checkpointing_changes_no_gradient_and_skips_no_hook_of_a_block(name):
+    """Stochastic depth draws the same again; sharding and adapters rely on the hooks."""
+    x, gradients, calls = images(), [], []
+    for is_checkpointed in (False, True):
+        model = network(name, drop_path_rate=0.5).train()
+        model.set_grad_checkpointing(is_checkpointed)
+        blocks = [block for stage in model.stages for block in stage.blocks]
+        for index, block in enumerate(blocks):
+            block.register_forward_pre_hook(lambda *_, index=index: calls.append(index))
+        calls.clear()
+        torch.manual_seed(1)
+        loss = model(x).square().mean()
+        assert calls == [*range(len(blocks))]
+        loss.backward()
+        gradients.append([parameter.grad for parameter in model.parameters()])
+    for plain, checkpointed in zip(*gradients, strict=True):
+        assert torch.equal(plain, checkpointed)
+
+
+@both
 def test_copies_and_files_of_the_whole_network_compute_the_same(name):
     model, expected = network(name), network(name)(images())
     buffer = io.BytesIO()
