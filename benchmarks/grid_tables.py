@@ -1,6 +1,7 @@
 """The tables of `tables.py` about the trainings of grid.py, and about what their networks cost."""
 
 from collections.abc import Iterable
+from statistics import fmean
 
 from measuring import read_csv
 from speed_tables import NONE
@@ -67,7 +68,7 @@ def spread(rows: list[dict[str, str]]) -> str:
     scores = [float(row["miou"]) for row in rows]
     if not scores:
         return NONE
-    mean = f"{sum(scores) / len(scores):.1f}"
+    mean = f"{fmean(scores):.1f}"  # `sum` rounds in one way before Python 3.12, in another from then on
     return mean if len(scores) == 1 else f"{mean} ({min(scores):.1f} to {max(scores):.1f})"
 
 

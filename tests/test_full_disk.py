@@ -82,6 +82,8 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+# NumPy 1.26 leaves a ZIP file open that it could not write; Python complains when it collects it.
+@pytest.mark.filterwarnings("ignore:Exception ignored in. <function ZipFile:pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize(
     ("number", "command", "name"),
     [

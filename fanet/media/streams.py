@@ -15,6 +15,7 @@ from fanet.media.video import VideoFile, import_av
 STDIN = "-"
 _PATIENCE = 10.0  # seconds without a connection or a frame
 _POLL = 0.1  # seconds after which a waiting reader looks whether it shall stop
+_ERRORS = 2  # OpenCV's LOG_LEVEL_ERROR
 
 
 @dataclass(frozen=True)
@@ -87,10 +88,10 @@ def read_source(source: str) -> Iterator[np.ndarray]:
 def _camera(index: int) -> Iterator[np.ndarray]:
     with needs_extra("seg", "cv2"):
         import cv2
-    logging = cv2.utils.logging
-    level = logging.setLogLevel(logging.LOG_LEVEL_ERROR)  # every way to open it that fails is a warning
+    set_log_level = cv2.utils.logging.setLogLevel if hasattr(cv2.utils, "logging") else cv2.setLogLevel  # OpenCV 5, 4
+    level = set_log_level(_ERRORS)  # every way to open it that fails is a warning
     camera = cv2.VideoCapture(index)
-    logging.setLogLevel(level)
+    set_log_level(level)
     try:
         if not camera.isOpened():
             raise UserError(f"there is no camera {index}: the first one is 0")

@@ -8,14 +8,18 @@ number for each cause of clutter, and `camera` photographs it. Needs OpenCV.
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-import cv2
 import numpy as np
 
-from fanet.scenes.camera import photograph
+from fanet.errors import needs_extra
 from fanet.scenes.causes import Causes
-from fanet.scenes.composition import compose, magnification
-from fanet.scenes.controlled import controlled_scene
-from fanet.scenes.draw import Draw
+
+with needs_extra("seg", "cv2"):
+    import cv2
+
+    from fanet.scenes.camera import photograph
+    from fanet.scenes.composition import compose, magnification
+    from fanet.scenes.controlled import controlled_scene
+    from fanet.scenes.draw import Draw
 
 __all__ = ["Causes", "scene"]
 

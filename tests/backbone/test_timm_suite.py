@@ -6,11 +6,13 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 import timm
+from packaging.version import Version
 from safetensors.torch import save_file
 
 import fanet  # noqa: F401  registers the models
@@ -20,6 +22,9 @@ from ..weights.hub_stand_in import Hub
 MODELS = sorted([*timm.list_models("fanet_*"), "test_fanet"])
 # They take as long as all others together, and differ from them in numbers only.
 LARGE = ("fanet_large", "fanet_small", "fanet_nano")
+
+# An older timm has some of the tests below only; a newer one that lacks one has renamed it, and fails here.
+OLDER = Version(timm.__version__) < Version("1.0.31")
 
 # timm's tests of a whole family; each must run on every model, none may be skipped.
 FAMILY_TESTS = (
@@ -75,7 +80,15 @@ def suite(timm_tests: Path) -> ModuleType:
 
 @pytest.fixture(scope="module")
 def input_suite(timm_tests: Path) -> ModuleType:
+    if OLDER and not (timm_tests / "test_model_input.py").exists():
+        pytest.skip(f"timm {timm.__version__} has no tests of model inputs")
     return load_module(timm_tests, "test_model_input")
+
+
+def timm_test(suite: ModuleType, name: str) -> Callable[..., None]:
+    if OLDER and not hasattr(suite, name):
+        pytest.skip(f"timm {timm.__version__} has no {name}")
+    return getattr(suite, name)
 
 
 def run_family_tests(timm_tests: Path, folder: Path, selection: str, **environment: str) -> Counter:
@@ -109,7 +122,9 @@ def run_family_tests(timm_tests: Path, folder: Path, selection: str, **environme
 )
 def test_every_family_test_of_timm_passes(timm_tests, tmp_path, model):
     selection = f"({model}- or {model}] or {model}.) and not pretrained"
-    assert run_family_tests(timm_tests, tmp_path, selection) == Counter(FAMILY_TESTS)
+    known = (timm_tests / "test_models.py").read_text()
+    expected = [test for test in FAMILY_TESTS if not OLDER or f"def {test}(" in known]
+    assert run_family_tests(timm_tests, tmp_path, selection) == Counter(expected)
 
 
 def test_every_test_of_timm_with_pretrained_weights_passes(timm_tests, tmp_path):
@@ -125,10 +140,10 @@ def test_every_test_of_timm_with_pretrained_weights_passes(timm_tests, tmp_path)
 @pytest.mark.parametrize("name, arguments", [(name, arguments) for name, *arguments in FIXED_TESTS])
 @pytest.mark.filterwarnings("ignore")  # timm's tests do not promise to run without warnings
 def test_fixed_model_tests_of_timm_pass(suite, name, arguments):
-    getattr(suite, name)("test_fanet", *arguments)
+    timm_test(suite, name)("test_fanet", *arguments)
 
 
 @pytest.mark.parametrize("name, arguments", [(name, arguments) for name, *arguments in EXPORT_TESTS])
 @pytest.mark.filterwarnings("ignore")
 def test_export_tests_of_timm_pass(input_suite, tmp_path, name, arguments):
-    getattr(input_suite, name)(tmp_path, "test_fanet", *arguments)
+    timm_test(input_suite, name)(tmp_path, "test_fanet", *arguments)

@@ -110,7 +110,7 @@ def test_cover_of_an_album_is_no_video(tmp_path: Path) -> None:
         sound = container.add_stream("aac", rate=8000)
         cover = container.add_stream("png", rate=1)
         cover.width, cover.height, cover.pix_fmt = 16, 16, "rgb24"
-        cover.disposition = av.stream.Disposition.attached_pic
+        cover.disposition = av.stream.Disposition.attached_pic.value
         container.mux(cover.encode(av.VideoFrame.from_ndarray(np.zeros((16, 16, 3), np.uint8), format="rgb24")))
         frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
         frame.sample_rate, frame.pts = 8000, 0

@@ -7,11 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import huggingface_hub
 import pytest
 import timm
 import torch
 from huggingface_hub import HfApi, constants
 from huggingface_hub.errors import RemoteEntryNotFoundError
+from packaging.version import Version
 
 import fanet  # noqa: F401  registers the models
 from fanet.segmentation import UperNet
@@ -76,7 +78,7 @@ def cases() -> list[Case]:
             Case("file refused", [Fault(file, status=403)], load, "refused .status 403"),
             Case("file's server down", [Fault(file, status=503)], load, "status 503"),
             Case("no ETag", [Fault(file, "HEAD", drop=("ETag",))], load, "not a Hub's.*ETag"),
-            Case("no commit", [Fault(file, "HEAD", drop=("X-Repo-Commit",))], load, "not a Hub's.*X-Repo-Commit"),
+            Case("no commit", [Fault(file, "HEAD", drop=("X-Repo-Commit",))], load, "not a Hub's.*(X-Repo-Commit|seem)"),
             Case("connection reset", [Fault(file, "GET", reset_after=5000)], load, "the connection failed"),
             Case("connection closed", [Fault(file, "GET", end_after=5000)], load, "the connection failed"),
             Case("cut off", [Fault(file, "GET", shorten=100)], load, "should be of size"),
@@ -108,12 +110,20 @@ def test_fault_is_explained_and_ends_with_its_cause(case: Case, repos: Hub, cach
 @pytest.mark.parametrize(
     "fault",
     [
-        Fault(LISTING, times=1, status=503),
-        Fault(r"resolve", "HEAD", times=1, status=500),
-        Fault(r"\.(pth|safetensors)", "GET", times=1, end_after=1000),
-        Fault(r"\.(pth|safetensors)", "HEAD", headers={"ETag": '"' + "0" * 64 + '"'}),
+        pytest.param(Fault(LISTING, times=1, status=503), id="listing fails once"),
+        pytest.param(Fault(r"resolve", "HEAD", times=1, status=500), id="file fails once"),
+        pytest.param(
+            Fault(r"\.(pth|safetensors)", "GET", times=1, end_after=1000),
+            id="body ends early once",
+            marks=pytest.mark.skipif(
+                Version(huggingface_hub.__version__) < Version("2.0"),
+                reason=f"huggingface_hub {huggingface_hub.__version__} does not try again: loading once more does",
+            ),
+        ),
+        pytest.param(
+            Fault(r"\.(pth|safetensors)", "HEAD", headers={"ETag": '"' + "0" * 64 + '"'}), id="foreign ETag"
+        ),
     ],
-    ids=["listing fails once", "file fails once", "body ends early once", "foreign ETag"],
 )
 def test_passing_weakness_is_overcome(fault: Fault, load: Callable, repos: Hub, cache: Path) -> None:
     repos.faults = [replace(fault)]
@@ -236,6 +246,8 @@ def test_timm_says_of_a_configuration_what_the_docs_quote(repos: Hub, cache: Pat
         ('{"architecture": "test_fanet", "pretrained_cfg": {"colour": 1}}', TypeError, "unexpected keyword"),
         (text.replace('"in_chans"', '"in_channels"'), TypeError, "unexpected keyword"),
     ):
+        if error is TypeError and Version(timm.__version__) < Version("1.0.31"):
+            continue  # it takes any key
         config.unlink() if bad is None else config.write_text(bad)
         with pytest.raises(error, match=says):
             by_hub_id(cache)

@@ -41,7 +41,7 @@ def test_images_are_prepared_as_in_the_evaluations_of_the_training(tmp_path: Pat
     convert(_checkpoint(tmp_path / "last.pth.tar"), tmp_path / "model")
     model = timm.create_model(f"local-dir:{tmp_path / 'model'}", pretrained=True)
     config = timm.data.resolve_data_config({}, model=model)
-    assert config["input_size"] == (3, 96, 96)
+    assert tuple(config["input_size"]) == (3, 96, 96)
     assert (config["crop_pct"], config["interpolation"]) == (0.95, "bilinear")
     assert tuple(model.pretrained_cfg["pool_size"]) == (3, 3)
     assert model.num_classes == 7

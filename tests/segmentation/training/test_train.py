@@ -18,6 +18,7 @@ from fanet.classes import ZEROWASTE
 from fanet.errors import UserError
 from fanet.segmentation import UperNet
 from fanet.segmentation.data import ClutterScenes
+from fanet.segmentation.data.clutter import write_clutter
 from fanet.segmentation.data.stream import MicroBatches
 from fanet.segmentation.evaluation.evaluate import image_counts
 from fanet.segmentation.evaluation.metrics import ConfusionMatrix
@@ -163,14 +164,16 @@ def test_interrupt_of_the_whole_process_group_loses_no_step(tmp_path):
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_unreadable_sample_ends_the_run_in_one_line(tmp_path, monkeypatch, workers):
-    def broken(dataset, index):
-        raise UserError("scene.PNG is cut off")
-
-    monkeypatch.setattr(ClutterScenes, "load", broken)
-    with pytest.raises(UserError, match="^scene.PNG is cut off$"):
-        train(tiny_recipe(f"data.workers={workers}", "data.in_memory=false"), tmp_path)
-    assert not list(tmp_path.iterdir())
+def test_unreadable_sample_ends_the_run_in_one_line(tmp_path, workers):
+    root = tmp_path / "scenes"
+    for split in ("train", "val"):
+        write_clutter(root, 2, 0, 40, split=split)
+    for image in root.glob("**/train/data/*"):
+        image.write_bytes(image.read_bytes()[:500])
+    options = ("data.train_kwargs={}", "data.val_kwargs={}", f"data.workers={workers}", "data.in_memory=false")
+    with pytest.raises(UserError, match=r"^\S+/train/data/\S+\.PNG is truncated or damaged .*$"):
+        train(tiny_recipe(f"data.root={root}", *options), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_broken_validation_sample_keeps_the_steps_before_it(tmp_path, finished, monkeypatch):
