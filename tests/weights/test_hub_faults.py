@@ -78,7 +78,9 @@ def cases() -> list[Case]:
             Case("file refused", [Fault(file, status=403)], load, "refused .status 403"),
             Case("file's server down", [Fault(file, status=503)], load, "status 503"),
             Case("no ETag", [Fault(file, "HEAD", drop=("ETag",))], load, "not a Hub's.*ETag"),
-            Case("no commit", [Fault(file, "HEAD", drop=("X-Repo-Commit",))], load, "not a Hub's.*(X-Repo-Commit|seem)"),
+            Case(
+                "no commit", [Fault(file, "HEAD", drop=("X-Repo-Commit",))], load, "not a Hub's.*(X-Repo-Commit|seem)"
+            ),
             Case("connection reset", [Fault(file, "GET", reset_after=5000)], load, "the connection failed"),
             Case("connection closed", [Fault(file, "GET", end_after=5000)], load, "the connection failed"),
             Case("cut off", [Fault(file, "GET", shorten=100)], load, "should be of size"),
@@ -120,9 +122,7 @@ def test_fault_is_explained_and_ends_with_its_cause(case: Case, repos: Hub, cach
                 reason=f"huggingface_hub {huggingface_hub.__version__} does not try again: loading once more does",
             ),
         ),
-        pytest.param(
-            Fault(r"\.(pth|safetensors)", "HEAD", headers={"ETag": '"' + "0" * 64 + '"'}), id="foreign ETag"
-        ),
+        pytest.param(Fault(r"\.(pth|safetensors)", "HEAD", headers={"ETag": '"' + "0" * 64 + '"'}), id="foreign ETag"),
     ],
 )
 def test_passing_weakness_is_overcome(fault: Fault, load: Callable, repos: Hub, cache: Path) -> None:
