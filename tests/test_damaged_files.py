@@ -1,7 +1,6 @@
 """Models, checkpoints and recipes with bytes changed, lost or added: one line that refuses them, or a result."""
 
 import random
-import resource
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +13,8 @@ from fanet.errors import UserError
 from fanet.recipes import load_recipe, recipe_path
 from fanet.segmentation import SegmentationModel, UperNet
 from fanet.segmentation.training.settings import OPTIONAL_KEYS, Settings
+
+resource = pytest.importorskip("resource", reason="Windows counts no memory by `getrusage`")
 
 MODEL = ("model.safetensors", "config.json")
 FILES = (*MODEL, "checkpoint.pth", "recipe.yaml")

@@ -6,6 +6,8 @@ import pytest
 from fanet.errors import UserError, needs_extra
 from fanet.files import atomic_path, make_folder
 
+from .platforms import links
+
 
 def test_file_appears_only_when_complete(tmp_path: Path) -> None:
     target = tmp_path / "labels.png"
@@ -35,6 +37,7 @@ def test_new_file_has_the_usual_permissions(tmp_path: Path) -> None:
     assert (tmp_path / "atomic").stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
+@links
 def test_link_stays_a_link(tmp_path: Path) -> None:
     (tmp_path / "real").touch()
     (tmp_path / "link").symlink_to("real")

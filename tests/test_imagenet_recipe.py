@@ -28,7 +28,7 @@ needs_scripts = pytest.mark.skipif(
 
 
 def _settings(name: str) -> dict:
-    return yaml.safe_load(recipe_path(name).read_text())  # as train.py reads it
+    return yaml.safe_load(recipe_path(name).read_text(encoding="utf-8"))  # as train.py reads it
 
 
 def _fits(value: object, argument: dict) -> bool:
@@ -85,7 +85,7 @@ def test_published_settings_are_those_of_the_paper():
 
 @pytest.mark.parametrize("name", [name for name in IMAGENET_1K if name != "imagenet1k"])
 def test_other_sizes_differ_only_where_they_say_so(name):
-    text, settings, published = recipe_path(name).read_text(), _settings(name), _settings("imagenet1k")
+    text, settings, published = recipe_path(name).read_text(encoding="utf-8"), _settings(name), _settings("imagenet1k")
     different = {key for key in settings | published if settings.get(key) != published.get(key)}
     said = set(re.findall(r"^(\w+):.*# differs", text, flags=re.MULTILINE))
     assert different == said | {"model"}
@@ -93,7 +93,9 @@ def test_other_sizes_differ_only_where_they_say_so(name):
 
 
 def _commands(name: str) -> list[str]:
-    header = "\n".join(line.lstrip("# ") for line in recipe_path(name).read_text().splitlines() if line[:1] == "#")
+    header = "\n".join(
+        line.lstrip("# ") for line in recipe_path(name).read_text(encoding="utf-8").splitlines() if line[:1] == "#"
+    )
     return re.findall(r"^(?:torchrun|fanet run).*?train\.py.*?[^\\]$", header, flags=re.MULTILINE | re.DOTALL)
 
 
@@ -116,7 +118,7 @@ def test_every_command_of_the_header_has_the_same_global_batch(name):
 
 
 def test_cost_in_the_header_follows_from_the_counted_operations():
-    header = recipe_path("imagenet1k").read_text()
+    header = recipe_path("imagenet1k").read_text(encoding="utf-8")
     (base,) = (variant for variant in variants((224,)) if variant.name == "fanet_base")
     flops = base.macs[0] * 2 * 3 * IMAGES * EPOCHS
     assert f"{base.macs[0] / 1e9:.2f} GMACs" in header and f"{flops:.2e} FLOPs".replace("e+", "e") in header
@@ -129,7 +131,7 @@ def test_cost_in_the_header_follows_from_the_counted_operations():
 def test_cost_of_other_sizes_follows_from_the_counted_operations(name, model):
     macs = count_macs(timm.create_model(model, device="meta").eval(), (224, 224))
     hours = macs * 2 * 3 * IMAGES * EPOCHS / 31.2e12 / 3600
-    assert re.search(rf"\b{hours:.0f}\s+(# )?GPU-hours", recipe_path(name).read_text())
+    assert re.search(rf"\b{hours:.0f}\s+(# )?GPU-hours", recipe_path(name).read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("name", RECIPES)

@@ -23,13 +23,15 @@ SEGMENTATION = [name for name in available() if not is_for_timm(recipe_path(name
     "field", ["Source:", "Expected:", "Cost:", "One GPU.*: +fanet train", "Eight GPUs: +torchrun", "Smoke run"]
 )
 def test_header_has_every_field(name, field):
-    header = recipe_path(name).read_text().partition("\n\n")[0]
+    header = recipe_path(name).read_text(encoding="utf-8").partition("\n\n")[0]
     assert re.search(f"^# {field}", header, re.MULTILINE)
 
 
 @pytest.mark.parametrize("name", SEGMENTATION)
 def test_commands_in_the_header_fit_the_settings(name):
-    header = "".join(line.removeprefix("#") for line in recipe_path(name).read_text().splitlines(keepends=True))
+    header = "".join(
+        line.removeprefix("#") for line in recipe_path(name).read_text(encoding="utf-8").splitlines(keepends=True)
+    )
     commands = re.findall(r"fanet train ((?:.*\\\n)*.*)", header.partition("\nmodel:")[0])
     assert len(commands) == 3
     for command in commands:

@@ -1,6 +1,8 @@
 """The Python of the documentation runs as written; tests/interop, tests/weights and others run what needs more."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +37,7 @@ def predicted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with images, and what `fanet predict` and a job on many machines write about them."""
     folder = tmp_path_factory.mktemp("predicted")
     image = Image.fromarray(scene(0, 0, (96, 128))[0])
-    for name in ("belt.jpg", "image.jpg", "map.tif"):
+    for name in ("belt.jpg", "image.jpg", "heap.jpg", "map.tif"):
         image.save(folder / name)
     assert main(["predict", str(folder / "belt.jpg"), "--probabilities", "-o", str(folder / "out")]) == 0
     (folder / "out" / "belt_labels.png").rename(folder / "label.png")
@@ -73,3 +75,24 @@ def test_prediction(snippet: str, predicted: Path, monkeypatch: pytest.MonkeyPat
     labels = names.get("labels", [])
     for one in labels if isinstance(labels, list) else [labels]:
         assert (one.shape, one.dtype) == ((96, 128), np.uint8)
+
+
+def test_card_of_the_model_inside_the_package(predicted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(predicted)
+    (snippet,) = snippets("../fanet/models/bags/README.md")
+    exec(snippet, {})
+
+
+def test_variant_of_the_guide_has_feature_maps_and_a_classifier() -> None:
+    (snippet,) = snippets("architecture.md")
+    check = """
+import fanet.backbone.fanet, timm, torch
+exec(SNIPPET, vars(fanet.backbone.fanet))
+assert len(timm.create_model("fanet_wide", features_only=True)(torch.zeros(1, 3, 64, 64))) == 4
+model = timm.create_model("fanet_wide")
+model.reset_classifier(7)
+assert model(torch.zeros(1, 3, 64, 64)).shape == (1, 7)
+"""
+    # in a process of its own, as models cannot be taken out of timm's registry
+    done = subprocess.run([sys.executable, "-c", f"SNIPPET = {snippet!r}\n{check}"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

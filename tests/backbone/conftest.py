@@ -39,7 +39,9 @@ def timm_tests(pytestconfig: pytest.Config) -> Path:
                 (Path(folder) / source.name).rename(source)
     tests = source / "tests"
     for marker in {
-        name for path in tests.glob("*.py") for name in re.findall(r"pytest\.mark\.(\w+)", path.read_text())
+        name
+        for path in tests.glob("*.py")
+        for name in re.findall(r"pytest\.mark\.(\w+)", path.read_text(encoding="utf-8"))
     }:
         pytestconfig.addinivalue_line("markers", f"{marker}: of timm's own tests")
     return tests

@@ -93,11 +93,11 @@ def timm_test(suite: ModuleType, name: str) -> Callable[..., None]:
 
 def run_family_tests(timm_tests: Path, folder: Path, selection: str, **environment: str) -> Counter:
     """Run timm's test_models.py in a process of its own; how often each test ran. None may fail or be skipped."""
-    source = (timm_tests / "test_models.py").read_text()
+    source = (timm_tests / "test_models.py").read_text(encoding="utf-8")
     # The three tests of forward_intermediates go by module, and the list of modules is timm's own.
     opening = "FEAT_INTER_FILTERS = ["
     assert source.count(opening) == 1
-    (folder / "test_models.py").write_text(source.replace(opening, f"{opening}'fanet', "))
+    (folder / "test_models.py").write_text(source.replace(opening, f"{opening}'fanet', "), encoding="utf-8")
     report = folder / "report.xml"
     command = [sys.executable, "-m", "pytest", "-q", "-p", "fanet", "-p", "no:cacheprovider", "test_models.py"]
     variables = os.environ | {"OMP_NUM_THREADS": "1"} | environment
@@ -122,7 +122,7 @@ def run_family_tests(timm_tests: Path, folder: Path, selection: str, **environme
 )
 def test_every_family_test_of_timm_passes(timm_tests, tmp_path, model):
     selection = f"({model}- or {model}] or {model}.) and not pretrained"
-    known = (timm_tests / "test_models.py").read_text()
+    known = (timm_tests / "test_models.py").read_text(encoding="utf-8")
     expected = [test for test in FAMILY_TESTS if not OLDER or f"def {test}(" in known]
     assert run_family_tests(timm_tests, tmp_path, selection) == Counter(expected)
 

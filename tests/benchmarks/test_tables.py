@@ -19,9 +19,9 @@ def test_stale_page_is_found_and_updated(
     monkeypatch.setattr(tables, "ROOT", tmp_path)
     assert main(["--check"]) == 1
     assert "README.md is out of date" in capsys.readouterr().out
-    assert "old" in page.read_text()
+    assert "old" in page.read_text(encoding="utf-8")
     assert main([]) == 0
-    text = page.read_text()
+    text = page.read_text(encoding="utf-8")
     assert "old" not in text and text.startswith("before\n<!-- table: published -->\n| paper |")
     assert text.endswith("|\n<!-- end table -->\nafter\n")
     assert main(["--check"]) == 0

@@ -4,6 +4,8 @@ import sys
 
 import pytest
 
+pytest.importorskip("resource", reason="Windows counts no page faults by `getrusage`")
+
 # Prints whether the memory is kept, and the page faults of a tensor of 64 MiB that replaces earlier ones.
 PROGRAM = """
 import resource

@@ -1,4 +1,5 @@
 import json
+import math
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -56,9 +57,9 @@ def calibrated(net: SegmentationModel, photos: Path, tmp_path_factory: pytest.Te
     return folder
 
 
-def _argv(model: Path | str, photos: Path, *more: str, purity: str = "0.6") -> list[str]:
+def _argv(model: Path | str, photos: Path, *more: str, purity: str | None = "0.6") -> list[str]:
     data = ["--dataset", "folder", "--data", str(photos), "--split", "val"]
-    return ["calibrate", str(model), *data, "--purity", purity, *more]
+    return ["calibrate", str(model), *data, *([] if purity is None else ["--purity", purity]), *more]
 
 
 @pytest.mark.filterwarnings("ignore:.*more class:fanet.errors.InputWarning")  # more than in the images of the pilot
@@ -133,7 +134,7 @@ def test_check_prints_purity_and_writes_nothing(
     calibrated: Path, photos: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = (calibrated / "config.json").read_bytes()
-    assert main(_argv(calibrated, photos, "--check")) == 0
+    assert main(_argv(calibrated, photos, "--check", purity=None)) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split()[:5] == ["class", "threshold", "purity", "above", "it"] and len(lines) == 3
     assert (calibrated / "config.json").read_bytes() == before
@@ -156,6 +157,17 @@ def test_the_description_of_an_export_holds_the_thresholds(calibrated: Path) -> 
     file.metadata["thresholds"] = "{}"
     with pytest.raises(UserError, match="make no sense"):
         read_thresholds(file, "m.onnx", net.classes)
+
+
+@pytest.mark.parametrize("damage", [{"least": [math.nan, 0.5]}, {"largest": [0.5, math.inf]}, {"purity": 1.5}])
+def test_numbers_that_are_no_thresholds_are_refused(calibrated: Path, tmp_path: Path, damage: dict) -> None:
+    folder = tmp_path / "m"
+    shutil.copytree(calibrated, folder)
+    config = json.loads((folder / "config.json").read_text())
+    config["thresholds"] |= damage
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UserError, match=r"config\.json: does not describe a model \(.* among the thresholds"):
+        load_model(folder)
 
 
 @pytest.mark.slow
@@ -187,7 +199,8 @@ def test_recordings_are_drawn_instead_of_images(
     net: SegmentationModel, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     table = tmp_path / "groups.csv"
-    table.write_text("name,group\n" + "".join(f"{index:02d},{index % 12}\n" for index in range(COUNT)))
+    rows = "".join(f"{index:02d},{index % 12}\n" for index in range(COUNT + 2))  # two are of other images
+    table.write_text(f"name,group\n{rows}", encoding="utf-8-sig")  # as Excel's "CSV UTF-8"
     net.save_pretrained(tmp_path / "m")
     assert main(_argv(tmp_path / "m", photos, "--groups", str(table), purity="0.3")) == 0
     stored = json.loads((tmp_path / "m" / "config.json").read_text())["thresholds"]
@@ -195,6 +208,9 @@ def test_recordings_are_drawn_instead_of_images(
     assert "48 images of 12 recordings" in capsys.readouterr().out
     table.write_text("name,group\n00,a\n")
     assert "no group for 47" in _refused(capsys, _argv(tmp_path / "m", photos, "--groups", str(table)))
+    table.write_text("name,group\n00,a\n01,a\n00,a\n00,b\n")
+    said = _refused(capsys, _argv(tmp_path / "m", photos, "--groups", str(table)))
+    assert "has 00 in two groups, a and b: leave one" in said
     assert "columns name and group" in _refused(capsys, _argv(tmp_path / "m", photos, "--groups", "nowhere.csv"))
     assert "1 recording cannot" in _refused(capsys, _argv(tmp_path / "m", photos, "--groups", "names"))
 
@@ -221,7 +237,9 @@ def test_thresholds_that_would_ignore_all_are_not_written(
         ([], "1", "must be above 0 and below 1"),
         ([], "nan", "must be above 0 and below 1"),
         (["--confidence", "0"], "0.9", "must be above 0 and below 1"),
-        (["--check"], "0.9", "no thresholds to check"),
+        (["--check"], None, "no thresholds to check"),
+        (["--check"], "0.9", "leave --purity out"),
+        (["--check", "--confidence", "0.9"], None, "leave --confidence out"),
         (["--check", "-o", "out"], "0.9", "leave -o out"),
     ],
 )
@@ -231,11 +249,17 @@ def test_mistakes_end_in_one_line(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     more: list[str],
-    purity: str,
+    purity: str | None,
     expected: str,
 ) -> None:
     net.save_pretrained(tmp_path / "m")
     assert expected in _refused(capsys, _argv(tmp_path / "m", photos, *more, purity=purity))
+
+
+@pytest.mark.parametrize("more", [[], ["-o", "copy"]])
+def test_exported_files_are_refused_at_once(photos: Path, capsys: pytest.CaptureFixture[str], more: list[str]) -> None:
+    said = _refused(capsys, _argv("m.onnx", photos / "nowhere", *more))
+    assert "an ONNX file, which only predicts and evaluates: name the model it was made from" in said
 
 
 def test_other_classes_than_the_data_sets_are_refused(

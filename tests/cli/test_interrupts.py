@@ -5,6 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from ..platforms import posix
+
+pytestmark = posix
+
 # Stands in for timm, whose import takes long enough to be interrupted.
 SLOW = """
 import sys, time

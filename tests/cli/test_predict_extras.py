@@ -182,6 +182,7 @@ BAD = {
     "probabilities of a video": (["belt.mp4", "--probabilities"], "predict belt.mp4 without it"),
     "annotations of a video": (["a.png", "belt.mp4", "--annotations", "yolo"], "predict belt.mp4 without it"),
     "annotations of pages": (["scan.tif", "--annotations", "coco"], "leave --annotations out"),
+    "equal stems for YOLO": (["a.png", "a.jpg", "--annotations", "coco,yolo"], "a.png and a.jpg differ in"),
     "no input": (["--objects"], "the following arguments are required: IMAGE"),
     "files and a live source": (["a.png", "--live", "0"], "--live takes no files: leave a.png out"),
     "live annotations": (["--live", "0", "--annotations", "coco"], "leave it out with --live"),
@@ -193,6 +194,8 @@ BAD = {
 @pytest.mark.parametrize(("argv", "message"), BAD.values(), ids=BAD)
 def test_mistake_is_reported_in_one_line_and_leaves_no_files(argv, message, predict) -> None:
     _images("a.png")
+    if "a.jpg" in argv:
+        _images("a.jpg")
     if "belt.mp4" in argv:
         clip(Path("belt.mp4"))
     if "scan.tif" in argv:

@@ -21,6 +21,7 @@ from fanet.segmentation import UperNet
 from fanet.segmentation.prediction.predictor import Predictor
 
 from ..media.test_video_damage import FRAMES, clip
+from ..platforms import links, posix
 
 PIXELS = np.random.default_rng(0).integers(256, size=(64, 80, 3), dtype=np.uint8)
 
@@ -170,6 +171,7 @@ def test_image_with_the_ending_of_a_video_is_an_image(name: str, kind: str, pred
     assert _results() == [f"{name[0]}_labels.png", f"{name[0]}_overlay.png"]
 
 
+@links
 def test_link_to_itself_hides_no_folders_and_stops_no_results(predict) -> None:
     _images("photos/day/a.png")
     for loop in ("photos/loop.png", "out/day/a_labels.png"):
@@ -180,6 +182,7 @@ def test_link_to_itself_hides_no_folders_and_stops_no_results(predict) -> None:
     assert _results() == ["day/a_labels.png", "day/a_overlay.png"]
 
 
+@posix
 def test_pipe_is_called_what_it_is(predict) -> None:
     _images("photos/a.png")
     os.mkfifo("photos/b.png")
@@ -272,6 +275,7 @@ def test_error_of_a_full_disk_names_the_video(predict, monkeypatch: pytest.Monke
     assert _results() == []
 
 
+@posix
 @pytest.mark.slow
 def test_image_of_200_megapixels_is_predicted_in_three_gigabytes() -> None:
     rows = np.random.default_rng(0).integers(256, size=(100, 1250, 3), dtype=np.uint8).repeat(16, axis=1)
@@ -302,6 +306,7 @@ print((peak("large.png") - small) / (2000 * 4000))
 """
 
 
+@posix
 def test_memory_for_a_large_image_is_a_few_bytes_per_pixel(model: str) -> None:
     write_png("small.png", np.random.default_rng(0).integers(256, size=(512, 512, 3), dtype=np.uint8))
     write_png("large.png", np.random.default_rng(0).integers(256, size=(2000, 4000, 3), dtype=np.uint8))

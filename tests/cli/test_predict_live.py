@@ -20,12 +20,13 @@ from PIL import Image
 
 from fanet.cli import main
 from fanet.errors import UserError
-from fanet.media.streams import NewestFrame, read_source
+from fanet.media.streams import NewestFrame, read_source, shown
 from fanet.segmentation import UperNet
 from fanet.segmentation.network.model import SegmentationModel
 from fanet.segmentation.prediction.predictor import Predictor
 
 from ..media.test_video_damage import FRAMES, clip
+from ..platforms import posix
 
 
 def frame(number: int, size: tuple[int, int] = (48, 64)) -> np.ndarray:
@@ -111,6 +112,7 @@ def slow_and_interrupted(monkeypatch: pytest.MonkeyPatch, after: int, number: in
     monkeypatch.setattr(Predictor, "labels", labels)
 
 
+@posix
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupt_closes_the_files_of_a_stream(live, camera, monkeypatch, number) -> None:
     before = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
@@ -143,6 +145,7 @@ def test_interrupt_closes_the_files_of_a_stream(live, camera, monkeypatch, numbe
     assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == before
 
 
+@posix
 def test_second_interrupt_does_not_wait_for_the_files(live, camera, monkeypatch) -> None:
     predict, calls = Predictor.labels, []
 
@@ -184,6 +187,7 @@ def test_stream_that_stalls_ends_after_a_while(live, camera, monkeypatch) -> Non
     assert Path("out/live_labels.mkv").exists()
 
 
+@posix
 def test_pipe_is_read_to_its_end(live, monkeypatch) -> None:
     data = clip(Path("belt.mkv"))
     os.mkfifo("pipe")
@@ -272,6 +276,24 @@ def test_camera_gives_rgb_until_it_is_unplugged(monkeypatch: pytest.MonkeyPatch)
         next(frames)
     with pytest.raises(UserError, match="^there is no camera 1: the first one is 0$"):
         next(read_source("1"))
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("rtsp://user:secret@camera:554/a@b", "rtsp://camera:554/a@b"),
+        ("http://camera/?at=a@b", "http://camera/?at=a@b"),
+        ("pipe@home", "pipe@home"),
+        ("-", "standard input"),
+    ],
+)
+def test_messages_hold_no_password(source: str, name: str) -> None:
+    assert shown(source) == name
+
+
+def test_message_of_a_stream_that_cannot_be_opened_holds_no_password(live) -> None:
+    status, _, err = live("http://user:secret@127.0.0.1:9/stream")
+    assert status == 2 and "cannot open http://127.0.0.1:9/stream" in err and "secret" not in err
 
 
 def test_missing_packages_are_reported_with_their_extra(live, monkeypatch: pytest.MonkeyPatch) -> None:

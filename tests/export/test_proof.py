@@ -1,5 +1,6 @@
 """An exported file that was changed, or that a program runs wrongly, is refused before it predicts anything."""
 
+import json
 import re
 from pathlib import Path
 from types import ModuleType
@@ -115,6 +116,24 @@ def test_digest_of_the_docs_is_the_line_that_is_printed(files, run_onnx, tmp_pat
     path = tmp_path / "faulty.onnx"
     path.write_bytes(files[False].read_bytes() + b"\0")
     assert refusal(run_onnx, path) in DOCS.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("image", "AAA"), ("logits", None), ("labels", ""), ("tolerance", 0.0), ("tolerance", float("nan")), ("step", 0)],
+)
+def test_damaged_proof_is_refused(key, value, files, run_onnx, tmp_path):
+    path = tmp_path / "net.onnx"
+    model = onnx.load(str(files[False]))
+    entry = next(entry for entry in model.metadata_props if entry.key == "proof")
+    proof = json.loads(entry.value)
+    proof[0] = {name: each for name, each in (proof[0] | {key: value}).items() if each is not None}
+    entry.value = json.dumps(proof)
+    onnx.save(model, str(path))
+    sealed_again(path)
+    assert refusal(run_onnx, path)
+    with pytest.raises(UserError, match=r"net.onnx is refused: its proof is damaged \(.+\): export the model again$"):
+        check_file(path)
 
 
 def test_proof_takes_any_number_of_channels_and_leaves_ties_open():

@@ -89,6 +89,17 @@ def test_program_refuses_in_one_line_and_writes_nothing(small_onnx, tmp_path):
     assert not list(tmp_path.glob("*_labels.png"))
 
 
+@pytest.mark.parametrize("mode", ["I;16", "I", "F", "RGBA", "LA", "P"])
+def test_images_that_pillow_would_change_are_refused(mode, run_onnx, tmp_path):
+    """Conversion to RGB cuts values above 255 off, and shows what is transparent."""
+    image = Image.new(mode, (8, 8))
+    image.save(
+        tmp_path / "a.tif" if mode in "IF" else tmp_path / "a.png", **({"transparency": 0} if mode == "P" else {})
+    )
+    with pytest.raises(ValueError, match="^save it with 8 bits a channel and without transparency$"):
+        run_onnx.read(next(tmp_path.iterdir()))
+
+
 @pytest.mark.parametrize(
     ("old", "new"), [((37, 50), (64, 96)), ((181, 97), (64, 33)), ((5, 7), (5, 30)), ((9, 9), (1, 1))]
 )

@@ -1,4 +1,3 @@
-import resource
 import time
 import warnings
 from collections.abc import Callable
@@ -13,6 +12,8 @@ from fanet.media.images import read_image, read_labels, read_orientation
 from fanet.media.video import open_video
 
 from .mutations import good_files, good_videos, mutations
+
+resource = pytest.importorskip("resource", reason="Windows counts no memory by `getrusage`")
 
 SECONDS_A_FILE = 10
 

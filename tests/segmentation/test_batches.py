@@ -103,7 +103,7 @@ def test_documented_example_on_two_processors_gives_one_table_of_images_of_two_s
     frames = [*_frames(4), *_frames(4, (64, 33))]
     for index, frame in enumerate(frames):
         write_png(work / "frames" / f"{index}.png", frame)
-    example = DOCUMENT.read_text().split(MARK)[1].split("```")[0]
+    example = DOCUMENT.read_text(encoding="utf-8").split(MARK)[1].split("```")[0]
     script = f"import io\nfrom pathlib import Path\nimport numpy as np\nfrom PIL import Image\n{LOCAL}{example}{KEEP}"
     environment = {**os.environ, **QUIET, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     done = subprocess.run([sys.executable, "-c", script], cwd=work, env=environment, capture_output=True, text=True)

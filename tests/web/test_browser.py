@@ -17,12 +17,14 @@ from playwright.sync_api import Browser, sync_playwright
 
 from fanet.scenes import scene
 
+from ..platforms import posix
+
 CHROMIUM = shutil.which("chromium")
 if CHROMIUM is None:
     pytest.skip("Chromium is not installed: apt-get install chromium", allow_module_level=True)
 
 # one server for all, as starting it takes longest
-pytestmark = pytest.mark.xdist_group("browser")
+pytestmark = [pytest.mark.xdist_group("browser"), posix]
 
 PATIENCE = 240_000  # milliseconds, for a machine with much else to do
 WIDE, PHONE = (1280, 900), (375, 812)

@@ -108,7 +108,7 @@ def test_failed_push_is_reported_and_the_folder_stays(hub: Hub, tmp_path: Path) 
 @pytest.mark.parametrize("arguments", [dict(model_ema=True, model_ema_force_cpu=True), dict(eval_metric="loss")])
 def test_card_claims_no_accuracy_that_was_not_measured(arguments: dict, tmp_path: Path) -> None:
     publish(_checkpoint(tmp_path / "last.pth.tar", **arguments), tmp_path / "model")
-    card = (tmp_path / "model" / "README.md").read_text()
+    card = (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
     assert "81.25" not in card and "Top-1" not in card and "model-index" not in card
 
 
@@ -120,7 +120,7 @@ def test_invalid_arguments_are_reported(tmp_path: Path) -> None:
 
 def test_weights_of_other_origin_get_a_card_without_training(converted: dict[str, Path], tmp_path: Path) -> None:
     publish(converted["backbone"], tmp_path / "model")
-    card = (tmp_path / "model" / "README.md").read_text()
+    card = (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
     assert "## Use" in card and "## Training" not in card
     report, commit = publish(converted["segmentation"], tmp_path / "net")
     assert report.kind == "segmentation model" and commit is None

@@ -50,7 +50,7 @@ def test_files_are_listed_with_digests_and_recognised(repos: Hub, cache: Path, t
     data = (repos.root / "me" / "authors" / CLASSIFIER).read_bytes()
     assert file.size == len(data)
     assert file.digest == hashlib.sha256(data).hexdigest()
-    report = (tmp_path / "report" / "report.md").read_text()
+    report = (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
     assert file.digest in report
     assert "Everything is as expected." in report
     assert json.loads((tmp_path / "report" / "report.json").read_text())["commit"] == found.commit
@@ -140,7 +140,7 @@ def test_command_prints_what_differs_and_fails(
     assert main(["verify-published", "--repo", "me/authors", "-o", str(tmp_path / "report")]) == 1
     printed = capsys.readouterr().out
     assert f"not as expected: {CLASSIFIER}: " in printed  # a micro network is not fanet_base
-    assert "python 3." in (tmp_path / "report" / "report.md").read_text()
+    assert "python 3." in (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
     monkeypatch.setattr(fanet.verification, "Expected", lambda: MICRO)
     assert main(["verify-published", "--repo", "me/authors", "-o", str(tmp_path / "report")]) == 0
     assert "everything is as expected" in capsys.readouterr().out
@@ -153,3 +153,4 @@ def test_without_a_connection_one_line_says_so(
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(cache))
     assert main(["verify-published", "-o", str(tmp_path / "report")]) == 2
     assert "cannot load the published weights from the Hub repository" in capsys.readouterr().err.splitlines()[-1]
+    assert not (tmp_path / "report").exists()

@@ -362,7 +362,7 @@ def test_card_names_results_and_licence(hub: Hub, converted: dict[str, Path], tm
         "me/model", metrics=tmp_path, dataset="ZeroWaste-f", license="cc-by-nc-4.0", commit_message="First"
     )
     assert url.startswith(f"{hub.url}/me/model")
-    card = (hub.root / "me" / "model" / "README.md").read_text()
+    card = (hub.root / "me" / "model" / "README.md").read_text(encoding="utf-8")
     for part in (
         "library_name: fanet",
         "pipeline_tag: image-segmentation",

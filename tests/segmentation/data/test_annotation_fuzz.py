@@ -4,7 +4,6 @@ import copy
 import json
 import os
 import random
-import resource
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +16,8 @@ from fanet.errors import UserError
 from fanet.segmentation.data import list_splits, open_dataset
 
 from .forms import write_form
+
+resource = pytest.importorskip("resource", reason="Windows counts no memory by `getrusage`")
 
 MUTATIONS = int(os.environ.get("FANET_MUTATIONS", "60"))  # of each file; `make test-all` tries 500
 SECONDS, BYTES = 10, 1 << 30  # that reading a damaged file may take

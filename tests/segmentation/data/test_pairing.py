@@ -14,6 +14,8 @@ from fanet.segmentation.data import FolderDataset
 from fanet.segmentation.data.check import check_dataset
 from fanet.segmentation.data.splitting import deal
 
+from ...platforms import links
+
 MASK = np.array([[0, 1], [1, 0]], dtype=np.uint8)
 PLAIN = {"images": "images", "masks": "masks"}
 
@@ -101,6 +103,7 @@ def test_images_find_their_masks(tmp_path, files, split, names):
     assert all((sample.labels == MASK).all() for sample in dataset)
 
 
+@links
 def test_links_to_folders_are_followed_and_loops_are_told(tmp_path):
     write(tmp_path, "store/a.jpg", "mstore/a.png", "images/here/b.jpg", "masks/here/b.png")
     for kind, store in (("images", "store"), ("masks", "mstore")):

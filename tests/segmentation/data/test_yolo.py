@@ -7,6 +7,7 @@ from fanet.segmentation.data import UnknownLabelError, open_dataset
 from fanet.segmentation.data.check import check_dataset
 from fanet.segmentation.data.labels.one_per_image import find_annotations
 
+from ...platforms import links
 from .forms import BOTTLE, CAN, CLASSES, describe, expected, write_form, write_image, yolo
 
 
@@ -183,6 +184,7 @@ def test_class_without_a_name_and_rest_without_a_background_are_reported(root):
     assert any(note.startswith("no class is the background") for note in notes)
 
 
+@links
 @pytest.mark.parametrize("place", ["labels", "labels/{name}.txt", "labels/{name}.TXT"])
 def test_annotations_are_found_in_any_normal_form_and_through_links(tmp_path, place):
     stored, called = (unicodedata.normalize(form, "übung") for form in ("NFD", "NFC"))

@@ -16,6 +16,8 @@ from fanet.segmentation.data import UnknownLabelError, ZeroWaste, list_splits, o
 from fanet.segmentation.data import storage as storage_module
 from fanet.segmentation.data.storage import verify_archive
 
+from ...platforms import posix
+
 LAYOUT = "splits_final_deblurred"
 
 
@@ -66,6 +68,7 @@ def test_archive_holds_the_samples_of_the_folder(small, tmp_path, prefix):
         assert (one.image == other.image).all() and (one.labels == other.labels).all()
 
 
+@posix
 def test_opened_archive_can_be_pickled_and_forked(small, tmp_path):
     dataset = ZeroWaste(archive_of(small, tmp_path / "set.zip"), "test", verify=False)
     first = dataset[0]
@@ -85,6 +88,7 @@ def test_opened_archive_can_be_pickled_and_forked(small, tmp_path):
     assert (dataset[2].labels == ZeroWaste(small, "test")[2].labels).all()
 
 
+@posix
 def test_data_loader_reads_the_archive_in_order(small, tmp_path):
     dataset = ZeroWaste(archive_of(small, tmp_path / "set.zip"), "test", verify=False)
     loader = torch.utils.data.DataLoader(

@@ -9,10 +9,12 @@ import pytest
 import yaml
 
 from fanet.classes import ClassScheme
+from fanet.errors import UserError
 from fanet.media.images import write_png
 from fanet.scenes import scene
 from fanet.segmentation.data import open_dataset
-from fanet.segmentation.prediction.annotations import write_annotations
+from fanet.segmentation.prediction.annotations import check_stems, write_annotations
+from fanet.segmentation.prediction.extras import Extras
 from fanet.segmentation.prediction.objects import find_objects
 
 FORMS = ["coco", "yolo", "labelme"]
@@ -127,3 +129,16 @@ def test_what_is_of_all_images_is_missing_if_one_fails(form: str, tmp_path: Path
         annotations.add(Path("a.png"), Path("a"), (36, 34), find_objects(noise(0), CLASSES))
         raise KeyboardInterrupt
     assert not [path for path in (tmp_path / "out").rglob("*") if path.is_file() and path.name != "a.txt"]
+
+
+def test_images_that_differ_in_their_suffix_only_are_refused_for_yolo() -> None:
+    pairs = [(Path("in/rgb.jpg"), Path("rgb.jpg")), (Path("in/rgb.png"), Path("rgb.png"))]
+    with pytest.raises(UserError, match=r"^in/rgb\.jpg and in/rgb\.png differ in their suffix only, .*: rename one,"):
+        check_stems(("coco", "yolo"), pairs)
+    check_stems(("coco", "labelme"), pairs)
+    others = [(Path("in/rgb.png.jpg"), Path("rgb.png")), (Path("in/rgb.png"), Path("rgb"))]
+    check_stems(("yolo",), [*others, (Path("in/day/rgb.png"), Path("day/rgb"))])
+
+
+def test_a_format_given_twice_is_written_once() -> None:
+    assert Extras(annotations=("coco", "yolo", "coco")).annotations == ("coco", "yolo")

@@ -8,6 +8,8 @@ from fanet.errors import UserError, printable_line
 from fanet.segmentation.prediction.inputs import Inputs, collect_inputs
 from fanet.segmentation.prediction.plan import Prediction, plan_predictions
 
+from ...platforms import links, posix
+
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -39,6 +41,7 @@ def _fill_folder() -> None:
     Path("in/empty").mkdir()
 
 
+@links
 def test_everything_in_a_folder_is_taken_or_named_with_the_reason() -> None:
     _fill_folder()
     inputs = collect_inputs(["in"])
@@ -137,6 +140,7 @@ def test_names_that_look_like_patterns_are_meant_literally(made: str, entry: str
     assert _files(collect_inputs([entry])) == [made]
 
 
+@posix
 def test_home_folder_is_found(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(folder))
     _image("photos/a.png")
@@ -144,6 +148,7 @@ def test_home_folder_is_found(folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
         assert _files(collect_inputs([entry])) == [f"{folder}/photos/a.png"]
 
 
+@links
 def test_linked_folders_are_followed_and_loops_end() -> None:
     _image("archive/2024/a.png", "photos/b.png")
     os.symlink(Path("archive").resolve(), "photos/archive")

@@ -1,4 +1,6 @@
 import sys
+from collections.abc import Callable
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -51,6 +53,28 @@ def test_small_regions_background_and_ignored_pixels_are_no_objects() -> None:
     assert [entry.name for entry in find_objects(np.zeros((4, 4), np.uint8), ClassScheme(("a", "b")))] == ["a"]
     two = ClassScheme(("a", "b"), ignore_index=0)
     assert find_objects(np.zeros((4, 4), np.uint8), two) == []
+
+
+@pytest.mark.parametrize(
+    ("values", "confidence", "message"),
+    [
+        (labels()[None], None, r"^labels must be of one image, \(H, W\), got the shape \(1, 8, 10\): "),
+        (labels(), np.ones((3, 8, 10), np.float32), r"^confidence must have the shape of the labels, \(8, 10\), got"),
+        (labels() + np.uint8(1), None, r"^labels must be in 0\.\.2 or the ignored 255, got 3: "),
+        (labels().astype(int) - 1, None, r"^labels must be in 0\.\.2 or the ignored 255, got -1: "),
+    ],
+)
+@pytest.mark.parametrize("function", [find_objects, to_detections])
+def test_arrays_that_do_not_fit_are_refused(
+    monkeypatch: pytest.MonkeyPatch,
+    function: Callable[..., object],
+    values: np.ndarray,
+    confidence: np.ndarray | None,
+    message: str,
+) -> None:
+    monkeypatch.setitem(sys.modules, "supervision", ModuleType("supervision"))  # refused before it is needed
+    with pytest.raises(UserError, match=message):
+        function(values, CLASSES, confidence)
 
 
 def test_missing_opencv_is_reported_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:

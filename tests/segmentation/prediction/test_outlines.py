@@ -67,6 +67,20 @@ def test_tolerance_saves_corners_and_moves_outlines_by_no_more() -> None:
     assert (found & disc).sum() / (found | disc).sum() > 0.97
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_a_larger_tolerance_gives_no_more_corners(seed: int) -> None:
+    tolerances = (0.5, 1, 1.5, 2, 3, 4, 6, 10, 30, 1000)
+    for mask in regions(seed):
+        corners = [len(outline_of(mask, tolerance)[0]) for tolerance in (0, *tolerances)]
+        assert corners == sorted(corners, reverse=True) and corners[-1] >= 3
+
+
+def test_outline_that_the_tolerance_would_make_a_line_keeps_few_corners() -> None:
+    y, x = np.mgrid[:80, :80]
+    disc = (y - 40) ** 2 + (x - 40) ** 2 < 30**2
+    assert len(outline_of(disc, tolerance=1)[0]) > len(outline_of(disc, tolerance=500)[0]) >= 3
+
+
 def test_outline_that_the_tolerance_would_make_a_line_stays_as_it_is() -> None:
     pixel = np.ones((1, 1), bool)
     assert len(outline_of(pixel, tolerance=5)[0]) == 4

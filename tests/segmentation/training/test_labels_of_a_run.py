@@ -12,6 +12,7 @@ from fanet.errors import UserError
 from fanet.segmentation.data import FolderDataset
 from fanet.segmentation.data.labelled import require_labels
 
+from ...platforms import links
 from .tiny_run import TINY
 
 
@@ -64,6 +65,7 @@ def test_run_says_what_was_left_out(tmp_path, capsys):
     ]
 
 
+@links
 def test_run_says_that_it_scores_images_that_it_learns_from(tmp_path, capsys):
     root = data_set(tmp_path / "data", [[0, 1], [1, 0]], [[0, 1]])
     (root / "images" / "val" / "0.jpg").unlink()

@@ -4,7 +4,7 @@ from .tiny_run import tiny_recipe
 
 
 def test_report_shows_the_run(finished):
-    text = (finished[0] / "report.html").read_text()
+    text = (finished[0] / "report.html").read_text(encoding="utf-8")
     assert "Iteration 6 of 6" in text and text.count("<svg") == 3
     assert all(name in text for name in ZEROWASTE.names)
     assert text.count("<img") == 2 * 4 + 6 * 2, "both validation images, and six crops with and without labels"

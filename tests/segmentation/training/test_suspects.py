@@ -65,7 +65,7 @@ def test_corrupted_masks_come_first(scenes, tmp_path, monkeypatch, capsys):
     rows = list(csv.DictReader((tmp_path / "out" / "suspects.csv").read_text().splitlines()))
     assert len(rows) == 12 and {row["image"] for row in rows[:3]} == set(CORRUPTED)
     assert [float(row["miou"]) for row in rows[3:]] == 9 * [100.0]
-    text = (tmp_path / "out" / "suspects.html").read_text()
+    text = (tmp_path / "out" / "suspects.html").read_text(encoding="utf-8")
     assert text.count("<img") == 12 * 4 and "http" not in text
     out, err = capsys.readouterr()
     assert out.startswith("train/scene_0000") and "12 images ranked" in out and "note:" not in err

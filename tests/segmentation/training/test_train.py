@@ -27,6 +27,7 @@ from fanet.segmentation.training.losses import SegmentationLoss
 from fanet.segmentation.training.run_folder import RunFolder
 from fanet.segmentation.training.train import train
 
+from ...platforms import posix
 from .tiny_run import TINY, assert_same_weights, state, tiny_recipe
 
 
@@ -109,6 +110,7 @@ def test_a_checkpoint_is_saved_after_a_while_however_far_the_next_evaluation_is(
     assert_same_weights(state(tmp_path / "rare"), state(tmp_path / "often"))
 
 
+@posix
 def test_run_killed_at_random_moments_is_bit_identical_to_an_uninterrupted_one(tmp_path, one_thread):
     options = ["train.iterations=100", "evaluation.every=9"]
     arguments = ["train", "clutter", *TINY, *options, "--resume", "-o", str(tmp_path / "killed")]
@@ -130,6 +132,7 @@ def test_run_killed_at_random_moments_is_bit_identical_to_an_uninterrupted_one(t
     assert_same_weights(state(tmp_path / "killed"), state(tmp_path / "whole"))
 
 
+@posix
 def test_interrupt_finishes_the_step_and_the_run_can_be_resumed(tmp_path, finished, at_step):
     handler = signal.getsignal(signal.SIGINT)
     at_step(2, lambda: os.kill(os.getpid(), signal.SIGINT))
@@ -142,6 +145,7 @@ def test_interrupt_finishes_the_step_and_the_run_can_be_resumed(tmp_path, finish
     assert_same_weights(state(tmp_path), state(finished[0]))
 
 
+@posix
 def test_interrupt_of_the_whole_process_group_loses_no_step(tmp_path):
     options = ["data.workers=1", "train.iterations=100000", "evaluation.every=100000"]
     arguments = [sys.executable, "-m", "fanet", "train", "clutter", *TINY, *options, "-o", str(tmp_path / "run")]
@@ -275,6 +279,7 @@ def test_initial_weights_are_not_needed_to_resume_a_run(tmp_path, at_step):
     assert_same_weights(state(tmp_path / "run"), state(tmp_path / "whole"))
 
 
+@posix
 def test_run_resumes_with_more_workers(tmp_path, finished, at_step):
     at_step(2, lambda: os.kill(os.getpid(), signal.SIGINT))
     with pytest.raises(KeyboardInterrupt):

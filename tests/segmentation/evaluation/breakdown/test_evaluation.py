@@ -121,7 +121,7 @@ def test_command_prints_and_writes_scores_that_explain(tmp_path, capsys):
     result = json.loads((tmp_path / "metrics.json").read_text())
     assert [group["to"] for group in result["by_size"]["groups"]] == [0.01, None]
     assert [group["from"] for group in result["by_border"]["groups"]] == [0, 1, 3]
-    page = (tmp_path / "report.html").read_text()
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
     for part in ("By size", "By distance to the border", "Intervals by class", "Expected calibration error"):
         assert part in page
 
@@ -140,7 +140,7 @@ def test_nothing_is_scored_where_one_class_is_labelled(tmp_path):
     predictor = Predictor(engine, Preprocessing(), ZEROWASTE)
     result = evaluate_split(predictor, Background(), tmp_path, by=("size",))
     assert result["by_size"] is None and result["calibration"] is None and result["miou"] is None
-    assert "By size" not in (tmp_path / "report.html").read_text()
+    assert "By size" not in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 def test_unknown_way_ends_in_one_line(tmp_path, capsys):

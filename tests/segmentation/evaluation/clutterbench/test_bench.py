@@ -17,6 +17,8 @@ from fanet.segmentation.evaluation.clutterbench.axes import AXES, axes_of
 from fanet.segmentation.evaluation.clutterbench.bench import run_clutterbench
 from fanet.segmentation.evaluation.clutterbench.table import COLUMNS, Table
 
+from ....platforms import posix
+
 SHORT = {"scenes": 3, "size": (200, 200), "seed": 1}
 
 
@@ -177,6 +179,7 @@ bench.run_clutterbench(["a", "bb"], sys.argv[1], scenes=8, size=(200, 200), seed
 """
 
 
+@posix
 @pytest.mark.slow
 def test_killed_benchmarks_end_with_the_scores_of_one_that_was_not(tmp_path):
     def start(folder: Path) -> subprocess.Popen:

@@ -38,7 +38,7 @@ def drawn(monkeypatch):
 
 def test_the_page_is_one_file_that_needs_no_network(tmp_path, drawn):
     write_report(table(tmp_path), tmp_path / "report.html", 1, (200, 200))
-    text = (tmp_path / "report.html").read_text()
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert not re.search(r"(?:src|href)=\"(?!data:)", text) and "<script" not in text and "url(" not in text
     assert [title for title in re.findall("<h2>(.*?)</h2>", text)] == [
         "Summary", "Occlusion", "Number of objects", "What was measured",

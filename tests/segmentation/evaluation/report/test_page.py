@@ -4,7 +4,7 @@ from fanet.segmentation.evaluation.report.page import Html, folded, section, sha
 
 def test_page_is_one_file_that_loads_nothing(tmp_path):
     write_page(tmp_path / "a.html", "A <title>", "said", [section("B", folded("recipe", "a: <1>"))])
-    text = (tmp_path / "a.html").read_text()
+    text = (tmp_path / "a.html").read_text(encoding="utf-8")
     assert "<title>A &lt;title&gt;</title>" in text and "<pre>a: &lt;1&gt;</pre>" in text
     assert "http" not in text and "<script" not in text and "@import" not in text and "url(" not in text
     assert 'lang="en"' in text and "prefers-color-scheme" in text and 'name="viewport"' in text
@@ -18,7 +18,7 @@ def test_table_has_headers_and_escapes_names():
 
 def test_bytes_of_a_name_that_are_no_text_do_not_break_the_page(tmp_path):
     write_page(tmp_path / "a.html", "b\udcff.png", "", [])
-    assert "b\\xff.png" in (tmp_path / "a.html").read_text()
+    assert "b\\xff.png" in (tmp_path / "a.html").read_text(encoding="utf-8")
 
 
 def test_curve_goes_through_its_points_and_leaves_out_what_is_no_number():

@@ -70,7 +70,7 @@ def test_labels_of_a_split_are_counted(monkeypatch):
 def test_evaluation_writes_its_page(tmp_path):
     command = f"evaluate --dataset clutter --count 3 --size 64 64 --bootstrap 10 -o {tmp_path}"
     assert main(command.split()) == 0
-    text = (tmp_path / "report.html").read_text()
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
     for part in ("Scores by class", "Confusion", "Worst", "Best", "Labels", "scene_000001.PNG", "soft_plastic"):
         assert part in text
     assert text.count("<img") == 3 * 4 and "Curves" not in text and "http" not in text

@@ -78,7 +78,7 @@ def test_parts_of_the_loss_are_in_log_and_report(whole):
     for row in rows:
         assert [key for key in row if key.startswith("loss_")] == [f"loss_{part}" for part in parts]
         assert sum(float(row[f"loss_{part}"]) for part in parts) == pytest.approx(float(row["loss"]), rel=1e-4)
-    page = (folder / "report.html").read_text()
+    page = (folder / "report.html").read_text(encoding="utf-8")
     assert all(f"loss: {part}" in page for part in parts)
 
 
