@@ -145,9 +145,10 @@ def verify_published(
         UserError: The repository cannot be reached, the data cannot be read, or the folder cannot be written.
     """
     expected = expected or Expected()
-    folder = make_folder(output)
     repository = Repository("the published weights", repo_id, revision, cache_dir)
-    files = {name: _examine(repository, name, expected) for name in tqdm(sorted(repository.files), unit="file")}
+    names = sorted(repository.files)
+    folder = make_folder(output)  # not before there is something to report, nor after hours of work
+    files = {name: _examine(repository, name, expected) for name in tqdm(names, unit="file")}
     order = checkpoint_names(repository.files)  # the one that `pretrained=True` takes comes first
     figures: list[Figure] = []
     problems = [f"{file.name}: {file.problem}" for file in files.values() if file.problem]

@@ -34,9 +34,17 @@ def resize(x, size):
     return x.astype(np.uint8) if is_image else x
 
 
+def read(file):
+    """Return an image as (H, W, 3) uint8, turned as its camera was held."""
+    image = ImageOps.exif_transpose(Image.open(file))
+    if image.mode[0] in "IF" or image.has_transparency_data:  # Pillow would cut off values, or show what is hidden
+        raise ValueError("save it with 8 bits a channel and without transparency")
+    return np.asarray(image.convert("RGB"))
+
+
 def predict(session, preprocessing, file):
     """Return the labels of an image, (H, W), and its logits, (num_classes, H, W)."""
-    pixels, given = np.asarray(ImageOps.exif_transpose(Image.open(file)).convert("RGB")), session.get_inputs()[0]
+    pixels, given = read(file), session.get_inputs()[0]
     if given.type == "tensor(uint8)":  # the preprocessing is in the graph
         return [output[0] for output in session.run(["labels", "scores"], {given.name: pixels[None]})]
     x, fit, multiple = pixels.transpose(2, 0, 1), preprocessing["fit"], preprocessing["multiple"]
@@ -64,6 +72,8 @@ def load(path):
     metadata = {key: json.loads(value) for key, value in session.get_modelmeta().custom_metadata_map.items()}
     if not metadata.get("proof"):
         raise ValueError("it carries no proof")
+    if len(metadata["preprocessing"]["mean"]) != 3:
+        raise ValueError("it takes images of other than three channels, which this script cannot read")
     for case in metadata["proof"]:
         image, *files = (io.BytesIO(zlib.decompress(base64.b64decode(case[k]))) for k in ("image", "labels", "logits"))
         labels, logits = predict(session, metadata["preprocessing"], image)

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from fanet.segmentation.evaluation.purity.calibrate import ClassPurity
     from fanet.segmentation.prediction.thresholds import PurityThresholds
 
+_PURITY = _CONFIDENCE = 0.95  # not defaults of the parser: beside --check it must be known whether they are given
+
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Add the subcommand."""
@@ -50,15 +52,12 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     add_dataset_arguments(parser)
     parser.add_argument("--data", metavar="DIR", help="where the data set is; without it, clutter is drawn on the fly")
     parser.add_argument("--split", metavar="S", default="val", help="part of the data set (default: %(default)s)")
-    parser.add_argument(
-        "--purity", metavar="P", type=real, default=0.95, help="share to promise, 0 to 1 (default: %(default)s)"
-    )
+    parser.add_argument("--purity", metavar="P", type=real, help=f"share to promise, 0 to 1 (default: {_PURITY})")
     parser.add_argument(
         "--confidence",
         metavar="P",
         type=real,
-        default=0.95,
-        help="how often the promise holds, over the draw of the images (default: %(default)s)",
+        help=f"how often the promise holds, over the draw of the images (default: {_CONFIDENCE})",
     )
     parser.add_argument(
         "--groups",
@@ -100,6 +99,11 @@ def run(args: argparse.Namespace) -> int:
     device = find_device(args.device)
     if args.check and args.output:
         raise UserError("--check writes nothing: leave -o out")
+    for option, value in (("--purity", args.purity), ("--confidence", args.confidence)):
+        if args.check and value is not None:
+            raise UserError(f"--check is of the thresholds that the model has: leave {option} out")
+    purity = _PURITY if args.purity is None else args.purity
+    confidence = _CONFIDENCE if args.confidence is None else args.confidence
     if not args.check:
         check_target(args.model, args.output)
     options = dataset_options(args) | scene_options(args)
@@ -114,7 +118,7 @@ def run(args: argparse.Namespace) -> int:
         assert predictor.thresholds is not None, "checked above"
         _print(rows, predictor.thresholds, counted(len(dataset), "image"))
         return 0
-    found = calibrate(predictor, dataset, args.purity, args.confidence, groups, args.workers)
+    found = calibrate(predictor, dataset, purity, confidence, groups, args.workers)
     where = {"dataset": args.dataset, "split": args.split}
     thresholds = replace(found.thresholds, origin=where | dict(found.thresholds.origin))
     _print(found.classes, thresholds, _drawn(thresholds))
@@ -122,7 +126,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"note: {printable_line(line)}", file=sys.stderr)
     if all(least is None for least in thresholds.least):
         raise UserError(
-            f"no class can be promised to be {100 * args.purity:g} % pure, so nothing is written: "
+            f"no class can be promised to be {100 * purity:g} % pure, so nothing is written: "
             f"use more images, or a lower --purity"
         )
     folder = write_thresholds(args.model, model, thresholds, args.output)

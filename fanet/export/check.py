@@ -28,8 +28,11 @@ def check_file(path: str | Path) -> tuple[str, float]:
     digest = check_digest(path)
     try:
         engine = engine_of(path)
-        proof = json.loads(engine.metadata.get("proof", "[]"))
-        if not proof:
+        try:
+            proof = json.loads(engine.metadata.get("proof", "[]"))
+        except ValueError as error:
+            raise UserError(f"its proof is damaged ({one_line(error)}): export the model again") from error
+        if not isinstance(proof, list) or not proof:
             raise UserError("it carries no proof: export the model again")
         return digest, check_proof(run_of(engine), proof)
     except UserError as error:

@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from fanet.errors import UserError
+from fanet.errors import UserError, one_line
 from fanet.export.description import describe, preprocessing_of
 from fanet.media.png import encode_png
 from fanet.segmentation import Preprocessing, SegmentationModel
@@ -105,17 +105,24 @@ def check_proof(run: Run, proof: Sequence[Mapping[str, Any]]) -> float:
     """Run the images of a proof, and return the largest deviation of a logit as a share of what is allowed.
 
     Raises:
-        UserError: A logit deviates by more, or a label is another one.
+        UserError: A logit deviates by more, a label is another one, or the proof cannot be read.
     """
     worst = 0.0
     for case in proof:
-        labels, logits = run(_pixels(_unpacked(case["image"])))
-        expected_labels, expected = (np.load(io.BytesIO(_unpacked(case[key]))) for key in ("labels", "logits"))
-        found = logits[:, :: case["step"], :: case["step"]]
+        try:
+            pixels = _pixels(_unpacked(case["image"]))
+            expected_labels, expected = (np.load(io.BytesIO(_unpacked(case[key]))) for key in ("labels", "logits"))
+            step, tolerance = int(case["step"]), float(case["tolerance"])
+            if step < 1 or not 0 < tolerance < np.inf:
+                raise ValueError(f"step {step}, tolerance {tolerance}")
+        except (KeyError, TypeError, ValueError, OSError, EOFError, zlib.error) as error:
+            raise UserError(f"its proof is damaged ({one_line(error)}): export the model again") from error
+        labels, logits = run(pixels)
+        found = logits[:, ::step, ::step]
         if found.shape != expected.shape or labels.shape != expected_labels.shape:
             raise UserError(f"its proof fails here: logits are {found.shape} instead of {expected.shape}")
         wrong = int(((labels != expected_labels) & (expected_labels >= 0)).sum())
-        deviation = float(np.abs(found - expected).max() / case["tolerance"])
+        deviation = float(np.abs(found - expected).max() / tolerance)
         if wrong or not deviation <= 1:  # NaN neither
             raise UserError(
                 f"its proof fails here: {wrong} labels wrong, logits off by {deviation:.3g} times the tolerance"

@@ -1,5 +1,6 @@
 """Frames of live sources: cameras, network streams and pipes."""
 
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from fanet.media.video import VideoFile, import_av
 
 STDIN = "-"
 _PATIENCE = 10.0  # seconds without a connection or a frame
+_TOLD_TO_GIVE_UP = "Immediate exit requested"
 _POLL = 0.1  # seconds after which a waiting reader looks whether it shall stop
 _ERRORS = 2  # OpenCV's LOG_LEVEL_ERROR
 
@@ -85,10 +87,15 @@ def read_source(source: str) -> Iterator[np.ndarray]:
     return _camera(int(source)) if source.isdecimal() else _stream(source)
 
 
+def shown(source: str) -> str:
+    """Return what to call a live source in a message: an address without the password that it may hold."""
+    return "standard input" if source == STDIN else re.sub(r"(?<=://)[^/@]*@", "", source)
+
+
 def _camera(index: int) -> Iterator[np.ndarray]:
     with needs_extra("seg", "cv2"):
         import cv2
-    set_log_level = cv2.utils.logging.setLogLevel if hasattr(cv2.utils, "logging") else cv2.setLogLevel  # OpenCV 5, 4
+    set_log_level = getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel  # OpenCV 4, 5
     level = set_log_level(_ERRORS)  # every way to open it that fails is a warning
     camera = cv2.VideoCapture(index)
     set_log_level(level)
@@ -106,24 +113,25 @@ def _camera(index: int) -> Iterator[np.ndarray]:
 
 def _stream(source: str) -> Iterator[np.ndarray]:
     av = import_av()
+    name = shown(source)
     options = {"rtsp_transport": "tcp"} if source.startswith("rtsp") else {}  # by UDP, lost packets damage frames
     try:
         container = av.open("pipe:0" if source == STDIN else source, options=options, timeout=_PATIENCE)
     except av.error.FFmpegError as error:
         raise UserError(
-            f"cannot open {source} ({error.strerror}): give the index of a camera, the address of a stream, the path "
+            f"cannot open {name} ({error.strerror}): give the index of a camera, the address of a stream, the path "
             "of a pipe, or - for standard input"
         ) from error
     with container:
         if not container.streams.video:
-            raise UserError(f"{source} has no video")
+            raise UserError(f"{name} has no video")
         stream = container.streams.video[0]
-        clip = VideoFile(Path(source), container, stream)
+        clip = VideoFile(Path(name), container, stream)
         stream.thread_type = "SLICE"  # threads that take whole frames each would delay every one of them
-        yield from _frames(clip, source)
+        yield from _frames(clip, name)
 
 
-def _frames(clip: VideoFile, source: str) -> Iterator[np.ndarray]:
+def _frames(clip: VideoFile, name: str) -> Iterator[np.ndarray]:
     fault, last = "", time.monotonic()
     decoded: Any
     for decoded in clip.decoded():
@@ -132,7 +140,8 @@ def _frames(clip: VideoFile, source: str) -> Iterator[np.ndarray]:
         else:
             fault, last = "", time.monotonic()
             yield clip.pixels(decoded)
-    if fault and time.monotonic() - last >= _PATIENCE:  # FFmpeg only says that it was told to give up
+    # FFmpeg only says that it was told to give up; what it had read by then may have come as frames afterwards
+    if fault and (time.monotonic() - last >= _PATIENCE or fault == _TOLD_TO_GIVE_UP):
         fault = f"no frame for {_PATIENCE:g} seconds"
     if fault:
-        raise UserError(f"{source} broke off: {fault}")
+        raise UserError(f"{name} broke off: {fault}")

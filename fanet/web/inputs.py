@@ -1,5 +1,6 @@
 """What the page segments: files that were dropped, within limits, and generated scenes."""
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -119,7 +120,8 @@ def _check(path: Path, classes: int) -> None:
     most = min(MOST_PIXELS, _MOST_PROBABILITIES // classes)
     if height * width > most:
         why = "" if most == MOST_PIXELS else f" with {classes} classes"
+        found = math.ceil(height * width / 1e5) / 10  # one pixel too many is not the limit
         raise UserError(
-            f"{path} has {height * width / 1e6:.1f} million pixels, the page takes {most / 1e6:.1f} million{why}: "
-            "reduce it, or use fanet predict --window 1024 1024"
+            f"{path} has {found:.1f} million pixels, the page takes {most / 1e6:.1f} million{why}: reduce it, "
+            "or use fanet predict --window 1024 1024"
         )

@@ -25,7 +25,7 @@ from fanet.segmentation.prediction.predictor import Predictor
 from fanet.segmentation.prediction.windows import OVERLAP
 from fanet.segmentation.preprocessing import Preprocessing
 
-MOST_CLASSES = 256  # label maps are uint8
+MOST_CLASSES = 255  # label maps are uint8, and 255 is the ignored label
 
 
 class SegmentationModel(PretrainedModel):
@@ -62,7 +62,7 @@ class SegmentationModel(PretrainedModel):
         """
         Args:
             backbone: Name of a timm model that takes `features_only=True`.
-            num_classes: Number of classes, 1..256.
+            num_classes: Number of classes, 1..255.
             decoder: Name of a registered decoder.
             head_channels: Width of the decoder.
             decoder_kwargs: Further arguments of the decoder.
@@ -81,7 +81,10 @@ class SegmentationModel(PretrainedModel):
         """
         super().__init__()
         if not 1 <= num_classes <= MOST_CLASSES:
-            raise UserError(f"num_classes must be in 1..{MOST_CLASSES}, as labels have 8 bits, got {num_classes}")
+            raise UserError(
+                f"num_classes must be in 1..{MOST_CLASSES}, as labels have 8 bits and 255 is for ignored pixels, "
+                f"got {num_classes}"
+            )
         if classes is None:
             classes = ZEROWASTE if num_classes == len(ZEROWASTE) else ClassScheme.numbered(num_classes)
         if len(classes) != num_classes:

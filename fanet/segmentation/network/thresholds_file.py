@@ -8,7 +8,7 @@ from pathlib import Path
 from fanet.errors import UserError
 from fanet.files import atomic_path, make_folder
 from fanet.segmentation.network.model import SegmentationModel
-from fanet.segmentation.network.shipped import FOLDER, shipped_models
+from fanet.segmentation.network.shipped import FILE_SUFFIXES, FOLDER, load_model, shipped_models
 from fanet.segmentation.prediction.thresholds import THRESHOLDS, PurityThresholds
 from fanet.weights.sources import CONFIG_NAME, WEIGHTS_NAME
 
@@ -21,8 +21,11 @@ def check_target(name: str, output: str | Path | None) -> None:
         output: As for `write_thresholds`.
 
     Raises:
-        UserError: They cannot: the model is no folder or must not be changed, or the folder for the copy is not empty.
+        UserError: They cannot: the model is an exported file, is no folder or must not be changed, or the folder for
+            the copy is not empty.
     """
+    if Path(name).suffix.lower() in FILE_SUFFIXES:
+        load_model(name)  # which refuses it: a copy would be no help
     folder = _folder_of(name)
     if output is None:
         if folder is None or name in shipped_models():

@@ -6,7 +6,7 @@ there and back, so that the polygon covers the same pixels.
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol, TextIO
@@ -14,6 +14,7 @@ from typing import Any, Protocol, TextIO
 import yaml
 
 from fanet.classes import ClassScheme
+from fanet.errors import UserError, printable_line
 from fanet.files import atomic_path, make_folder
 from fanet.segmentation.prediction.objects import SegmentedObject
 from fanet.segmentation.prediction.outlines import one_ring
@@ -54,6 +55,28 @@ def shared_files(formats: Sequence[str]) -> list[Path]:
 def own_files(formats: Sequence[str], name: Path) -> list[Path]:
     """Return the files, below the output folder, that are of one image alone; `name` is that of its results."""
     return [_OWN[form](name) for form in formats if form in _OWN]
+
+
+def check_stems(formats: Sequence[str], images: Iterable[tuple[Path, Path]]) -> None:
+    """Check that label tools will find the annotations of each image: readers of YOLO look for its stem.
+
+    Args:
+        formats: As for `shared_files`.
+        images: Each image, and the path of its results below the output folder, without what results end with.
+
+    Raises:
+        UserError: YOLO is among the formats, and two images of a folder differ in their suffix only.
+    """
+    if "yolo" not in formats:
+        return
+    known: dict[Path, Path] = {}
+    for source, name in images:
+        other = known.setdefault(_image_name(source, name).with_suffix(""), source)
+        if other != source:
+            raise UserError(
+                f"{printable_line(other)} and {printable_line(source)} differ in their suffix only, and YOLO's label "
+                "files are found by the name without it: rename one, or choose coco or labelme for --annotations"
+            )
 
 
 @contextmanager

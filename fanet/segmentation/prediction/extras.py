@@ -22,7 +22,7 @@ class Extras:
         objects: A table of the objects of each image or video, and one of those of all images.
         probabilities: The probability of every class at every pixel, of each image.
         shares: The share of every class in each frame of a video, as a table and a plot.
-        annotations: Objects of images as annotations, in these of `FORMATS`.
+        annotations: Objects of images as annotations, in these of `FORMATS`, each once.
         min_area: Smaller regions are left out of objects and annotations, in pixels.
         tolerance: Distance in pixels by which outlines may differ from the edges of pixels to have fewer corners.
 
@@ -38,6 +38,7 @@ class Extras:
     tolerance: float = 0.0
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "annotations", tuple(dict.fromkeys(self.annotations)))
         if unknown := [name for name in self.annotations if name not in FORMATS]:
             raise UserError(f"unknown format of annotations: {unknown[0]}; known are {', '.join(FORMATS)}")
         if self.min_area < 1:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from fanet.classes import ClassScheme
-from fanet.errors import needs_extra
+from fanet.errors import UserError, needs_extra
 from fanet.segmentation.prediction.outlines import import_cv2, outline_of
 
 
@@ -59,8 +59,10 @@ def find_objects(
         min_area: Smaller regions are left out, in pixels.
 
     Raises:
-        UserError: OpenCV is not installed.
+        UserError: OpenCV is not installed, an array has another shape, or a label is neither a class nor the ignored
+            one.
     """
+    _check(labels, classes, confidence)
     return list(_objects(labels, classes, confidence, min_area))
 
 
@@ -78,7 +80,7 @@ def to_detections(
         min_area: As for `find_objects`.
 
     Raises:
-        UserError: supervision or OpenCV is not installed.
+        UserError: supervision is not installed, or as for `find_objects`.
     """
     with needs_extra("supervision", "supervision"):
         import supervision
@@ -96,6 +98,22 @@ def to_detections(
         class_id=np.array([entry.label for entry in objects], dtype=int),
         data={"class_name": np.array([entry.name for entry in objects], dtype=str)},
     )
+
+
+def _check(labels: np.ndarray, classes: ClassScheme, confidence: np.ndarray | None) -> None:
+    if labels.ndim != 2:
+        raise UserError(f"labels must be of one image, (H, W), got the shape {labels.shape}: give images one by one")
+    if confidence is not None and confidence.shape != labels.shape:
+        raise UserError(
+            f"confidence must have the shape of the labels, {labels.shape}, got {confidence.shape}: "
+            "give the probability of each pixel's class"
+        )
+    unknown = labels[((labels < 0) | (labels >= len(classes))) & (labels != classes.ignore_index)]
+    if unknown.size:
+        raise UserError(
+            f"labels must be in 0..{len(classes) - 1} or the ignored {classes.ignore_index}, got {unknown[0]}: "
+            "give the classes that the labels were made with"
+        )
 
 
 def _objects(

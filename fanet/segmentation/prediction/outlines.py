@@ -8,6 +8,7 @@ import numpy as np
 from fanet.errors import needs_extra
 
 _FEWEST = 3  # corners of a ring
+_STEP = 1 / 64  # pixels: how closely the largest tolerance that leaves a ring is found
 
 
 def outline_of(mask: np.ndarray, tolerance: float = 0.0) -> list[np.ndarray]:
@@ -19,7 +20,8 @@ def outline_of(mask: np.ndarray, tolerance: float = 0.0) -> list[np.ndarray]:
 
     Args:
         mask: (H, W) bool, one region whose pixels are connected by sides or corners.
-        tolerance: Distance in pixels by which a ring may leave the edges of pixels, so that it has fewer corners. Holes
+        tolerance: Distance in pixels by which a ring may leave the edges of pixels, so that it has fewer corners. If
+            the ring around the region would become a line, it has the largest tolerance with which it does not. Holes
             that become lines are left out.
 
     Returns:
@@ -39,7 +41,7 @@ def outline_of(mask: np.ndarray, tolerance: float = 0.0) -> list[np.ndarray]:
         ring = _corners((contour[:, 0] + 1) // 2)
         simple = _simplified(ring, tolerance)
         if parent < 0:
-            around.append(simple if len(simple) >= _FEWEST else ring)
+            around.append(simple if len(simple) >= _FEWEST else _simplest(ring, tolerance))
         elif len(simple) >= _FEWEST:
             holes.append(simple)
     return around + holes
@@ -92,3 +94,21 @@ def _simplified(ring: np.ndarray, tolerance: float) -> np.ndarray:
     if not tolerance:
         return ring
     return import_cv2().approxPolyDP(ring.astype(np.float32)[:, None], tolerance, True)[:, 0].astype(np.int64)
+
+
+def _simplest(ring: np.ndarray, too_much: float) -> np.ndarray:
+    """Return a ring with the largest tolerance that does not make it a line, which `too_much` does.
+
+    Halving alone would stop anywhere below that tolerance, with more corners for some large tolerances than for
+    smaller ones.
+    """
+    found, enough = ring, 0.0
+    too_much = min(too_much, float(np.ptp(ring, axis=0).sum()))  # no two corners are further from each other
+    while too_much - enough > _STEP:
+        middle = (enough + too_much) / 2
+        simple = _simplified(ring, middle)
+        if len(simple) >= _FEWEST:
+            found, enough = simple, middle
+        else:
+            too_much = middle
+    return found

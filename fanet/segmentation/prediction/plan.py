@@ -9,7 +9,7 @@ from pathlib import Path
 from fanet.errors import UserError, counted, printable_line
 from fanet.media.channels import count_pages
 from fanet.media.formats import is_video
-from fanet.segmentation.prediction.annotations import own_files, shared_files
+from fanet.segmentation.prediction.annotations import check_stems, own_files, shared_files
 from fanet.segmentation.prediction.extras import Extras
 from fanet.segmentation.prediction.inputs import LABELS, OVERLAY, PARTIAL, SHARES
 
@@ -154,6 +154,7 @@ def _check_extras(planned: Sequence[Prediction], extras: Extras) -> None:
             f"label tools take images of one page, and {printable_line(pages[0].source)} has several: "
             "save them as files of their own, or leave --annotations out"
         )
+    check_stems(extras.annotations, [(files.source, files.name) for files in planned])
 
 
 def check_results(planned: Sequence[Prediction], overwrite: bool) -> None:

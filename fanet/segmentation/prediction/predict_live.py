@@ -11,7 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from fanet.errors import UserError
-from fanet.media.streams import Arrived, NewestFrame, read_source
+from fanet.media.streams import Arrived, NewestFrame, read_source, shown
 from fanet.media.video import Frame
 from fanet.segmentation.prediction.extras import Extras, Outcome, predict_outcome
 from fanet.segmentation.prediction.plan import Prediction, check_results
@@ -90,7 +90,7 @@ def predict_live(
         if first is None:
             if stop.is_set():
                 return LiveReport(0, newest.received, None)
-            raise newest.fault or UserError(f"{source} has no frames")
+            raise newest.fault or UserError(f"{shown(source)} has no frames")
         size = (first.pixels.shape[0], first.pixels.shape[1])
         with write_recording(
             files, predictor.classes, LiveTiming(), size, legend, has_undecided=predictor.thresholds is not None
@@ -99,7 +99,7 @@ def predict_live(
     finally:
         newest.close()
     if not end and not stop.is_set():
-        end = str(newest.fault or f"{source} has ended")
+        end = str(newest.fault or f"{shown(source)} has ended")
     return LiveReport(frames, newest.received - frames, _percentiles(latencies[1:]), end)
 
 

@@ -1,5 +1,6 @@
 """Thresholds on probability that `fanet calibrate` stores with a model, and what they are good for."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -80,17 +81,31 @@ class PurityThresholds:
         Raises:
             KeyError, TypeError, ValueError: An entry is missing or makes no sense.
         """
-        least = tuple(None if value is None else float(value) for value in values["least"])
-        largest = tuple(map(float, values["largest"]))
+        least = tuple(None if value is None else _share(value) for value in values["least"])
+        largest = tuple(map(_share, values["largest"]))
         if not len(least) == len(largest) == num_classes:
             raise ValueError(f"there are {len(least)} thresholds for {num_classes} classes")
         window = values.get("window")
         return cls(
-            purity=float(values["purity"]),
-            confidence=float(values["confidence"]),
+            purity=_share(values["purity"]),
+            confidence=_share(values["confidence"]),
             least=least,
             largest=largest,
-            ranges={key: (float(low), float(high)) for key, (low, high) in values["ranges"].items()},
-            window=None if window is None else (int(window[0]), int(window[1])),
+            ranges={key: (_finite(low), _finite(high)) for key, (low, high) in values["ranges"].items()},
+            window=None if window is None else (int(_finite(window[0])), int(_finite(window[1]))),
             origin=dict(values.get("origin", {})),
         )
+
+
+def _finite(value: Any) -> float:
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(f"{number} among the thresholds is no number to compare with")
+    return number
+
+
+def _share(value: Any) -> float:
+    number = _finite(value)
+    if not 0 <= number <= 1:
+        raise ValueError(f"{number:g} among the thresholds is not in 0..1")
+    return number

@@ -4,7 +4,7 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
-from fanet.errors import UserError
+from fanet.errors import UserError, printable_line
 from fanet.segmentation.data.dataset import SegmentationDataset, shortened
 
 #: Instead of a file: recordings are told by folders, dates and running numbers in the names.
@@ -18,18 +18,26 @@ def read_groups(dataset: SegmentationDataset, groups: str) -> list[str]:
     Args:
         dataset: The images.
         groups: `names`; or a CSV file with the columns `name`, of an image, with or without its suffix, and `group`.
+            Names of other images are not used.
 
     Raises:
-        UserError: The file is no such table, or does not name each image.
+        UserError: The file is no such table, has a name in two groups, or does not name each image.
     """
     if groups == BY_NAME:
         return groups_of_names(dataset.names)
     try:
-        with Path(groups).open(newline="", encoding="utf-8") as file:
+        with Path(groups).open(newline="", encoding="utf-8-sig") as file:
             table = csv.DictReader(file)
             if not set(_COLUMNS) <= set(table.fieldnames or ()):
                 raise UserError(f"{groups} must have the columns name and group")
-            known = {row["name"]: row["group"] for row in table}
+            known: dict[str, str] = {}
+            for row in table:
+                name, group = row["name"], row["group"]
+                if group and known.setdefault(name, group) != group:
+                    raise UserError(
+                        f"{groups} has {printable_line(name)} in two groups, {printable_line(known[name])} and "
+                        f"{printable_line(group)}: leave one of them"
+                    )
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(
             f"--groups must be {BY_NAME}, or a CSV file with the columns name and group; {groups} cannot be read"
