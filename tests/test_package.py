@@ -26,7 +26,7 @@ pytestmark = [
 def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder with both archives, built from what a commit of the tree as it is would hold."""
     pytest.importorskip("setuptools", minversion="77", reason="builds with the setuptools that is installed")
-    pytest.importorskip("build")
+    pytest.importorskip("build", reason="build is not installed: pip install build")
     tree = tmp_path_factory.mktemp("tree")
     listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     for name in subprocess.run(listed, cwd=ROOT, check=True, capture_output=True).stdout.decode().split("\0"):

@@ -17,7 +17,7 @@ STDIN = "-"
 _PATIENCE = 10.0  # seconds without a connection or a frame
 _TOLD_TO_GIVE_UP = "Immediate exit requested"
 _POLL = 0.1  # seconds after which a waiting reader looks whether it shall stop
-_ERRORS = 2  # OpenCV's LOG_LEVEL_ERROR
+_LOG_LEVEL_ERROR = 2  # OpenCV's
 
 
 @dataclass(frozen=True)
@@ -89,14 +89,14 @@ def read_source(source: str) -> Iterator[np.ndarray]:
 
 def shown(source: str) -> str:
     """Return what to call a live source in a message: an address without the password that it may hold."""
-    return "standard input" if source == STDIN else re.sub(r"(?<=://)[^/@]*@", "", source)
+    return "standard input" if source == STDIN else re.sub(r"(?<=://)[^/?#]*@", "", source)
 
 
 def _camera(index: int) -> Iterator[np.ndarray]:
     with needs_extra("seg", "cv2"):
         import cv2
     set_log_level = getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel  # OpenCV 4, 5
-    level = set_log_level(_ERRORS)  # every way to open it that fails is a warning
+    level = set_log_level(_LOG_LEVEL_ERROR)  # every way to open it that fails is a warning
     camera = cv2.VideoCapture(index)
     set_log_level(level)
     try:

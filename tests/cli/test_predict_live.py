@@ -20,6 +20,7 @@ from PIL import Image
 
 from fanet.cli import main
 from fanet.errors import UserError
+from fanet.media import streams
 from fanet.media.streams import NewestFrame, read_source, shown
 from fanet.segmentation import UperNet
 from fanet.segmentation.network.model import SegmentationModel
@@ -188,6 +189,15 @@ def test_stream_that_stalls_ends_after_a_while(live, camera, monkeypatch) -> Non
 
 
 @posix
+def test_stream_that_stalls_while_it_is_probed_is_said_to_stall() -> None:
+    class Clip:  # what FFmpeg had read comes as frames only after it was told to give up
+        def decoded(self) -> Iterator[str]:
+            yield "Immediate exit requested"
+
+    with pytest.raises(UserError, match="^camera broke off: no frame for 10 seconds$"):
+        list(streams._frames(Clip(), "camera"))
+
+
 def test_pipe_is_read_to_its_end(live, monkeypatch) -> None:
     data = clip(Path("belt.mkv"))
     os.mkfifo("pipe")
@@ -282,7 +292,9 @@ def test_camera_gives_rgb_until_it_is_unplugged(monkeypatch: pytest.MonkeyPatch)
     ("source", "name"),
     [
         ("rtsp://user:secret@camera:554/a@b", "rtsp://camera:554/a@b"),
+        ("rtsp://user:p@ss@camera/stream", "rtsp://camera/stream"),
         ("http://camera/?at=a@b", "http://camera/?at=a@b"),
+        ("http://camera?at=a@b", "http://camera?at=a@b"),
         ("pipe@home", "pipe@home"),
         ("-", "standard input"),
     ],

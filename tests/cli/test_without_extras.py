@@ -127,6 +127,3 @@ def test_command_works_with_the_core_alone_or_names_its_extra(outcomes, command,
         assert status == 2 and re.fullmatch(
             rf'fanet: error: \w+ is not installed: pip install "fanet\[{extra}\]"', line
         )
-
-
-# TAIL
